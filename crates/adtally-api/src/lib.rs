@@ -1,0 +1,1 @@
+//! AdTally's HTTP API: validates events, publishes them with confirms, serves stats

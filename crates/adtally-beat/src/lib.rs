@@ -1,0 +1,1 @@
+//! AdTally's beat: puts due periodic tasks on the queue

@@ -1,0 +1,1 @@
+//! AdTally's store

@@ -1,0 +1,1 @@
+//! AdTally's worker: stores events and runs tasks
