@@ -1,1 +1,19 @@
-//! AdTally's service prologue
+//! What every AdTally process starts and ends with: logging, configuration that names its faults,
+//! signals, health and metrics, exit codes.
+
+mod args;
+pub mod clock;
+mod exit;
+mod health;
+mod health_server;
+pub mod logging;
+pub mod metrics;
+mod secret;
+mod shutdown;
+
+pub use args::{Broker, BrokerArgs, Database, DatabaseArgs, HealthArgs, ZoneArgs};
+pub use exit::{ExitKind, Failure, ResultExt, report, run_main};
+pub use health::{Check, Health, Readiness};
+pub use health_server::{HealthServer, health_routes};
+pub use secret::{SecretUrl, redact};
+pub use shutdown::Shutdown;

@@ -1,0 +1,196 @@
+//! Flags that several processes share. Each has an environment variable; secrets also a file.
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::secret::url_fault;
+use crate::{Failure, SecretUrl};
+
+/// Where PostgreSQL is.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseArgs {
+    /// PostgreSQL's URL, such as postgres://user:password@host:5432/adtally
+    #[arg(
+        long,
+        env = "ADTALLY_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub database_url: Option<String>,
+    /// A file that holds PostgreSQL's URL
+    #[arg(
+        long,
+        env = "ADTALLY_DATABASE_URL_FILE",
+        value_name = "FILE",
+        conflicts_with = "database_url"
+    )]
+    pub database_url_file: Option<PathBuf>,
+    /// The most connections this process opens to PostgreSQL
+    #[arg(long, env = "ADTALLY_DATABASE_POOL_SIZE", default_value_t = 8, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub database_pool_size: u32,
+}
+
+/// A checked address of PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Its URL.
+    pub url: SecretUrl,
+    /// The most connections to open.
+    pub pool_size: u32,
+}
+
+impl DatabaseArgs {
+    /// Whether an address was given at all.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.database_url.is_some() || self.database_url_file.is_some()
+    }
+
+    /// The address to use.
+    ///
+    /// # Errors
+    /// A configuration [`Failure`] that names the flag when it is missing or malformed.
+    pub fn resolve(&self) -> Result<Database, Failure> {
+        let url = given(
+            "--database-url",
+            self.database_url.as_deref(),
+            self.database_url_file.as_deref(),
+        )?;
+        match url_fault(&url, &["postgres", "postgresql"]) {
+            Some(fault) => Err(Failure::configuration(format!("--database-url: {fault}"))),
+            None => Ok(Database {
+                url: SecretUrl::new(url),
+                pool_size: self.database_pool_size,
+            }),
+        }
+    }
+}
+
+/// Where RabbitMQ is and how our names begin there.
+#[derive(Debug, Clone, Args)]
+pub struct BrokerArgs {
+    /// RabbitMQ's URL, such as amqp://user:password@host:5672/%2f; several, tried in turn, are
+    /// separated by commas or given by repeating the flag
+    #[arg(
+        long,
+        env = "ADTALLY_AMQP_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub amqp_url: Vec<String>,
+    /// A file that holds RabbitMQ's URL or URLs
+    #[arg(
+        long,
+        env = "ADTALLY_AMQP_URL_FILE",
+        value_name = "FILE",
+        conflicts_with = "amqp_url"
+    )]
+    pub amqp_url_file: Option<PathBuf>,
+    /// How the names of exchanges and queues begin
+    #[arg(long, env = "ADTALLY_PREFIX", default_value = "adtally", value_parser = prefix)]
+    pub prefix: String,
+}
+
+/// A checked address of RabbitMQ.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// Its URLs, at least one.
+    pub urls: Vec<SecretUrl>,
+    /// How our names begin.
+    pub prefix: String,
+}
+
+impl BrokerArgs {
+    /// Whether an address was given at all.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        !self.amqp_url.is_empty() || self.amqp_url_file.is_some()
+    }
+
+    /// The addresses to use.
+    ///
+    /// # Errors
+    /// A configuration [`Failure`] that names the flag when it is missing or malformed.
+    pub fn resolve(&self) -> Result<Broker, Failure> {
+        let joined = (!self.amqp_url.is_empty()).then(|| self.amqp_url.join(","));
+        let urls = given(
+            "--amqp-url",
+            joined.as_deref(),
+            self.amqp_url_file.as_deref(),
+        )?;
+        let mut checked = Vec::new();
+        for url in urls.split(',').map(str::trim) {
+            if let Some(fault) = url_fault(url, &["amqp", "amqps"]) {
+                return Err(Failure::configuration(format!("--amqp-url: {fault}")));
+            }
+            checked.push(SecretUrl::new(url));
+        }
+        Ok(Broker {
+            urls: checked,
+            prefix: self.prefix.clone(),
+        })
+    }
+}
+
+/// Whose hours and days to report in.
+#[derive(Debug, Clone, Args)]
+pub struct ZoneArgs {
+    /// The reporting zone, such as Asia/Tehran; unset means the stored one, UTC when none is stored
+    #[arg(long, env = "ADTALLY_TIMEZONE", value_name = "ZONE")]
+    pub timezone: Option<String>,
+}
+
+/// Where a worker or beat answers health checks.
+#[derive(Debug, Clone, Args)]
+pub struct HealthArgs {
+    /// The address of /livez, /readyz and /metrics; port 0 picks a free one
+    #[arg(
+        long,
+        env = "ADTALLY_HEALTH_BIND",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:0"
+    )]
+    pub health_bind: SocketAddr,
+}
+
+fn given(
+    flag: &str,
+    value: Option<&str>,
+    file: Option<&std::path::Path>,
+) -> Result<String, Failure> {
+    let text = match (value, file) {
+        (Some(value), _) => value.to_owned(),
+        (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
+            Failure::configuration(format!(
+                "cannot read {flag}-file {}: {error}",
+                file.display()
+            ))
+        })?,
+        (None, None) => {
+            let variable = flag
+                .trim_start_matches("--")
+                .replace('-', "_")
+                .to_uppercase();
+            let message = format!("{flag} is required: give the flag or set ADTALLY_{variable}");
+            return Err(Failure::usage(message));
+        }
+    };
+    Ok(text.trim().to_owned())
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("use 1 to 64 lower-case letters, digits, dots, underscores or hyphens".to_owned())
+    }
+}

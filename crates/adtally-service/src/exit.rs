@@ -1,0 +1,146 @@
+//! From an error to one line and an exit code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+use crate::secret::redact;
+
+/// Why a process ends, as its exit code tells (the numbers above 64 are those of sysexits.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitKind {
+    /// Anything that failed: 1.
+    Failure,
+    /// A command line that makes no sense: 2, as clap uses it.
+    Usage,
+    /// A server is missing or does not answer: 69.
+    Unavailable,
+    /// The configuration is malformed or contradicts what is stored: 78.
+    Configuration,
+}
+
+impl ExitKind {
+    /// The exit code.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::Unavailable => 69,
+            Self::Configuration => 78,
+        }
+    }
+}
+
+/// An error that knows its exit code. The message says what happened, to what, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// How the process ends.
+    pub kind: ExitKind,
+    /// One line for the person who started the process.
+    pub message: String,
+}
+
+impl Failure {
+    /// The configuration is malformed or contradicts what is stored.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self {
+            kind: ExitKind::Configuration,
+            message: message.into(),
+        }
+    }
+
+    /// A server is missing or does not answer.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self {
+            kind: ExitKind::Unavailable,
+            message: message.into(),
+        }
+    }
+
+    /// The command line makes no sense, in a way its parser could not see.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self {
+            kind: ExitKind::Usage,
+            message: message.into(),
+        }
+    }
+}
+
+/// Gives an error its exit code.
+pub trait ResultExt<T> {
+    /// Ends the process with `kind` should this error reach the top.
+    ///
+    /// # Errors
+    /// The same error as a [`Failure`], its causes joined by colons.
+    fn or_exit(self, kind: ExitKind) -> Result<T, Failure>;
+}
+
+impl<T, E: fmt::Display> ResultExt<T> for Result<T, E> {
+    fn or_exit(self, kind: ExitKind) -> Result<T, Failure> {
+        self.map_err(|error| Failure {
+            kind,
+            message: format!("{error:#}"),
+        })
+    }
+}
+
+/// The exit code of `error`: that of the [`Failure`] in its chain, else 1.
+#[must_use]
+fn kind_of(error: &anyhow::Error) -> ExitKind {
+    let failure = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Failure>());
+    failure.map_or(ExitKind::Failure, |failure| failure.kind)
+}
+
+/// Ends a process: nothing on success, else one line on standard error, and the exit code.
+#[must_use]
+pub fn report(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = redact(&format!("{error:#}")).replace(['\n', '\r'], " ");
+            // Nobody is left to tell when standard error is closed.
+            let _closed = std::io::Write::write_all(
+                &mut std::io::stderr().lock(),
+                format!("error: {line}\n").as_bytes(),
+            );
+            ExitCode::from(kind_of(&error).code())
+        }
+    }
+}
+
+/// Runs a process on a new multi-threaded runtime and reports how it ended.
+#[must_use]
+pub fn run_main(process: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => report(runtime.block_on(process)),
+        Err(error) => report(Err(error.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_anywhere_in_the_chain_decides_the_code() {
+        let error = Err::<(), _>(Failure::configuration("bad zone"))
+            .context("starting")
+            .unwrap_err();
+        assert_eq!(kind_of(&error).code(), 78);
+        assert_eq!(kind_of(&anyhow::anyhow!("anything else")).code(), 1);
+        let error = Err::<(), _>("refused")
+            .or_exit(ExitKind::Unavailable)
+            .unwrap_err();
+        assert_eq!(kind_of(&error.into()).code(), 69);
+    }
+}

@@ -1,0 +1,132 @@
+//! Whether a process can do its work now, and what is missing when it can't.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// The readiness of a process: the sum of its named checks.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    checks: BTreeMap<&'static str, CheckState>,
+    stopping: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct CheckState {
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// What `/readyz` answers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Readiness {
+    /// Whether every check is ready and the process is not stopping.
+    pub ready: bool,
+    /// Whether the process was asked to stop.
+    pub stopping: bool,
+    checks: BTreeMap<&'static str, CheckState>,
+}
+
+/// One thing a process needs. The latest word counts.
+#[derive(Debug, Clone)]
+pub struct Check {
+    name: &'static str,
+    health: Health,
+}
+
+impl Health {
+    /// A process without checks: ready.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the check `name`, not ready until it says otherwise.
+    #[must_use]
+    pub fn check(&self, name: &'static str) -> Check {
+        let check = Check {
+            name,
+            health: self.clone(),
+        };
+        check.not_ready("starting");
+        check
+    }
+
+    /// Makes the process not ready for the rest of its life.
+    pub fn stopping(&self) {
+        self.lock().stopping = true;
+    }
+
+    /// The readiness at this moment.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let state = self.lock();
+        let ready = !state.stopping && state.checks.values().all(|check| check.ready);
+        Readiness {
+            ready,
+            stopping: state.stopping,
+            checks: state.checks.clone(),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // A panic elsewhere leaves the map whole: each change is one insert.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Check {
+    /// The thing is there.
+    pub fn ready(&self) {
+        self.set(CheckState {
+            ready: true,
+            detail: None,
+        });
+    }
+
+    /// The thing is not there because of `reason`, which must hold no secret.
+    pub fn not_ready(&self, reason: impl Into<String>) {
+        self.set(CheckState {
+            ready: false,
+            detail: Some(reason.into()),
+        });
+    }
+
+    fn set(&self, state: CheckState) {
+        self.health.lock().checks.insert(self.name, state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_ready_when_all_its_checks_are() {
+        let health = Health::new();
+        let (broker, database) = (health.check("broker"), health.check("database"));
+        broker.ready();
+        assert!(
+            !health.readiness().ready,
+            "the database has not answered yet"
+        );
+        database.ready();
+        assert!(health.readiness().ready);
+        broker.not_ready("blocked: disk");
+        let json = serde_json::to_string(&health.readiness()).unwrap();
+        assert!(
+            json.contains(r#""broker":{"ready":false,"detail":"blocked: disk"}"#),
+            "{json}"
+        );
+        broker.ready();
+        health.stopping();
+        assert!(!health.readiness().ready);
+    }
+}

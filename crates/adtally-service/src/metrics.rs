@@ -1,0 +1,112 @@
+//! Prometheus metrics: base units, `adtally_` names, one registry per process.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, Opts, TextEncoder,
+};
+
+/// The metrics of one process.
+#[derive(Debug, Clone)]
+pub struct Registry(prometheus::Registry);
+
+impl Registry {
+    /// A registry with the process's own figures and `adtally_build_info`.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Self(prometheus::Registry::new());
+        registry.register(prometheus::process_collector::ProcessCollector::for_self());
+        let info = registry.gauge_vec("adtally_build_info", "The running version.", &["version"]);
+        info.with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1.0);
+        registry
+    }
+
+    /// A counter named `name`, which must end in `_total`.
+    #[must_use]
+    pub fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.registered(IntCounter::new(name, help))
+    }
+
+    /// A counter for each combination of `labels`.
+    #[must_use]
+    pub fn counter_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.registered(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    /// A gauge of whole numbers.
+    #[must_use]
+    pub fn int_gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.registered(IntGauge::new(name, help))
+    }
+
+    /// A gauge.
+    #[must_use]
+    pub fn gauge(&self, name: &str, help: &str) -> Gauge {
+        self.registered(Gauge::new(name, help))
+    }
+
+    /// A gauge for each combination of `labels`.
+    #[must_use]
+    pub fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.registered(GaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    /// A histogram in seconds or bytes, with the upper bounds `buckets`.
+    #[must_use]
+    pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.registered(Histogram::with_opts(options))
+    }
+
+    /// A histogram for each combination of `labels`.
+    #[must_use]
+    pub fn histogram_vec(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+        labels: &[&str],
+    ) -> HistogramVec {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.registered(HistogramVec::new(options, labels))
+    }
+
+    /// All metrics in Prometheus' text format 0.0.4.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.0.gather(), &mut text) {
+            log::error!("metrics cannot be rendered: {error}");
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn registered<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
+        #[expect(
+            clippy::expect_used,
+            reason = "names and labels are literals, checked by any run"
+        )]
+        let metric = metric.expect("a metric's name and labels must be valid");
+        self.register(metric.clone());
+        metric
+    }
+
+    fn register(&self, metric: impl Collector + 'static) {
+        if let Err(error) = self.0.register(Box::new(metric)) {
+            // Two parts of a process chose one name: the second is not shown.
+            log::error!("a metric is not registered: {error}");
+        }
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Upper bounds from a millisecond to ten seconds, for anything a person waits for.
+pub const SECONDS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
