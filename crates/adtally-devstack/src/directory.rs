@@ -1,0 +1,203 @@
+//! A server's own directory: one user at a time, and no left-overs.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::run::servers_in;
+use crate::secret::random_word;
+use crate::{DevstackError, reaper};
+
+/// How long a reaper of an earlier run may take to end its servers.
+const LEFT_OVER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What server processes call themselves: a person's shell in the directory is not one.
+const SERVER_NAMES: [&str; 5] = ["postgres", "initdb", "beam.smp", "erl_child_setup", "epmd"];
+
+/// Where a server keeps its files.
+#[derive(Debug, Clone, Default)]
+pub enum Storage {
+    /// In a new directory below the system's temporary directory, removed at the end. Nothing is
+    /// synchronised to disk.
+    #[default]
+    Temporary,
+    /// In this directory, made when missing and kept.
+    Kept(PathBuf),
+}
+
+/// The right to use a directory, held by one process at a time.
+///
+/// It ends with the process; a lock file left by a dead process is no obstacle.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Takes the lock of `dir`, which exists, through the file `lock` in it.
+    ///
+    /// # Errors
+    /// [`DevstackError::DirectoryInUse`] when a living process holds it.
+    pub fn acquire(dir: &Path) -> Result<Self, DevstackError> {
+        let path = dir.join("lock");
+        let refused = |error| DevstackError::io("could not lock", &path)(error);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(refused)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let _ = file.read_to_string(&mut pid);
+                let pid = Some(pid.trim())
+                    .filter(|pid| !pid.is_empty())
+                    .unwrap_or("unknown");
+                return Err(DevstackError::DirectoryInUse {
+                    dir: dir.to_owned(),
+                    pid: pid.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(refused(error)),
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(refused)?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// A locked directory of one server.
+#[derive(Debug)]
+pub(crate) struct ServerDirectory {
+    path: PathBuf,
+    temporary: bool,
+    _lock: DirectoryLock,
+}
+
+impl ServerDirectory {
+    /// Makes and locks the directory, and waits for what an earlier run has left running there.
+    pub(crate) fn open(storage: &Storage, server: &str) -> Result<Self, DevstackError> {
+        let (path, temporary) = match storage {
+            Storage::Temporary => (make_temporary(server)?, true),
+            Storage::Kept(path) => {
+                let made = fs::create_dir_all(path).and_then(|()| path.canonicalize());
+                (
+                    made.map_err(DevstackError::io("could not make directory", path))?,
+                    false,
+                )
+            }
+        };
+        let lock = DirectoryLock::acquire(&path)?;
+        let directory = Self {
+            path,
+            temporary,
+            _lock: lock,
+        };
+        if !temporary {
+            directory.end_left_overs()?;
+        }
+        Ok(directory)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+
+    /// Waits until no server works in the directory any more; kills what stays.
+    ///
+    /// The lock is ours, so nobody else has a claim: these are servers of a killed run, or
+    /// children of a killed server, which end by themselves within moments.
+    fn end_left_overs(&self) -> Result<(), DevstackError> {
+        end_left_overs(&self.path, &SERVER_NAMES)
+    }
+
+    /// The same off the async threads, for servers of these names.
+    pub(crate) async fn wait_for_left_overs(
+        &self,
+        names: &'static [&'static str],
+    ) -> Result<(), DevstackError> {
+        let path = self.path.clone();
+        let waiting = tokio::task::spawn_blocking(move || end_left_overs(&path, names));
+        waiting
+            .await
+            .map_err(io::Error::other)
+            .map_err(DevstackError::io("could not watch", &self.path))?
+    }
+}
+
+fn end_left_overs(dir: &Path, names: &[&str]) -> Result<(), DevstackError> {
+    let start = Instant::now();
+    let mut killed = false;
+    loop {
+        let pids = servers_in(dir, names);
+        if pids.is_empty() {
+            return Ok(());
+        }
+        if start.elapsed() > LEFT_OVER_PATIENCE * 2 {
+            return Err(DevstackError::LeftOver {
+                dir: dir.to_owned(),
+                pids,
+            });
+        }
+        if !killed && start.elapsed() > LEFT_OVER_PATIENCE {
+            log::warn!("{}: killing left-over servers {pids:?}", dir.display());
+            for pid in pids
+                .iter()
+                .filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?))
+            {
+                // It may end by itself first.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            killed = true;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+impl Drop for ServerDirectory {
+    fn drop(&mut self) {
+        if !self.temporary {
+            return;
+        }
+        // A killed server's last processes may still write; what stays is the reaper's.
+        for _ in 0..20 {
+            match fs::remove_dir_all(&self.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+fn make_temporary(server: &str) -> Result<PathBuf, DevstackError> {
+    let name = format!("adtally-{server}-{}", random_word(10).to_lowercase());
+    let path = std::env::temp_dir().join(name);
+    // The server may run as another user, who has to pass.
+    let made = DirBuilder::new()
+        .mode(0o711)
+        .create(&path)
+        .and_then(|()| path.canonicalize());
+    let path = made.map_err(DevstackError::io("could not make directory", &path))?;
+    reaper::remove_at_end(&path)
+        .map_err(DevstackError::io("could not arrange the removal of", &path))?;
+    Ok(path)
+}

@@ -1,0 +1,136 @@
+//! Where server programs are looked for.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::ServerPrograms;
+use crate::DevstackError;
+
+/// Places to look in: `root` is `/` but in tests.
+#[derive(Debug)]
+pub(super) struct Search {
+    pub(super) root: PathBuf,
+    pub(super) path: OsString,
+}
+
+/// Which servers were not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(super) postgres: bool,
+    pub(super) rabbitmq: bool,
+}
+
+impl Search {
+    pub(super) fn of_this_system() -> Self {
+        Self {
+            root: PathBuf::from("/"),
+            path: std::env::var_os("PATH").unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn find(&self) -> Result<ServerPrograms, Missing> {
+        match (self.postgres(), self.rabbitmq(), self.epmd()) {
+            (Some(postgres_bin), Some(rabbitmq_bin), Some(epmd)) => Ok(ServerPrograms {
+                postgres_bin,
+                rabbitmq_bin,
+                epmd,
+            }),
+            (postgres, rabbitmq, epmd) => Err(Missing {
+                postgres: postgres.is_none(),
+                rabbitmq: rabbitmq.is_none() || epmd.is_none(),
+            }),
+        }
+    }
+
+    /// The newest packaged PostgreSQL, else the one on the PATH.
+    fn postgres(&self) -> Option<PathBuf> {
+        let mut versions: Vec<(u32, PathBuf)> = entries(&self.root.join("usr/lib/postgresql"))
+            .into_iter()
+            .filter_map(|dir| Some((dir.file_name()?.to_str()?.parse().ok()?, dir.join("bin"))))
+            .filter(|(_, bin)| is_postgres(bin))
+            .collect();
+        versions.sort();
+        let newest = versions.pop().map(|(_, bin)| bin);
+        newest.or_else(|| self.on_path("initdb").find(|bin| is_postgres(bin)))
+    }
+
+    /// The scripts proper: what the PATH has may be a wrapper that accepts only root.
+    fn rabbitmq(&self) -> Option<PathBuf> {
+        let fixed = ["usr/lib/rabbitmq/bin", "opt/rabbitmq/sbin"].map(|dir| self.root.join(dir));
+        let versioned = entries(&self.root.join("usr/lib/rabbitmq/lib"));
+        let versioned = versioned.into_iter().map(|dir| dir.join("sbin"));
+        let on_path = self.on_path("rabbitmq-server");
+        fixed
+            .into_iter()
+            .chain(versioned)
+            .chain(on_path)
+            .find(|bin| {
+                ["rabbitmq-server", "rabbitmqctl", "rabbitmq-env"]
+                    .iter()
+                    .all(|it| bin.join(it).is_file())
+            })
+    }
+
+    fn epmd(&self) -> Option<PathBuf> {
+        let on_path = self.on_path("epmd");
+        let fixed = ["usr/bin", "usr/lib/erlang/bin", "usr/local/lib/erlang/bin"];
+        let fixed = fixed.into_iter().map(|dir| self.root.join(dir));
+        on_path
+            .chain(fixed)
+            .map(|bin| bin.join("epmd"))
+            .find(|epmd| epmd.is_file())
+    }
+
+    /// The real directories, links followed, of a program on the PATH.
+    fn on_path(&self, program: &str) -> impl Iterator<Item = PathBuf> {
+        std::env::split_paths(&self.path)
+            .filter_map(|dir| dir.join(program).canonicalize().ok())
+            .filter_map(|found| found.parent().map(Path::to_owned))
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+}
+
+impl Missing {
+    pub(super) fn packages(self) -> Vec<&'static str> {
+        let postgres = self.postgres.then_some("postgresql");
+        postgres
+            .into_iter()
+            .chain(self.rabbitmq.then_some("rabbitmq-server"))
+            .collect()
+    }
+
+    pub(super) fn names(self) -> String {
+        match (self.postgres, self.rabbitmq) {
+            (true, false) => "PostgreSQL",
+            (false, true) => "RabbitMQ",
+            _ => "PostgreSQL and RabbitMQ",
+        }
+        .to_owned()
+    }
+
+    /// The command a person types.
+    pub(super) fn command(self) -> String {
+        let packages = self.packages().join(" ");
+        format!("sudo apt-get update && sudo apt-get install -y --no-install-recommends {packages}")
+    }
+
+    pub(crate) fn error(self) -> DevstackError {
+        DevstackError::Missing {
+            missing: self.names(),
+            command: self.command(),
+        }
+    }
+}
+
+fn is_postgres(bin: &Path) -> bool {
+    ["postgres", "initdb", "psql"]
+        .iter()
+        .all(|program| bin.join(program).is_file())
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let found = fs::read_dir(dir).map(|entries| entries.flatten().map(|entry| entry.path()));
+    found.map(Iterator::collect).unwrap_or_default()
+}

@@ -1,0 +1,172 @@
+//! A database cluster on disk: made once, owned by the user the server runs as.
+
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{PostgresOptions, USER};
+use crate::account::Account;
+use crate::directory::ServerDirectory;
+use crate::process::{LogTarget, ManagedProcess, ProcessOptions};
+use crate::reaper::Stage;
+use crate::{DevstackError, run, secret};
+
+const INITDB_LIMIT: Duration = Duration::from_secs(120);
+
+/// `<directory>/data` is the cluster; beside it are the lock, the password and the log.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    directory: ServerDirectory,
+    data: PathBuf,
+    account: Option<Account>,
+}
+
+impl Cluster {
+    pub(super) async fn open(
+        options: PostgresOptions,
+    ) -> Result<(PostgresOptions, Self), DevstackError> {
+        let storage = options.storage.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let directory = ServerDirectory::open(&storage, "postgres")?;
+            let account = Account::for_server(directory.path())?;
+            let data = directory.join("data");
+            Ok(Self {
+                directory,
+                data,
+                account,
+            })
+        });
+        let cluster = opened.await.map_err(|error| DevstackError::Program {
+            program: "opening the data directory".to_owned(),
+            detail: error.to_string(),
+        })??;
+        if !cluster.data.join("PG_VERSION").exists() {
+            cluster.initialise(&options).await?;
+        }
+        Ok((options, cluster))
+    }
+
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.data
+    }
+
+    pub(super) fn log_file(&self) -> PathBuf {
+        self.directory.join("postgres.log")
+    }
+
+    pub(super) fn account(&self) -> Option<Account> {
+        self.account.clone()
+    }
+
+    pub(super) fn is_temporary(&self) -> bool {
+        self.directory.is_temporary()
+    }
+
+    pub(super) fn password(&self) -> Result<String, DevstackError> {
+        let file = self.directory.join("password");
+        let password = secret::kept_word(&file)?;
+        if let Some(account) = &self.account {
+            // initdb reads it as that user.
+            account.own(&file)?;
+        }
+        Ok(password)
+    }
+
+    /// Runs initdb in a directory that gets its final name only when all is done.
+    async fn initialise(&self, options: &PostgresOptions) -> Result<(), DevstackError> {
+        self.password()?;
+        let unfinished = self.directory.join("data.new");
+        match fs::remove_dir_all(&unfinished) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(DevstackError::io("could not remove", &unfinished)(error));
+            }
+            _ => {}
+        }
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&unfinished)
+            .map_err(DevstackError::io("could not make directory", &unfinished))?;
+        if let Some(account) = &self.account {
+            account.own(&unfinished)?;
+        }
+        self.run_initdb(options, &unfinished).await?;
+        fs::rename(&unfinished, &self.data)
+            .map_err(DevstackError::io("could not rename", &unfinished))
+    }
+
+    async fn run_initdb(
+        &self,
+        options: &PostgresOptions,
+        target: &Path,
+    ) -> Result<(), DevstackError> {
+        let log = self.directory.join("initdb.log");
+        let pwfile = self.directory.join("password");
+        let mut command =
+            ProcessOptions::new("initdb", options.programs.postgres_bin.join("initdb"))
+                .args([
+                    "-U",
+                    USER,
+                    "-E",
+                    "UTF8",
+                    "--locale=C.UTF-8",
+                    "-A",
+                    "scram-sha-256",
+                ])
+                .arg("-D")
+                .arg(target)
+                .arg("--pwfile")
+                .arg(pwfile)
+                .dir(target)
+                .log(LogTarget::File(log.clone()))
+                .stage(Stage::Servers)
+                .account(self.account());
+        if self.is_temporary() {
+            command = command.arg("--no-sync");
+        }
+        let initdb = ManagedProcess::spawn(command)?;
+        match initdb.exited_within(INITDB_LIMIT).await {
+            Some(status) if status.success() => Ok(()),
+            _ => Err(DevstackError::Program {
+                program: "initdb".to_owned(),
+                detail: run::tail(&log, 4),
+            }),
+        }
+    }
+
+    /// The directory is locked by us and no server works in it: a pid file there names a process
+    /// that is gone, or one that has got its number since and would keep PostgreSQL from starting.
+    pub(super) fn remove_stale_pid_file(&self) -> Result<(), DevstackError> {
+        let file = self.data.join("postmaster.pid");
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(DevstackError::io("could not remove", &file)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the server with this process id accepts connections: what `pg_ctl` looks at.
+    pub(super) fn is_ready(&self, pid: u32) -> bool {
+        let text = fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
+        let mut lines = text.lines();
+        lines.next().and_then(|line| line.trim().parse().ok()) == Some(pid)
+            && lines.nth(6).is_some_and(|status| status.trim() == "ready")
+    }
+
+    pub(super) async fn end_left_overs(&self) -> Result<(), DevstackError> {
+        self.directory.wait_for_left_overs(&["postgres"]).await
+    }
+
+    pub(super) fn signal_all(&self, signal: Signal) {
+        for pid in run::servers_in(&self.data, &["postgres"]) {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                // A backend may end between being found and being signalled.
+                let _ = kill_process(pid, signal);
+            }
+        }
+    }
+}
