@@ -1,0 +1,152 @@
+//! The kustomize base and its example overlay.
+
+use anyhow::{Result, ensure};
+
+use crate::files::{self, only, port, read, values};
+use crate::usage::Usage;
+
+const BASE: &str = "deploy/kubernetes/base";
+/// Each workload's file and the variable that holds where it listens.
+const LISTENING: [(&str, &str); 3] = [
+    ("api.yaml", "ADTALLY_BIND"),
+    ("worker.yaml", "ADTALLY_HEALTH_BIND"),
+    ("beat.yaml", "ADTALLY_HEALTH_BIND"),
+];
+
+fn manifest(file: &str) -> Result<String> {
+    read(&format!("{BASE}/{file}"))
+}
+
+/// How each workload starts its binary.
+pub(crate) fn usages() -> Result<Vec<Usage>> {
+    let files = LISTENING
+        .map(|(file, _)| file)
+        .into_iter()
+        .chain(["migrate.yaml"]);
+    files.map(usage).collect()
+}
+
+fn usage(file: &str) -> Result<Usage> {
+    let text = manifest(file)?;
+    let names = values(&text, "name: ")
+        .into_iter()
+        .filter(|name| name.starts_with("ADTALLY_"));
+    Ok(Usage {
+        file: file.to_owned(),
+        binary: only(&values(&text, "image: "), file)?.to_owned(),
+        arguments: values(&text, "args: ")
+            .into_iter()
+            .flat_map(files::quoted)
+            .collect(),
+        variables: names.map(str::to_owned).collect(),
+    })
+}
+
+/// The paths that probes and scrapers ask for.
+pub(crate) fn probed_paths() -> Result<Vec<String>> {
+    let mut paths = Vec::new();
+    for (file, _) in LISTENING {
+        let text = manifest(file)?;
+        let all = values(&text, "path: ")
+            .into_iter()
+            .chain(values(&text, "prometheus.io/path: "));
+        paths.extend(all.filter(|path| path.starts_with('/')).map(str::to_owned));
+    }
+    Ok(paths)
+}
+
+/// The paths the example lets through from outside.
+pub(crate) fn ingress_paths() -> Result<Vec<String>> {
+    let text = read("deploy/kubernetes/overlays/example/ingress.yaml")?;
+    Ok(values(&text, "path: ")
+        .into_iter()
+        .map(str::to_owned)
+        .collect())
+}
+
+#[test]
+fn every_workload_is_probed_on_the_port_it_listens_on() -> Result<()> {
+    for (file, variable) in LISTENING {
+        let text = manifest(file)?;
+        let (_, after) = text
+            .split_once(&format!("name: {variable}\n"))
+            .unwrap_or_default();
+        let listens = values(after, "value: ")
+            .first()
+            .map(|bind| port(bind))
+            .transpose()?;
+        let opened = port(only(&values(&text, "containerPort: "), file)?)?;
+        let scraped = port(only(&values(&text, "prometheus.io/port: "), file)?)?;
+        ensure!(
+            listens == Some(opened),
+            "{file}: listens on {listens:?}, opens {opened}"
+        );
+        assert_eq!(scraped, opened, "{file}: the scraped port");
+        for probe in ["startupProbe:", "livenessProbe:", "readinessProbe:"] {
+            ensure!(text.contains(probe), "{file} has no {probe}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn liveness_never_depends_on_another_server() -> Result<()> {
+    for (file, _) in LISTENING {
+        let text = manifest(file)?;
+        for (probe, path) in [
+            ("startupProbe:", "/livez"),
+            ("livenessProbe:", "/livez"),
+            ("readinessProbe:", "/readyz"),
+        ] {
+            let (_, after) = text.split_once(probe).unwrap_or_default();
+            assert_eq!(
+                values(after, "path: ").first(),
+                Some(&path),
+                "{file}: {probe}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_pod_is_restricted() -> Result<()> {
+    let wanted = [
+        "runAsNonRoot: true",
+        "type: RuntimeDefault",
+        "allowPrivilegeEscalation: false",
+        "readOnlyRootFilesystem: true",
+        "drop: [\"ALL\"]",
+        "enableServiceLinks: false",
+        "automountServiceAccountToken: false",
+    ];
+    for usage in usages()? {
+        let text = manifest(&usage.file)?;
+        for line in wanted {
+            ensure!(text.contains(line), "{} lacks {line}", usage.file);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_manifest_holds_a_secret() -> Result<()> {
+    for usage in usages()? {
+        let text = manifest(&usage.file)?;
+        ensure!(
+            !text.contains("kind: Secret"),
+            "{} holds a Secret",
+            usage.file
+        );
+        ensure!(!text.contains("://"), "{} holds a URL", usage.file);
+        let urls = usage.variables.iter().filter(|name| name.contains("_URL"));
+        for name in urls {
+            ensure!(
+                name.ends_with("_FILE"),
+                "{}: {name} is not read from a file",
+                usage.file
+            );
+        }
+    }
+    Ok(())
+}

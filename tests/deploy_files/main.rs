@@ -1,0 +1,13 @@
+//! The files under `deploy/` and `docker/` fit the binaries they start.
+//!
+//! Schemas are checked elsewhere (`.ci/deploy-files`); here it is names, ports, paths and
+//! whether the processes start the way the units say. Nothing leaves this machine.
+
+mod binary;
+mod docker;
+mod files;
+mod http;
+mod kubernetes;
+mod started;
+mod systemd;
+mod usage;

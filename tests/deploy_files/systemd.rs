@@ -1,0 +1,130 @@
+//! The systemd units.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::files::{self, only};
+use crate::usage::{self, Usage};
+
+const FOLDER: &str = "deploy/systemd";
+const UNITS: [&str; 4] = [
+    "adtally-api.service",
+    "adtally-worker@.service",
+    "adtally-beat.service",
+    "adtally-migrate.service",
+];
+
+/// A unit's text.
+pub(crate) fn unit(name: &str) -> Result<String> {
+    files::read(&format!("{FOLDER}/{name}"))
+}
+
+/// How each unit starts its binary.
+pub(crate) fn usages() -> Result<Vec<Usage>> {
+    UNITS.into_iter().map(usage).collect()
+}
+
+/// How the unit `name` starts its binary.
+pub(crate) fn usage(name: &str) -> Result<Usage> {
+    let text = unit(name)?;
+    let command = only(&files::values(&text, "ExecStart="), name)?;
+    let mut words = command.split_whitespace().map(str::to_owned);
+    let program = words.next().context("ExecStart names a program")?;
+    let binary = program
+        .strip_prefix("/usr/bin/")
+        .context("binaries are in /usr/bin")?;
+    let variables = usage::variables(&files::values(&text, "Environment=").join("\n"));
+    Ok(Usage {
+        file: name.to_owned(),
+        binary: binary.to_owned(),
+        arguments: words.collect(),
+        variables,
+    })
+}
+
+/// The units as systemd-analyze can judge them here: with a program that exists, and an instance.
+fn copy_units(to: &Path) -> Result<Vec<String>> {
+    let mut copies = vec!["adtally.target".to_owned()];
+    std::fs::write(to.join("adtally.target"), unit("adtally.target")?)?;
+    for name in UNITS {
+        let binary = usage(name)?.binary;
+        let command = format!("ExecStart=/usr/bin/{binary}");
+        let text = unit(name)?.replacen(&command, "ExecStart=/bin/true", 1);
+        std::fs::write(to.join(name), text)?;
+        copies.push(name.replace("@.", "@1."));
+    }
+    Ok(copies)
+}
+
+/// Runs systemd-analyze in `folder`; `None` where there is no systemd.
+fn analyze(folder: &Path, arguments: &[&str]) -> Result<Option<std::process::Output>> {
+    match Command::new("systemd-analyze")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+    {
+        Ok(output) => Ok(Some(output)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[test]
+fn systemd_understands_every_line_of_the_units() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let units = copy_units(folder.path())?;
+    for unit in units {
+        let unit = format!("./{unit}");
+        let Some(output) = analyze(folder.path(), &["verify", "--man=no", &unit])? else {
+            return Ok(());
+        };
+        // It ends with 0 on keys it does not know, and names them on stderr.
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            complaints.is_empty() && output.status.success(),
+            "{unit}: {complaints}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn systemd_rates_the_exposure_of_each_unit_two_or_less() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    copy_units(folder.path())?;
+    for unit in UNITS {
+        let unit = format!("./{unit}");
+        let arguments = [
+            "security",
+            "--offline=true",
+            "--threshold=20",
+            "--no-pager",
+            &unit,
+        ];
+        let Some(output) = analyze(folder.path(), &arguments)? else {
+            return Ok(());
+        };
+        let verdict = String::from_utf8_lossy(&output.stdout);
+        let verdict = verdict.lines().last().unwrap_or_default();
+        ensure!(output.status.success(), "{unit}: {verdict}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_unit_has_the_same_sandbox() -> Result<()> {
+    let sandbox = |name: &str| -> Result<Vec<String>> {
+        let text = unit(name)?;
+        let (_, rest) = text.split_once("DynamicUser=yes").context("a sandbox")?;
+        let lines = rest.lines().take_while(|line| !line.starts_with('['));
+        let settings = lines.filter(|line| line.contains('=') && !line.starts_with("ProcSubset"));
+        Ok(settings.map(str::to_owned).collect())
+    };
+    let first = sandbox(UNITS[0])?;
+    for name in UNITS {
+        assert_eq!(sandbox(name)?, first, "{name} against {}", UNITS[0]);
+    }
+    Ok(())
+}
