@@ -47,6 +47,7 @@ fn command(unit: &str, folder: &TempDir, port: u16) -> Result<Command> {
     }
     let mut command = Command::new(binary::path(&usage.binary)?);
     command.args(usage.arguments.iter().map(|argument| filled(argument)));
+    command.env_clear();
     for setting in files::values(&systemd::unit(unit)?, "Environment=") {
         let (name, value) = setting.split_once('=').context("NAME=value")?;
         let value = filled(value);
