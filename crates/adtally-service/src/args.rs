@@ -6,6 +6,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use adtally_domain::ReportingZone;
 use clap::Args;
 
 use crate::secret::url_fault;
@@ -145,6 +146,17 @@ pub struct ZoneArgs {
     /// The reporting zone, such as Asia/Tehran; unset means the stored one, UTC when none is stored
     #[arg(long, env = "ADTALLY_TIMEZONE", value_name = "ZONE")]
     pub timezone: Option<String>,
+}
+
+impl ZoneArgs {
+    /// The zone that was asked for, if any.
+    ///
+    /// # Errors
+    /// A configuration [`Failure`] for a name that is no time zone.
+    pub fn resolve(&self) -> Result<Option<ReportingZone>, Failure> {
+        let parsed = self.timezone.as_deref().map(str::parse).transpose();
+        parsed.map_err(|error| Failure::configuration(format!("--timezone: {error}")))
+    }
 }
 
 /// Where a worker or beat answers health checks.
