@@ -1,0 +1,196 @@
+//! One message in a worker's hands.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join_all;
+use lapin::Channel;
+use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
+
+use super::ledger::Ledger;
+use crate::connection::within;
+use crate::{BrokerError, Headers, headers};
+
+/// The channel its deliveries are settled on. It closes with the last of them.
+pub(super) struct Desk {
+    pub(super) channel: Channel,
+    pub(super) queue: Arc<str>,
+    ledger: Mutex<Ledger>,
+}
+
+impl Desk {
+    pub(super) fn new(channel: Channel, queue: &str) -> Self {
+        Self {
+            channel,
+            queue: queue.into(),
+            ledger: Mutex::default(),
+        }
+    }
+
+    fn settled(&self, tags: impl IntoIterator<Item = u64>) {
+        self.ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .settle(tags);
+    }
+
+    fn coverable(&self, tags: &[u64]) -> Option<u64> {
+        self.ledger
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .coverable(tags)
+    }
+
+    async fn ack(&self, tag: u64, multiple: bool) -> Result<(), BrokerError> {
+        let frame = self.channel.basic_ack(tag, BasicAckOptions { multiple });
+        Ok(within("acknowledge", frame).await??)
+    }
+}
+
+/// A message from a queue. Settling it consumes it, so it can't be settled twice; one that is
+/// dropped unsettled returns to its queue when the session ends.
+pub struct Delivery {
+    /// The message itself.
+    pub body: Vec<u8>,
+    /// The queue it came from.
+    pub queue: Arc<str>,
+    /// The exchange it was published to; empty for the default exchange.
+    pub exchange: String,
+    /// The key it was published with.
+    pub routing_key: String,
+    /// The name its publisher gave it.
+    pub message_id: Option<String>,
+    /// The `type` property, such as [`crate::pack::MESSAGE_TYPE`].
+    pub message_type: Option<String>,
+    /// The format of the body.
+    pub content_type: Option<String>,
+    /// The encoding of the body.
+    pub content_encoding: Option<String>,
+    /// Everything else its publisher and the broker said about it.
+    pub headers: Headers,
+    /// How many deliveries before this one came back. Quorum queues count, others always say 0.
+    pub delivery_count: u64,
+    /// Whether it was delivered before, counted or not.
+    pub redelivered: bool,
+    tag: u64,
+    desk: Arc<Desk>,
+}
+
+impl Delivery {
+    pub(super) fn new(delivery: lapin::message::Delivery, desk: &Arc<Desk>) -> Self {
+        let properties = delivery.properties;
+        let headers = properties
+            .headers()
+            .as_ref()
+            .map(headers::headers)
+            .unwrap_or_default();
+        let count = headers
+            .get("x-delivery-count")
+            .and_then(|count| count.as_int());
+        let text = |text: &Option<lapin::types::ShortString>| text.as_ref().map(|t| t.to_string());
+        Self {
+            body: delivery.data,
+            queue: desk.queue.clone(),
+            exchange: delivery.exchange.into(),
+            routing_key: delivery.routing_key.into(),
+            message_id: text(properties.message_id()),
+            message_type: text(properties.kind()),
+            content_type: text(properties.content_type()),
+            content_encoding: text(properties.content_encoding()),
+            delivery_count: count
+                .and_then(|count| u64::try_from(count).ok())
+                .unwrap_or(0),
+            headers,
+            redelivered: delivery.redelivered,
+            tag: delivery.delivery_tag,
+            desk: desk.clone(),
+        }
+    }
+
+    /// Done: the broker may forget the message.
+    ///
+    /// # Errors
+    /// The session is over, and the message will be delivered again.
+    pub async fn ack(self) -> Result<(), BrokerError> {
+        self.desk.ack(self.tag, false).await?;
+        self.desk.settled([self.tag]);
+        Ok(())
+    }
+
+    /// Not now: back to the queue, which counts one more delivery.
+    ///
+    /// # Errors
+    /// The session is over, and the message will be delivered again.
+    pub async fn retry(self) -> Result<(), BrokerError> {
+        let options = BasicNackOptions {
+            multiple: false,
+            requeue: true,
+        };
+        within("return", self.desk.channel.basic_nack(self.tag, options)).await??;
+        self.desk.settled([self.tag]);
+        Ok(())
+    }
+
+    /// Never: to the dead queue, with everything that was said about it.
+    ///
+    /// # Errors
+    /// The session is over, and the message will be delivered again.
+    pub async fn dead_letter(self) -> Result<(), BrokerError> {
+        let options = BasicRejectOptions { requeue: false };
+        within(
+            "dead-letter",
+            self.desk.channel.basic_reject(self.tag, options),
+        )
+        .await??;
+        self.desk.settled([self.tag]);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Delivery {
+    /// Leaves the body out: it holds visitor data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("queue", &self.queue)
+            .field("message_id", &self.message_id)
+            .field("message_type", &self.message_type)
+            .field("bytes", &self.body.len())
+            .field("delivery_count", &self.delivery_count)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Acknowledges many deliveries with as few frames as is safe.
+///
+/// # Errors
+/// The session of at least one of them is over; which messages will be delivered again is not
+/// known.
+pub async fn ack_all(deliveries: Vec<Delivery>) -> Result<(), BrokerError> {
+    let mut desks: Vec<(Arc<Desk>, Vec<u64>)> = Vec::new();
+    for delivery in deliveries {
+        match desks
+            .iter_mut()
+            .find(|(desk, _)| Arc::ptr_eq(desk, &delivery.desk))
+        {
+            Some((_, tags)) => tags.push(delivery.tag),
+            None => desks.push((delivery.desk, vec![delivery.tag])),
+        }
+    }
+    let settled = join_all(desks.into_iter().map(|(desk, tags)| ack_tags(desk, tags))).await;
+    settled.into_iter().collect()
+}
+
+async fn ack_tags(desk: Arc<Desk>, mut tags: Vec<u64>) -> Result<(), BrokerError> {
+    tags.sort_unstable();
+    let covered = desk.coverable(&tags);
+    if let Some(highest) = covered {
+        desk.ack(highest, true).await?;
+    }
+    let single = tags
+        .iter()
+        .filter(|tag| covered.is_none_or(|highest| **tag > highest));
+    let singles = join_all(single.map(|tag| desk.ack(*tag, false))).await;
+    singles.into_iter().collect::<Result<(), _>>()?;
+    desk.settled(tags);
+    Ok(())
+}

@@ -1,0 +1,224 @@
+use std::net::IpAddr;
+
+use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
+use proptest::option;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::*;
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let time =
+        || (0..=Timestamp::MAX.as_millis()).prop_map(|ms| Timestamp::from_millis(ms).unwrap());
+    let text = || option::of("[^\0]{0,40}");
+    let kind = prop_oneof![Just(EventKind::Impression), Just(EventKind::Click)];
+    let ids = (time(), any::<[u8; 10]>(), kind, 1..=i64::MAX, time());
+    let rest = (
+        option::of(any::<u128>()),
+        option::of(any::<IpAddr>()),
+        text(),
+        text(),
+        text(),
+        text(),
+        text(),
+    );
+    (ids, rest).prop_map(|((time, random, kind, ad, received_at), rest)| {
+        let (impression_id, ip, visitor_id, user_agent, referer, placement, source) = rest;
+        Event {
+            id: EventId::v7(time, random),
+            kind,
+            ad_id: AdId::new(ad).unwrap(),
+            received_at,
+            impression_id: impression_id.map(Uuid::from_u128),
+            ip,
+            visitor_id,
+            user_agent,
+            referer,
+            placement,
+            source,
+        }
+    })
+}
+
+fn good(index: u64) -> Value {
+    json!({"event_id": Uuid::from_u128(u128::from(index) | 7 << 76), "kind": "click", "ad_id": 5,
+           "received_at": "2026-11-22T06:00:00.123Z"})
+}
+
+fn pack(entries: &[Value]) -> Vec<u8> {
+    json!({"v": 1, "events": entries}).to_string().into_bytes()
+}
+
+proptest! {
+    #[test]
+    fn what_is_packed_is_read_back_in_order(events in prop::collection::vec(any_event(), 0..20)) {
+        let decoded = decode(&encode(&events)).unwrap();
+        prop_assert_eq!(decoded, events.into_iter().map(Ok).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode(&bytes);
+    }
+
+    #[test]
+    fn no_damage_to_a_pack_makes_the_reader_panic(
+        events in prop::collection::vec(any_event(), 1..4),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut body = encode(&events);
+        for (place, byte) in damage {
+            let place = place.index(body.len());
+            body[place] = byte;
+        }
+        let _ = decode(&body);
+    }
+
+    #[test]
+    fn a_damaged_entry_costs_only_itself(
+        events in prop::collection::vec(any_event(), 1..8),
+        victim: prop::sample::Index,
+        replacement in prop_oneof![
+            Just(json!(null)), Just(json!(7)), Just(json!({})), Just(json!({"ad_id": 5})),
+            Just(json!([[], {}])), Just(json!({"event_id": "x", "kind": "view", "ad_id": -1})),
+        ],
+    ) {
+        let mut entries: Value = serde_json::from_slice(&encode(&events)).unwrap();
+        let victim = victim.index(events.len());
+        entries["events"][victim] = replacement.clone();
+        let decoded = decode(entries.to_string().as_bytes()).unwrap();
+        for (index, (entry, event)) in decoded.into_iter().zip(events).enumerate() {
+            if index == victim {
+                let bad = entry.unwrap_err();
+                prop_assert_eq!(bad.index, victim);
+                prop_assert_eq!(bad.body, replacement.to_string());
+            } else {
+                prop_assert_eq!(entry, Ok(event));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pack_reads_as_plain_json() {
+    let event = decode(&pack(&[good(1)])).unwrap().pop().unwrap().unwrap();
+    assert_eq!(
+        String::from_utf8(encode(&[event])).unwrap(),
+        r#"{"v":1,"events":[{"event_id":"00000000-0000-7000-0000-000000000001","kind":"click","ad_id":5,"received_at":"2026-11-22T06:00:00.123Z"}]}"#,
+    );
+    assert_eq!(encode(&[]), br#"{"v":1,"events":[]}"#);
+}
+
+#[test]
+fn a_field_this_build_does_not_know_is_ignored() {
+    let mut entry = good(1);
+    entry["campaign"] = json!({"nested": [1, 2]});
+    let body = json!({"v": 1, "written_by": "next", "events": [entry]}).to_string();
+    assert!(decode(body.as_bytes()).unwrap()[0].is_ok());
+}
+
+#[test]
+fn a_newer_version_is_told_apart_whatever_else_it_holds() {
+    for body in [
+        r#"{"v":2,"events":[]}"#,
+        r#"{"v":2}"#,
+        r#"{"events":{"zstd":"..."},"v":18446744073709551615}"#,
+        r#"{"v":3,"events":"x","rows":[[1,2],[3,4]]}"#,
+    ] {
+        assert!(
+            matches!(decode(body.as_bytes()), Err(PackError::NewerVersion(2..))),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_pack_is_refused_with_a_reason() {
+    for body in [
+        "",
+        " ",
+        "null",
+        "[]",
+        "{}",
+        "7",
+        "{\"v\":1",
+        r#"{"v":1}"#,
+        r#"{"v":1,"events":null}"#,
+        r#"{"v":1,"events":{}}"#,
+        r#"{"v":0,"events":[]}"#,
+        r#"{"v":-1,"events":[]}"#,
+        r#"{"v":"1","events":[]}"#,
+        r#"{"v":1.5,"events":[]}"#,
+        r#"{"v":1,"events":[]}x"#,
+        r#"[[],{},{"callbacks":null}]"#,
+        "\u{feff}{}",
+    ] {
+        assert!(
+            matches!(decode(body.as_bytes()), Err(PackError::NotAPack(_))),
+            "{body}"
+        );
+    }
+    let deep = format!(
+        r#"{{"v":1,"events":{}{}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    assert!(matches!(
+        decode(deep.as_bytes()),
+        Ok(_) | Err(PackError::NotAPack(_))
+    ));
+}
+
+#[test]
+fn a_bad_event_keeps_what_could_be_read_of_it() {
+    let mut entry = good(1);
+    entry["event_id"] = json!("019ab2f1-0b7b-7000-8000-000000000001");
+    entry["visitor_id"] = json!("nul \0 inside");
+    let decoded = decode(&pack(&[good(1), entry])).unwrap();
+    assert!(decoded[0].is_ok());
+    let bad = decoded[1].clone().unwrap_err();
+    assert_eq!(
+        bad.event_id.unwrap().to_string(),
+        "019ab2f1-0b7b-7000-8000-000000000001"
+    );
+    assert_eq!(bad.ad_id, Some(5));
+    assert_eq!(
+        bad.occurred_at,
+        Timestamp::from_millis(0x019a_b2f1_0b7b).ok()
+    );
+    assert_eq!(bad.reason, "a text holds NUL");
+}
+
+#[test]
+fn bytes_that_are_not_utf8_cost_only_their_event() {
+    let mut first = good(1);
+    first["user_agent"] = json!("@@");
+    let mut body = pack(&[first, good(2)]);
+    let place = body.windows(2).position(|two| two == b"@@").unwrap();
+    body[place] = 0xff;
+    let decoded = decode(&body).unwrap();
+    assert_eq!(
+        decoded[0].clone().unwrap_err().reason,
+        "it holds bytes that are not UTF-8"
+    );
+    assert!(decoded[1].is_ok());
+}
+
+#[test]
+fn times_out_of_range_cost_only_their_event() {
+    let mut late = good(1);
+    late["received_at"] = json!("1969-12-31T23:59:59Z");
+    let mut far = good(2);
+    far["event_id"] = json!("ffffffff-ffff-7fff-bfff-ffffffffffff");
+    let decoded = decode(&pack(&[late, far, good(3)])).unwrap();
+    assert!(
+        decoded[0]
+            .clone()
+            .unwrap_err()
+            .reason
+            .starts_with("received_at")
+    );
+    assert!(decoded[1].clone().unwrap_err().reason.contains("9999"));
+    assert!(decoded[2].is_ok());
+}

@@ -1,0 +1,193 @@
+//! Confirmed publishing that survives its connection.
+
+mod chunk;
+mod flights;
+mod handover;
+mod lanes;
+mod owner;
+mod session;
+mod shipment;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adtally_domain::{Event, EventKind, TaskMessage};
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::celery;
+use crate::{BrokerConfig, BrokerState, NotKept};
+use chunk::split;
+use handover::{Claim, Command, Handover};
+use owner::Owner;
+use shipment::Shipment;
+
+/// The bounds a publisher keeps. The defaults suit a process of any size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublisherOptions {
+    /// How long a message may take from hand-over to confirm.
+    pub deadline: Duration,
+    /// Events in one pack at most, at least 1.
+    pub pack_events: usize,
+    /// Bytes of one pack at most, unless a single event is larger.
+    pub pack_bytes: usize,
+    /// Bytes that may wait for their confirm at most, for each kind of event and for tasks;
+    /// beyond, publishing waits.
+    pub waiting_bytes: usize,
+}
+
+impl Default for PublisherOptions {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(5),
+            pack_events: 512,
+            pack_bytes: 96 * 1_024,
+            waiting_bytes: 64 * 1_024 * 1_024,
+        }
+    }
+}
+
+/// Publishes and waits for the broker's confirm. Cheap to clone.
+///
+/// One task owns the connection. It starts anew when the connection fails and sends again what
+/// was not confirmed. Events handed over while earlier ones are on their way share a message.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    config: BrokerConfig,
+    options: Arc<PublisherOptions>,
+    handover: Arc<Handover>,
+    state: watch::Receiver<BrokerState>,
+}
+
+impl Publisher {
+    /// Starts the task that connects and publishes. Never fails: see [`Self::state`].
+    ///
+    /// Must be called within a tokio runtime.
+    #[must_use]
+    pub fn start(config: BrokerConfig, options: PublisherOptions) -> Self {
+        let (commands, received) = mpsc::unbounded_channel();
+        let (state_sender, state) = watch::channel(BrokerState::Connecting {
+            reason: String::new(),
+        });
+        let (closing, close) = watch::channel(false);
+        let options = Arc::new(options);
+        let owner = Owner::new(
+            config.clone(),
+            options.clone(),
+            received,
+            state_sender,
+            close,
+        );
+        let task = tokio::spawn(owner.run());
+        let handover = Handover::new(commands, options.waiting_bytes, closing, task);
+        Self {
+            config,
+            options,
+            handover: Arc::new(handover),
+            state,
+        }
+    }
+
+    /// Publishes events and says of each, in order, whether the broker has it for sure.
+    ///
+    /// Takes no longer than the deadline. Events that wait together travel together.
+    pub async fn publish_events(&self, events: Vec<Event>) -> Vec<Result<(), NotKept>> {
+        let mut results = vec![Err(NotKept::Closed); events.len()];
+        let chunks = split(&events, &self.options);
+        let deadline = self.deadline();
+        let sends = chunks.into_iter().map(|(draft, places)| async move {
+            let (kind, bytes) = (Some(draft.kind()), draft.bytes());
+            let command = |claim| Command::Chunk(draft.claimed(claim));
+            (self.hand_over(kind, bytes, deadline, command).await, places)
+        });
+        for (result, places) in join_all(sends).await {
+            for place in places {
+                if let Some(slot) = results.get_mut(place) {
+                    *slot = result;
+                }
+            }
+        }
+        results
+    }
+
+    /// Publishes events as packs of their own, which no other events join, and returns once all
+    /// are confirmed. For events that failed in larger company.
+    ///
+    /// # Errors
+    /// [`NotKept`] when not all of them are confirmed.
+    pub async fn publish_pack(&self, events: &[Event]) -> Result<(), NotKept> {
+        let deadline = self.deadline();
+        let packs = split(events, &self.options)
+            .into_iter()
+            .map(|(draft, _)| self.send(draft.into_shipment(&self.config), deadline));
+        join_all(packs).await.into_iter().collect()
+    }
+
+    /// Puts a task on its queue, as Celery would.
+    ///
+    /// # Errors
+    /// [`NotKept`] when it is not confirmed. Sending it again is safe: its id makes it run once.
+    pub async fn publish_task(&self, task: &TaskMessage) -> Result<(), NotKept> {
+        let queue = self.config.topology().task_queue(&task.queue);
+        let exchange = self.config.topology().tasks_exchange();
+        self.send(
+            Shipment::task(celery::encode(task), &exchange, &queue),
+            self.deadline(),
+        )
+        .await
+    }
+
+    /// Puts a task on the task queue after `delay`, which the broker waits out: this process may
+    /// end meanwhile.
+    ///
+    /// The task comes no earlier, and later by at most the longest wait of its retry queue. Only a
+    /// delay of more than half an hour ends early: set the task's `eta` too, and delay it again.
+    ///
+    /// # Errors
+    /// [`NotKept`] when it is not confirmed.
+    pub async fn publish_task_after(
+        &self,
+        task: &TaskMessage,
+        delay: Duration,
+    ) -> Result<(), NotKept> {
+        let queue = self.config.topology().retry_queue_for(delay);
+        let exchange = self.config.topology().tasks_exchange();
+        let shipment = Shipment::task(celery::encode(task), &exchange, &queue).expiring(delay);
+        self.send(shipment, self.deadline()).await
+    }
+
+    /// The connection's state, for readiness: watch it rather than asking again and again.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<BrokerState> {
+        self.state.clone()
+    }
+
+    /// Takes nothing more, waits until everything handed over is confirmed or past its deadline,
+    /// says goodbye to the broker. Any clone may close; all are closed by it.
+    pub async fn close(&self) {
+        self.handover.close().await;
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.options.deadline
+    }
+
+    async fn send(&self, shipment: Shipment, deadline: Instant) -> Result<(), NotKept> {
+        let (kind, bytes) = (shipment.kind, shipment.body.len());
+        let command = |claim| Command::Shipment(shipment.claimed(claim));
+        self.hand_over(kind, bytes, deadline, command).await
+    }
+
+    async fn hand_over(
+        &self,
+        kind: Option<EventKind>,
+        bytes: usize,
+        deadline: Instant,
+        command: impl FnOnce(Claim) -> Command,
+    ) -> Result<(), NotKept> {
+        let (claim, answer) = self.handover.claim(kind, bytes, deadline).await?;
+        self.handover.send(command(claim))?;
+        answer.by(deadline).await
+    }
+}

@@ -1,0 +1,140 @@
+//! Events of one request and one kind, already written, waiting to share a pack.
+
+use adtally_domain::{Event, EventKind, Timestamp};
+
+use super::PublisherOptions;
+use super::handover::Claim;
+use super::shipment::Shipment;
+use crate::BrokerConfig;
+use crate::pack::{HEAD, ReceivedAt, append, finish};
+
+/// Written events that nobody waits for yet.
+pub(super) struct Draft {
+    kind: EventKind,
+    /// A pack that is not finished.
+    body: Vec<u8>,
+    events: usize,
+    first_received: Timestamp,
+}
+
+/// Written events and the caller who waits for them.
+pub(super) struct Chunk {
+    draft: Draft,
+    claim: Claim,
+}
+
+/// Sorts events by kind into pieces that each fit one pack. With each piece come the places of
+/// its events in `events`.
+pub(super) fn split(events: &[Event], options: &PublisherOptions) -> Vec<(Draft, Vec<usize>)> {
+    let mut pieces = Vec::new();
+    for kind in EventKind::ALL {
+        let mut times = ReceivedAt::default();
+        let mut open: Option<(Draft, Vec<usize>)> = None;
+        for (place, event) in events
+            .iter()
+            .enumerate()
+            .filter(|(_, event)| event.kind == kind)
+        {
+            if let Some(full) = open.take_if(|(draft, _)| draft.is_full(options)) {
+                pieces.push(full);
+            }
+            let (draft, places) = open.get_or_insert_with(|| (Draft::new(event), Vec::new()));
+            append(&mut draft.body, event, &mut times);
+            draft.events += 1;
+            places.push(place);
+        }
+        pieces.extend(open);
+    }
+    pieces
+}
+
+impl Draft {
+    fn new(first: &Event) -> Self {
+        Self {
+            kind: first.kind,
+            body: Vec::with_capacity(512),
+            events: 0,
+            first_received: first.received_at,
+        }
+    }
+
+    pub(super) fn kind(&self) -> EventKind {
+        self.kind
+    }
+
+    /// Bytes of the unfinished pack.
+    pub(super) fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// A typical event more would be too much. A pack may pass its bound by one event.
+    fn is_full(&self, options: &PublisherOptions) -> bool {
+        let mean = self.body.len() / self.events.max(1);
+        self.events >= options.pack_events || self.body.len() + mean > options.pack_bytes
+    }
+
+    pub(super) fn claimed(self, claim: Claim) -> Chunk {
+        Chunk { draft: self, claim }
+    }
+
+    /// The pack of these events alone.
+    pub(super) fn into_shipment(mut self, config: &BrokerConfig) -> Shipment {
+        finish(&mut self.body);
+        let exchange = config.topology().events_exchange();
+        let random = config.random.ten_bytes();
+        let id = uuid::Builder::from_unix_timestamp_millis(
+            self.first_received.as_millis().unsigned_abs(),
+            &random,
+        );
+        Shipment::pack(self.body, self.kind, &exchange, id.into_uuid())
+    }
+}
+
+impl Chunk {
+    pub(super) fn kind(&self) -> EventKind {
+        self.draft.kind
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.draft.bytes()
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.claim.is_abandoned()
+    }
+
+    pub(super) fn into_claim(self) -> Claim {
+        self.claim
+    }
+
+    pub(super) fn events(&self) -> usize {
+        self.draft.events
+    }
+
+    /// Whether it fits a pack that already holds so much.
+    pub(super) fn fits(&self, events: usize, bytes: usize, options: &PublisherOptions) -> bool {
+        events + self.events() <= options.pack_events && bytes + self.bytes() <= options.pack_bytes
+    }
+}
+
+/// One pack of all `chunks`, and everybody who waits for it.
+pub(super) fn merge(first: Chunk, others: Vec<Chunk>, config: &BrokerConfig) -> Shipment {
+    let Chunk { mut draft, claim } = first;
+    let mut claims = vec![claim];
+    draft.body.reserve(others.iter().map(Chunk::bytes).sum());
+    for Chunk {
+        draft: other,
+        claim,
+    } in others
+    {
+        draft.body.push(b',');
+        draft
+            .body
+            .extend_from_slice(other.body.get(HEAD.len()..).unwrap_or_default());
+        draft.events += other.events;
+        claims.push(claim);
+    }
+    let mut shipment = draft.into_shipment(config);
+    shipment.claims = claims;
+    shipment
+}

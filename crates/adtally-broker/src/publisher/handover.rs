@@ -1,0 +1,132 @@
+//! Where callers and the owner of the connection meet.
+
+use std::sync::Arc;
+
+use adtally_domain::EventKind;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::chunk::Chunk;
+use super::shipment::Shipment;
+use crate::NotKept;
+
+/// What a message costs in memory besides its bytes.
+const OVERHEAD_BYTES: usize = 512;
+
+/// What callers hand over.
+pub(super) enum Command {
+    /// Events that may share a pack with others.
+    Chunk(Chunk),
+    /// A finished message.
+    Shipment(Shipment),
+}
+
+/// The callers' side.
+#[derive(Debug)]
+pub(super) struct Handover {
+    commands: mpsc::UnboundedSender<Command>,
+    /// Bound the memory of everything handed over and not yet answered: each kind has its own, so
+    /// that a flood of one leaves room for the others.
+    rooms: [Arc<Semaphore>; 3],
+    closing: watch::Sender<bool>,
+    owner: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Handover {
+    pub(super) fn new(
+        commands: mpsc::UnboundedSender<Command>,
+        bytes: usize,
+        closing: watch::Sender<bool>,
+        owner: JoinHandle<()>,
+    ) -> Self {
+        let room = |_| Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
+        Self {
+            commands,
+            rooms: [0, 1, 2].map(room),
+            closing,
+            owner: Mutex::new(Some(owner)),
+        }
+    }
+
+    /// Room for a message of `bytes`, as soon as there is some.
+    pub(super) async fn claim(
+        &self,
+        kind: Option<EventKind>,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<(Claim, Answer), NotKept> {
+        if *self.closing.borrow() {
+            return Err(NotKept::Closed);
+        }
+        let cost = u32::try_from(bytes.saturating_add(OVERHEAD_BYTES)).unwrap_or(u32::MAX);
+        let [impressions, clicks, single] = &self.rooms;
+        let room = match kind {
+            Some(EventKind::Impression) => impressions,
+            Some(EventKind::Click) => clicks,
+            None => single,
+        };
+        let permit = match room.clone().try_acquire_many_owned(cost) {
+            Ok(permit) => permit,
+            Err(_) => timeout_at(deadline, room.clone().acquire_many_owned(cost))
+                .await
+                .map_err(|_| NotKept::Deadline)?
+                .map_err(|_| NotKept::Closed)?,
+        };
+        let (sender, receiver) = oneshot::channel();
+        Ok((
+            Claim {
+                sender,
+                _room: permit,
+            },
+            Answer(receiver),
+        ))
+    }
+
+    pub(super) fn send(&self, command: Command) -> Result<(), NotKept> {
+        self.commands.send(command).map_err(|_| NotKept::Closed)
+    }
+
+    pub(super) async fn close(&self) {
+        self.closing.send_replace(true);
+        let mut owner = self.owner.lock().await;
+        if let Some(task) = owner.as_mut()
+            && let Err(error) = task.await
+        {
+            log::error!("broker: the publishing task failed: {error}");
+        }
+        *owner = None;
+    }
+}
+
+/// What the owner of the connection owes a caller: an answer, and the room its message takes.
+#[derive(Debug)]
+pub(super) struct Claim {
+    sender: oneshot::Sender<Result<(), NotKept>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Claim {
+    pub(super) fn answer(self, result: Result<(), NotKept>) {
+        // Nobody listens any more when the deadline has passed.
+        let _ = self.sender.send(result);
+    }
+
+    /// Whether the caller has given up waiting.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.sender.is_closed()
+    }
+}
+
+/// The caller's end of a [`Claim`].
+pub(super) struct Answer(oneshot::Receiver<Result<(), NotKept>>);
+
+impl Answer {
+    pub(super) async fn by(self, deadline: Instant) -> Result<(), NotKept> {
+        match timeout_at(deadline, self.0).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(NotKept::Closed),
+            Err(_) => Err(NotKept::Deadline),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The task that owns the publishing connection, and makes a new one when it is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
+
+use super::PublisherOptions;
+use super::handover::Command;
+use super::lanes::Lanes;
+use super::session::Session;
+use crate::{Backoff, BrokerConfig, BrokerState};
+
+/// How often what nobody waits for any more is swept out.
+pub(super) const SWEEP: Duration = Duration::from_millis(250);
+
+/// Everything the publishing task knows.
+pub(super) struct Owner {
+    pub(super) config: BrokerConfig,
+    pub(super) options: Arc<PublisherOptions>,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) lanes: Lanes,
+    pub(super) closing: Closing,
+    state: watch::Sender<BrokerState>,
+}
+
+impl Owner {
+    pub(super) fn new(
+        config: BrokerConfig,
+        options: Arc<PublisherOptions>,
+        commands: mpsc::UnboundedReceiver<Command>,
+        state: watch::Sender<BrokerState>,
+        close: watch::Receiver<bool>,
+    ) -> Self {
+        let closing = Closing {
+            close,
+            since: None,
+            limit: options.deadline,
+        };
+        Self {
+            config,
+            options,
+            commands,
+            lanes: Lanes::default(),
+            closing,
+            state,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        for attempt in 0_usize.. {
+            let config = self.config.clone();
+            let opened = tokio::select! {
+                opened = Session::open(&config, attempt) => opened,
+                () = self.tend() => break,
+            };
+            let reason = match opened {
+                Ok(session) => {
+                    let ending = self.serve(session).await;
+                    if ending.was_of_use {
+                        backoff.reset();
+                    }
+                    let Some(reason) = ending.reason else { break };
+                    reason
+                }
+                Err(error) => error.to_string(),
+            };
+            self.announce(BrokerState::Connecting { reason });
+            tokio::select! {
+                () = sleep(backoff.next_delay()) => {}
+                () = self.tend() => break,
+            }
+        }
+        self.state.send_replace(BrokerState::Connecting {
+            reason: "closed".to_owned(),
+        });
+    }
+
+    /// Looks after what is handed over while there is no session. Returns when it is time to end.
+    async fn tend(&mut self) {
+        loop {
+            while let Ok(command) = self.commands.try_recv() {
+                self.lanes.add(command);
+            }
+            if self.lanes.sweep() && self.closing.is_asked() || self.closing.is_overdue() {
+                return;
+            }
+            tokio::select! {
+                () = sleep(SWEEP) => {}
+                () = self.closing.asked() => {}
+            }
+        }
+    }
+
+    /// Tells whoever watches, and the log, if it is news.
+    pub(super) fn announce(&self, next: BrokerState) {
+        let changed = self.state.send_if_modified(|state| {
+            let differs = *state != next;
+            state.clone_from(&next);
+            differs
+        });
+        match next {
+            BrokerState::Open if changed => log::info!("broker: publishing"),
+            _ if changed => log::warn!("broker: not publishing: {next}"),
+            _ => {}
+        }
+    }
+}
+
+/// The wish to close.
+pub(super) struct Closing {
+    close: watch::Receiver<bool>,
+    since: Option<Instant>,
+    limit: Duration,
+}
+
+impl Closing {
+    /// Waits for the wish, once; pending for ever after. May be dropped.
+    pub(super) async fn asked(&mut self) {
+        if self.since.is_some() {
+            return std::future::pending().await;
+        }
+        // Without a sender all handles are gone, which is a wish to close as well.
+        let _ = self.close.wait_for(|close| *close).await;
+        self.since = Some(Instant::now());
+    }
+
+    pub(super) fn is_asked(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// Whether closing has taken as long as any message may take.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() > self.limit)
+    }
+}

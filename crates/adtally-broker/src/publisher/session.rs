@@ -1,0 +1,201 @@
+//! Publishing on one connection, from its start to its end.
+
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use lapin::options::ConfirmSelectOptions;
+use lapin::{Channel, Event};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::flights::{Flights, Landing};
+use super::handover::Command;
+use super::owner::{Owner, SWEEP};
+use crate::connection::Link;
+use crate::topology::ensure;
+use crate::{BrokerConfig, BrokerError, BrokerState, NotKept};
+
+/// A connection without any confirm for so many deadlines is given up.
+const PATIENCE: u32 = 3;
+/// A connection that held so long was of use, even if nothing was published on it.
+const LONG_LIFE: Duration = Duration::from_secs(10);
+
+/// A connection ready to publish on.
+pub(super) struct Session {
+    link: Link,
+    channel: Channel,
+    news: Pin<Box<dyn Stream<Item = Event> + Send>>,
+}
+
+impl Session {
+    pub(super) async fn open(config: &BrokerConfig, attempt: usize) -> Result<Self, BrokerError> {
+        let link = Link::open(config, attempt).await?;
+        ensure(&link, config).await?;
+        let channel = link.channel().await?;
+        let confirm = channel.confirm_select(ConfirmSelectOptions { nowait: false });
+        link.call("confirm publishing", confirm).await??;
+        let news = Box::pin(link.events());
+        Ok(Self {
+            link,
+            channel,
+            news,
+        })
+    }
+
+    fn is_alive(&self) -> bool {
+        self.link.is_connected() && self.channel.status().connected()
+    }
+}
+
+/// How a session ended.
+pub(super) struct Ending {
+    /// Why it ended; `None` when the publisher closed it.
+    pub(super) reason: Option<String>,
+    /// Whether a new session need not wait for long.
+    pub(super) was_of_use: bool,
+}
+
+/// What a running session keeps in mind.
+struct Voyage {
+    flights: Flights,
+    /// The broker said that it takes no messages.
+    is_blocked: bool,
+    started: Instant,
+    /// When a confirm last came, or could first be waited for.
+    last_progress: Instant,
+    was_of_use: bool,
+}
+
+type Step = ControlFlow<Option<String>>;
+
+impl Owner {
+    /// Publishes until the connection ends or the publisher is closed. What is unconfirmed then
+    /// waits for the next session.
+    pub(super) async fn serve(&mut self, mut session: Session) -> Ending {
+        self.announce(BrokerState::Open);
+        let mut voyage = Voyage {
+            flights: Flights::default(),
+            is_blocked: false,
+            started: Instant::now(),
+            last_progress: Instant::now(),
+            was_of_use: false,
+        };
+        let mut sweep = interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let reason = loop {
+            self.launch(&session.channel, &mut voyage);
+            let step = tokio::select! {
+                biased;
+                Some(event) = session.news.next() => self.heed(event, &session, &mut voyage),
+                (number, landing) = voyage.flights.land() => self.land(number, landing, &mut voyage),
+                Some(command) = self.commands.recv() => self.accept(command, &voyage),
+                () = self.closing.asked() => Step::Continue(()),
+                _ = sweep.tick() => self.inspect(&session, &mut voyage),
+            };
+            if let ControlFlow::Break(reason) = step {
+                break reason;
+            }
+            if self.closing.is_asked() && voyage.flights.is_empty() && self.has_nothing_left() {
+                break None;
+            }
+        };
+        if reason.is_none() {
+            session.link.close().await;
+        }
+        let was_of_use = voyage.was_of_use || voyage.started.elapsed() > LONG_LIFE;
+        self.lanes.take_back(voyage.flights.into_unconfirmed());
+        Ending { reason, was_of_use }
+    }
+
+    /// Sends what may go now. The frames are written when the flights are next polled.
+    fn launch(&mut self, channel: &Channel, voyage: &mut Voyage) {
+        if voyage.is_blocked {
+            return;
+        }
+        while let Some(shipment) = self.lanes.next(&self.options, &self.config) {
+            if voyage.flights.is_empty() {
+                voyage.last_progress = Instant::now();
+            }
+            voyage.flights.launch(channel, shipment);
+        }
+    }
+
+    fn land(&mut self, number: u64, landing: Landing, voyage: &mut Voyage) -> Step {
+        let result = match landing {
+            Landing::Confirmed => Ok(()),
+            Landing::Nacked => Err(NotKept::Nacked),
+            Landing::Lost(error) => return Step::Break(Some(error.to_string())),
+        };
+        if let Some(mut shipment) = voyage.flights.unload(number) {
+            self.lanes.landed(shipment.kind);
+            shipment.answer(result);
+        }
+        voyage.last_progress = Instant::now();
+        voyage.was_of_use = true;
+        if !voyage.is_blocked {
+            self.announce(BrokerState::Open);
+        }
+        Step::Continue(())
+    }
+
+    /// Takes everything that was handed over meanwhile, so that it can share packs.
+    fn accept(&mut self, first: Command, voyage: &Voyage) -> Step {
+        self.lanes.add(first);
+        while let Ok(command) = self.commands.try_recv() {
+            self.lanes.add(command);
+        }
+        if voyage.is_blocked {
+            self.lanes.answer_all(Err(NotKept::Blocked));
+        }
+        Step::Continue(())
+    }
+
+    fn heed(&mut self, event: Event, session: &Session, voyage: &mut Voyage) -> Step {
+        match event {
+            Event::ConnectionBlocked(reason) => {
+                voyage.is_blocked = true;
+                self.lanes.answer_all(Err(NotKept::Blocked));
+                for shipment in voyage.flights.shipments() {
+                    shipment.answer(Err(NotKept::Blocked));
+                }
+                self.announce(BrokerState::Blocked { reason });
+            }
+            Event::ConnectionUnblocked => {
+                voyage.is_blocked = false;
+                voyage.last_progress = Instant::now();
+                self.announce(BrokerState::Open);
+            }
+            // Errors of other channels are told here too; only our own matter.
+            _ => return self.inspect(session, voyage),
+        }
+        Step::Continue(())
+    }
+
+    /// Looks for what nobody would otherwise tell.
+    fn inspect(&mut self, session: &Session, voyage: &mut Voyage) -> Step {
+        self.lanes.sweep();
+        if self.closing.is_overdue() {
+            return Step::Break(None);
+        }
+        if !session.is_alive() && voyage.flights.is_empty() {
+            return Step::Break(Some("the connection is lost".to_owned()));
+        }
+        if voyage.is_blocked || voyage.flights.is_empty() {
+            return Step::Continue(());
+        }
+        let silence = voyage.last_progress.elapsed();
+        if silence > self.options.deadline {
+            let reason = format!("no confirm for {} s", self.options.deadline.as_secs_f32());
+            if silence > self.options.deadline * PATIENCE {
+                return Step::Break(Some(reason));
+            }
+            self.announce(BrokerState::Blocked { reason });
+        }
+        Step::Continue(())
+    }
+
+    fn has_nothing_left(&mut self) -> bool {
+        self.commands.is_empty() && self.lanes.sweep()
+    }
+}

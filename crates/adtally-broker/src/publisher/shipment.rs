@@ -1,0 +1,85 @@
+//! One message on its way, with all who wait for its confirm.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adtally_domain::EventKind;
+use lapin::BasicProperties;
+use lapin::types::ShortString;
+use uuid::Uuid;
+
+use super::handover::Claim;
+use crate::NotKept;
+use crate::celery::EncodedTask;
+use crate::connection::short;
+use crate::pack;
+use crate::topology::event_routing_key;
+
+const PERSISTENT: u8 = 2;
+
+/// A finished message. Sent again after a lost connection it is the same message, id and all.
+pub(super) struct Shipment {
+    pub(super) exchange: ShortString,
+    pub(super) routing_key: ShortString,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Arc<Vec<u8>>,
+    pub(super) claims: Vec<Claim>,
+    /// The kind of its events, if it is a pack.
+    pub(super) kind: Option<EventKind>,
+}
+
+impl Shipment {
+    pub(super) fn pack(body: Vec<u8>, kind: EventKind, exchange: &str, id: Uuid) -> Self {
+        let properties = BasicProperties::default()
+            .with_content_type(short("application/json"))
+            .with_delivery_mode(PERSISTENT)
+            .with_message_id(short(
+                id.hyphenated().encode_lower(&mut Uuid::encode_buffer()),
+            ))
+            .with_type(short(pack::MESSAGE_TYPE))
+            .with_app_id(short("adtally"));
+        Self {
+            exchange: short(exchange),
+            routing_key: short(event_routing_key(kind)),
+            properties,
+            body: Arc::new(body),
+            claims: Vec::new(),
+            kind: Some(kind),
+        }
+    }
+
+    pub(super) fn task(task: EncodedTask, exchange: &str, routing_key: &str) -> Self {
+        Self {
+            exchange: short(exchange),
+            routing_key: short(routing_key),
+            properties: task.properties,
+            body: Arc::new(task.body),
+            claims: Vec::new(),
+            kind: None,
+        }
+    }
+
+    /// Lets the message leave its queue by itself after `wait`.
+    pub(super) fn expiring(mut self, wait: Duration) -> Self {
+        self.properties = self
+            .properties
+            .with_expiration(short(&wait.as_millis().to_string()));
+        self
+    }
+
+    pub(super) fn claimed(mut self, claim: Claim) -> Self {
+        self.claims.push(claim);
+        self
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.claims.iter().all(Claim::is_abandoned)
+    }
+
+    /// Tells everybody who waits, and owes nothing more.
+    pub(super) fn answer(&mut self, result: Result<(), NotKept>) {
+        for claim in self.claims.drain(..) {
+            claim.answer(result);
+        }
+    }
+}
