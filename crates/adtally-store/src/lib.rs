@@ -1,1 +1,40 @@
-//! AdTally's store
+//! PostgreSQL for AdTally: events stored once, totals rebuilt from them, and the ledgers of beat and
+//! workers.
+//!
+//! [`Store`] is the whole public face. Its methods are async and run their queries on threads made
+//! for blocking work; inside, query functions take a connection and know nothing of async.
+
+mod ads;
+mod advertisers;
+mod audit;
+mod config;
+mod dead_letters;
+mod error;
+mod events;
+mod lookup;
+mod marks;
+mod migrate;
+mod partitions;
+mod pool;
+mod rollup;
+mod schedule;
+mod schema;
+mod settings;
+mod stats;
+mod store;
+mod tasks;
+mod times;
+
+pub use ads::{Ad, AdPatch, AdTarget, NewAd};
+pub use advertisers::{Advertiser, NewAdvertiser};
+pub use audit::{AuditReport, Mismatch};
+pub use config::StoreConfig;
+pub use dead_letters::{DeadLetter, DeadLetterCount, DeadLetterState, NewDeadLetter};
+pub use error::StoreError;
+pub use events::{EventBatch, Stored};
+pub use lookup::FoundEvents;
+pub use rollup::RollUp;
+pub use schedule::UnsentSlot;
+pub use stats::{BucketStatus, Granularity, StatsCursor, StatsPage, StatsRow, StatsSpan};
+pub use store::Store;
+pub use tasks::{TaskRun, TaskStart};

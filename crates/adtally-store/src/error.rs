@@ -1,0 +1,173 @@
+//! What can go wrong, told apart by what the caller does next.
+
+use adtally_domain::AdvertiserId;
+use diesel::result::{DatabaseErrorKind, Error};
+use thiserror::Error as ThisError;
+
+/// Why a call of [`crate::Store`] did not succeed.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// No connection, or it was lost: the same call may succeed later.
+    #[error("PostgreSQL is not available: {0}")]
+    Unavailable(String),
+    /// The server refused the login.
+    #[error("PostgreSQL refused the login: {0}")]
+    AuthenticationFailed(String),
+    /// The URL asks for TLS and this build has none.
+    #[error(
+        "the database URL asks for TLS, which this build does not have: use the packaged binaries, \
+         or build with --no-default-features --features system-pq"
+    )]
+    NoTls,
+    /// The database has no or older tables.
+    #[error("the database schema is missing or old: run `adtally migrate`")]
+    SchemaMissing,
+    /// The deployment reports in another zone.
+    #[error(
+        "this database reports in the time zone {stored}, not in {asked}: drop the setting or use \
+         another database"
+    )]
+    ZoneMismatch {
+        /// The zone the database belongs to.
+        stored: String,
+        /// The zone the process was started with.
+        asked: String,
+    },
+    /// Something else has the id already.
+    #[error("{what} {id} exists already")]
+    Conflict {
+        /// `ad` or `advertiser`.
+        what: &'static str,
+        /// The id that is taken.
+        id: i64,
+    },
+    /// An ad names an advertiser that does not exist.
+    #[error("there is no advertiser {0}")]
+    UnknownAdvertiser(AdvertiserId),
+    /// A partition was to be dropped whose hours still wait for a roll-up.
+    #[error("{0} still waits for a roll-up: its raw events are needed")]
+    StillNeeded(String),
+    /// Other transactions were in the way, again and again.
+    #[error("the transaction met others too often and was given up: {0}")]
+    Contended(String),
+    /// PostgreSQL refused a statement for a reason of its own, such as a full disk.
+    #[error("PostgreSQL refused a statement: {0}")]
+    Database(String),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without a change to what was asked.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(_)
+            | Self::AuthenticationFailed(_)
+            | Self::SchemaMissing
+            | Self::Contended(_)
+            | Self::Database(_) => true,
+            Self::NoTls
+            | Self::ZoneMismatch { .. }
+            | Self::Conflict { .. }
+            | Self::UnknownAdvertiser(_)
+            | Self::StillNeeded(_) => false,
+        }
+    }
+
+    /// The error of a failed attempt to connect, as libpq worded it.
+    pub(crate) fn of_connection(message: &str) -> Self {
+        let message = one_line(message);
+        // libpq's own words, which it does not translate in this build.
+        if message.contains("invalid when SSL support is not compiled in") {
+            return Self::NoTls;
+        }
+        // The server's words. In another language the error is the plain one: only the advice is lost.
+        let login = [
+            "authentication failed",
+            "no password supplied",
+            "pg_hba.conf",
+            "role \"",
+        ];
+        if login.iter().any(|words| message.contains(words)) {
+            Self::AuthenticationFailed(message)
+        } else {
+            Self::Unavailable(message)
+        }
+    }
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::RollbackErrorOnCommit { commit_error, .. } => {
+                if is_contention(commit_error) {
+                    Self::Contended(one_line(&commit_error.to_string()))
+                } else {
+                    Self::Unavailable(one_line(&commit_error.to_string()))
+                }
+            }
+            _ if is_contention(&error) => Self::Contended(one_line(&error.to_string())),
+            _ if is_lost(&error) => Self::Unavailable(one_line(&error.to_string())),
+            _ => Self::Database(one_line(&error.to_string())),
+        }
+    }
+}
+
+/// Whether the transaction only has to be run again: SQLSTATE 40001 and 40P01.
+///
+/// diesel keeps the SQLSTATE to itself and tells most codes apart by no kind of their own. A deadlock
+/// is known by its words; on a server that words it in another language it is one more error that the
+/// caller retries later. Nothing that is dropped or dead-lettered rests on words: what an event itself
+/// is to blame for is decided inside the database (`adtally_refused_events`), where codes are exact.
+pub(crate) fn is_contention(error: &Error) -> bool {
+    match error {
+        Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => true,
+        Error::DatabaseError(DatabaseErrorKind::Unknown, info) => {
+            info.message() == "deadlock detected"
+        }
+        _ => false,
+    }
+}
+
+/// Whether the connection is of no more use: it broke, or leads to a server that became a standby.
+pub(crate) fn is_lost(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::BrokenTransactionManager
+            | Error::DatabaseError(
+                DatabaseErrorKind::ClosedConnection
+                    | DatabaseErrorKind::UnableToSendCommand
+                    | DatabaseErrorKind::ReadOnlyTransaction,
+                _,
+            )
+    )
+}
+
+pub(crate) fn is_unique_violation(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)
+    )
+}
+
+pub(crate) fn is_foreign_key_violation(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _)
+    )
+}
+
+/// A row for which no partition exists is a check violation (23514) that names no constraint; one
+/// that breaks a rule of the table names it.
+pub(crate) fn is_missing_partition(error: &Error) -> bool {
+    match error {
+        Error::DatabaseError(DatabaseErrorKind::CheckViolation, info) => {
+            info.constraint_name().is_none()
+        }
+        _ => false,
+    }
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}

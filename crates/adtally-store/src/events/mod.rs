@@ -1,0 +1,72 @@
+//! Storing events: each once, with the marks of the hours they changed, in one transaction.
+
+mod attempt;
+mod batch;
+mod copy;
+mod merge;
+mod refused;
+mod row;
+
+use std::sync::Arc;
+
+use adtally_domain::{Event, ReportingZone};
+
+pub(crate) use crate::partitions::PartitionCache;
+use crate::{NewDeadLetter, Store, StoreError};
+
+/// Events to store, and dead letters to keep in the same transaction.
+#[derive(Debug, Clone, Default)]
+pub struct EventBatch {
+    /// The events, in the order they arrived. Of events with one id the first wins.
+    pub events: Vec<Event>,
+    /// What came with them and could not be read.
+    pub dead_letters: Vec<NewDeadLetter>,
+}
+
+/// What a batch came to. Every event of it is in exactly one of the numbers but `conflicts`, which
+/// repeats some of the `duplicates`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Impressions that are new in `events`.
+    pub inserted_impressions: u64,
+    /// Clicks that are new in `events`.
+    pub inserted_clicks: u64,
+    /// Events whose id was stored before, or came before in the batch.
+    pub duplicates: u64,
+    /// Those duplicates whose payload differs from the one that was there first, and stays.
+    pub conflicts: u64,
+    /// Events that became dead letters `too_old`, because the raw events of their hour are closed.
+    pub too_old: u64,
+    /// Events that became dead letters `invalid_event`, because the table refuses what is in them.
+    pub invalid: u64,
+    /// Dead letters of the batch itself that are new, or new again after they had been requeued.
+    pub dead_letters: u64,
+}
+
+impl Stored {
+    /// Events that are new in `events`.
+    #[must_use]
+    pub const fn inserted(&self) -> u64 {
+        self.inserted_impressions + self.inserted_clicks
+    }
+}
+
+impl Store {
+    /// Stores a batch, all or nothing: when this returns `Ok`, it is committed and on disk.
+    ///
+    /// Events stored before are left as they are, so a batch can be given again, in other company
+    /// and order, until it succeeds. Pass an `Arc` to keep the batch for that.
+    ///
+    /// # Errors
+    /// Only transient ones: nothing was stored, or (when the connection was lost) perhaps everything.
+    pub async fn store_events(
+        &self,
+        zone: ReportingZone,
+        batch: impl Into<Arc<EventBatch>>,
+    ) -> Result<Stored, StoreError> {
+        let batch = batch.into();
+        let store = self.clone();
+        self.run(move |conn| attempt::store(conn, store.partitions(), zone, &batch))
+            .await
+    }
+}

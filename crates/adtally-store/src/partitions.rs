@@ -1,0 +1,178 @@
+//! The partitions of `events`, one for each UTC day.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use adtally_domain::{ReportingZone, Timestamp};
+use chrono::NaiveDate;
+use diesel::connection::SimpleConnection;
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::sql_types::Date;
+
+use crate::schema::dirty_hours;
+use crate::{Store, StoreError, settings};
+
+const DAY_MILLIS: i64 = 86_400_000;
+
+/// The days whose partition this process has seen. A partition that is dropped meanwhile shows when
+/// a row finds none.
+#[derive(Debug, Default)]
+pub(crate) struct PartitionCache(Mutex<BTreeSet<NaiveDate>>);
+
+impl PartitionCache {
+    /// Makes the missing partitions among `days`; returns the days that can have none any more.
+    pub(crate) fn ensure(
+        &self,
+        conn: &mut PgConnection,
+        days: impl IntoIterator<Item = NaiveDate>,
+    ) -> QueryResult<BTreeSet<NaiveDate>> {
+        let mut closed = BTreeSet::new();
+        for day in days {
+            if self.known().contains(&day) {
+                continue;
+            }
+            if ensure(conn, day)? {
+                self.known().insert(day);
+            } else {
+                closed.insert(day);
+            }
+        }
+        Ok(closed)
+    }
+
+    /// Forgets what was seen, after a row found no partition.
+    pub(crate) fn clear(&self) {
+        self.known().clear();
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeSet<NaiveDate>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+diesel::define_sql_function! {
+    /// Makes the partition of one UTC day; false when its raw events are closed for good.
+    fn adtally_ensure_partition(day: Date) -> Bool;
+}
+
+fn ensure(conn: &mut PgConnection, day: NaiveDate) -> QueryResult<bool> {
+    diesel::select(adtally_ensure_partition(day)).get_result(conn)
+}
+
+/// The UTC day of an instant, which is the partition of an event at that time.
+pub(crate) fn utc_day(time: Timestamp) -> NaiveDate {
+    time.to_datetime().date_naive()
+}
+
+impl Store {
+    /// Makes the partitions of every UTC day from `first` to `last`, both included, and says for how
+    /// many of them a partition exists now. Days before [`Store::raw_from`] get none.
+    ///
+    /// # Errors
+    /// The transient ones.
+    pub async fn ensure_partitions(
+        &self,
+        first: NaiveDate,
+        last: NaiveDate,
+    ) -> Result<u64, StoreError> {
+        self.run(move |conn| {
+            let mut existing = 0;
+            for day in first.iter_days().take_while(|day| *day <= last) {
+                existing += u64::from(ensure(conn, day)?);
+            }
+            Ok(existing)
+        })
+        .await
+    }
+
+    /// Drops the raw events of one UTC day and of every day before it, for good, and moves
+    /// [`Store::raw_from`] behind them in the same transaction. Totals stay as they are.
+    ///
+    /// Returns the new `raw_from`: the first instant after the day at which an hour of `zone`
+    /// begins, so that no hour is left with a part of its events.
+    ///
+    /// # Errors
+    /// [`StoreError::StillNeeded`] while an hour that overlaps those days waits for a roll-up, or is
+    /// not over; and the transient ones.
+    pub async fn drop_partition(
+        &self,
+        zone: ReportingZone,
+        day: NaiveDate,
+    ) -> Result<Timestamp, StoreError> {
+        let store = self.clone();
+        self.run(move |conn| {
+            let raw_from = conn.transaction(|conn| drop_through(conn, zone, day))?;
+            store.partitions().clear();
+            Ok(raw_from)
+        })
+        .await
+    }
+}
+
+fn drop_through(
+    conn: &mut PgConnection,
+    zone: ReportingZone,
+    day: NaiveDate,
+) -> Result<Timestamp, StoreError> {
+    // Writers hold their lock on events to the end of their transaction: from here on no mark of
+    // theirs is still to come.
+    conn.batch_execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")?;
+    let raw_from = first_hour_after(zone, day);
+    refuse_if_needed(conn, day, raw_from)?;
+    let before = settings::raw_from(conn)?;
+    for partition in partitions_through(conn, day)? {
+        // The name was read from the catalogue by its pattern: letters, digits, one underscore.
+        conn.batch_execute(&format!("DROP TABLE {partition}"))?;
+    }
+    let raw_from = before.map_or(raw_from, |before| before.max(raw_from));
+    settings::set_raw_from(conn, raw_from)?;
+    Ok(raw_from)
+}
+
+fn first_hour_after(zone: ReportingZone, day: NaiveDate) -> Timestamp {
+    let midnight = day.and_time(chrono::NaiveTime::MIN).and_utc();
+    let next = crate::times::timestamp(midnight).saturating_add_millis(DAY_MILLIS);
+    zone.hour_starting(next)
+        .map_or_else(|| zone.hour_of(next).end, |hour| hour.start)
+}
+
+fn refuse_if_needed(
+    conn: &mut PgConnection,
+    day: NaiveDate,
+    raw_from: Timestamp,
+) -> Result<(), StoreError> {
+    if crate::times::timestamp(crate::times::now(conn)?) < raw_from {
+        return Err(StoreError::StillNeeded(day.to_string()));
+    }
+    let marked: Option<chrono::DateTime<chrono::Utc>> = dirty_hours::table
+        .filter(dirty_hours::hour.lt(raw_from.to_datetime()))
+        .select(dirty_hours::hour)
+        .order(dirty_hours::hour)
+        .first(conn)
+        .optional()?;
+    match marked {
+        Some(hour) => Err(StoreError::StillNeeded(format!("the hour {hour}"))),
+        None => Ok(()),
+    }
+}
+
+#[derive(QueryableByName)]
+struct Partition {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    name: String,
+}
+
+fn partitions_through(conn: &mut PgConnection, day: NaiveDate) -> QueryResult<Vec<String>> {
+    let partitions: Vec<Partition> = diesel::sql_query(
+        "SELECT relname::text AS name FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
+         WHERE inhparent = 'events'::regclass AND relname ~ '^events_[0-9]{8}$' \
+         AND relname <= 'events_' || to_char($1, 'YYYYMMDD') ORDER BY relname",
+    )
+    .bind::<Date, _>(day)
+    .load(conn)?;
+    Ok(partitions
+        .into_iter()
+        .map(|partition| partition.name)
+        .collect())
+}

@@ -1,0 +1,94 @@
+//! The connection pool. Everything here blocks: only [`crate::Store`] calls it, off the async threads.
+
+use diesel::connection::{SimpleConnection, TransactionManager};
+use diesel::pg::PgConnection;
+use diesel::r2d2::{self, ConnectionManager, CustomizeConnection};
+use diesel::{Connection, RunQueryDsl};
+
+use crate::{StoreConfig, StoreError};
+
+#[derive(Clone)]
+pub(crate) struct Pool(r2d2::Pool<ConnectionManager<PgConnection>>);
+
+impl Pool {
+    /// A pool that connects when a connection is first asked for.
+    pub(crate) fn new(config: &StoreConfig) -> Self {
+        let manager = ConnectionManager::new(config.connection_url());
+        let pool = r2d2::Pool::builder()
+            .max_size(config.pool_size.max(1))
+            .min_idle(Some(0))
+            .connection_timeout(config.connect_timeout)
+            // A connection that died in the pool is found here and not in the middle of a batch.
+            .test_on_check_out(true)
+            // The caller gets the same error and knows what it means.
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .connection_customizer(Box::new(SessionSettings::of(config)))
+            .build_unchecked(manager);
+        Self(pool)
+    }
+
+    /// Runs `work` with a connection.
+    pub(crate) fn with<T>(
+        &self,
+        work: impl FnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut conn = self
+            .0
+            .get()
+            .map_err(|error| StoreError::of_connection(&error.to_string()))?;
+        let result = work(&mut conn);
+        match result {
+            Err(StoreError::Unavailable(_)) => discard(&mut conn),
+            Err(StoreError::Database(_)) if schema_is_missing(&mut conn) => {
+                return Err(StoreError::SchemaMissing);
+            }
+            _ => {}
+        }
+        result
+    }
+}
+
+/// Keeps a connection out of the pool, for one that looks alive but leads to a standby.
+fn discard(conn: &mut PgConnection) {
+    <PgConnection as Connection>::TransactionManager::transaction_manager_status_mut(conn)
+        .set_in_error();
+}
+
+fn schema_is_missing(conn: &mut PgConnection) -> bool {
+    diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>(
+        "to_regclass('settings') IS NULL",
+    ))
+    .get_result(conn)
+    .unwrap_or(false)
+}
+
+#[derive(Debug)]
+struct SessionSettings(String);
+
+impl SessionSettings {
+    fn of(config: &StoreConfig) -> Self {
+        let (statement, lock) = (
+            config.statement_timeout.as_millis(),
+            config.lock_timeout.as_millis(),
+        );
+        let name = config.application_name.replace('\'', "");
+        Self(format!(
+            "SET application_name = '{name}'; \
+             SET statement_timeout = {statement}; \
+             SET lock_timeout = {lock}; \
+             SET idle_in_transaction_session_timeout = {statement}; \
+             SET default_transaction_isolation = 'read committed'; \
+             SET plan_cache_mode = force_custom_plan; \
+             SELECT set_config('synchronous_commit', 'on', false) \
+                 WHERE current_setting('synchronous_commit') = 'off'"
+        ))
+    }
+}
+
+impl CustomizeConnection<PgConnection, r2d2::Error> for SessionSettings {
+    /// A frozen client must not hold locks, a plan must see the ids it is for, so that it reads the
+    /// partitions they are in, and a commit must be on disk before its messages are acknowledged.
+    fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), r2d2::Error> {
+        conn.batch_execute(&self.0).map_err(r2d2::Error::QueryError)
+    }
+}

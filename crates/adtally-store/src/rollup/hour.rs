@@ -1,0 +1,82 @@
+//! One hour, from its raw events.
+
+use adtally_domain::{Hour, ReportingZone, Timestamp};
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Timestamptz};
+
+use super::RollUp;
+use super::totals;
+use super::write::{Columns, changes, restate};
+use crate::schema::{ad_hourly_stats, dirty_hours};
+use crate::{StoreError, TaskRun, marks, settings, tasks};
+
+pub(super) fn roll_up(
+    conn: &mut PgConnection,
+    task: &TaskRun,
+    zone: ReportingZone,
+    hour: Hour,
+) -> Result<RollUp, StoreError> {
+    if tasks::is_done(conn, task)? {
+        return Ok(RollUp {
+            already_done: true,
+            ..RollUp::default()
+        });
+    }
+    delete_marks(conn, hour)?;
+    let closed = settings::raw_from(conn)?.is_some_and(|raw_from| hour.start < raw_from);
+    let mut outcome = RollUp {
+        closed,
+        ..RollUp::default()
+    };
+    if !closed {
+        let old = totals::hourly(conn, hour.start)?;
+        let new = totals::raw(conn, hour.start, hour.end)?;
+        let changes = changes(&old, &new);
+        let columns = Columns::of(&changes);
+        outcome.deleted = delete(conn, hour.start, &columns.gone)?;
+        outcome.written = upsert(conn, hour.start, &columns)?;
+        outcome.restated = restate(conn, "hour", hour.start, hour.end, &changes)?;
+        if !changes.is_empty() {
+            marks::append_day(conn, zone.day_of(hour.start).date)?;
+        }
+    }
+    tasks::succeed(conn, task)?;
+    Ok(outcome)
+}
+
+fn delete_marks(conn: &mut PgConnection, hour: Hour) -> QueryResult<usize> {
+    diesel::delete(dirty_hours::table.filter(dirty_hours::hour.eq(hour.start.to_datetime())))
+        .execute(conn)
+}
+
+fn delete(conn: &mut PgConnection, hour: Timestamp, ads: &[i64]) -> QueryResult<u64> {
+    if ads.is_empty() {
+        return Ok(0);
+    }
+    let rows = ad_hourly_stats::table
+        .filter(ad_hourly_stats::hour.eq(hour.to_datetime()))
+        .filter(ad_hourly_stats::ad_id.eq_any(ads));
+    diesel::delete(rows).execute(conn).map(|rows| rows as u64)
+}
+
+fn upsert(conn: &mut PgConnection, hour: Timestamp, columns: &Columns) -> QueryResult<u64> {
+    if columns.ad_ids.is_empty() {
+        return Ok(0);
+    }
+    diesel::sql_query(
+        "INSERT INTO ad_hourly_stats AS stats (hour, ad_id, impressions, clicks, computed_at) \
+         SELECT $1, total.*, now() FROM unnest($2, $3, $4) AS total \
+         ON CONFLICT (hour, ad_id) DO UPDATE \
+         SET impressions = excluded.impressions, clicks = excluded.clicks, \
+             computed_at = excluded.computed_at \
+         WHERE (stats.impressions, stats.clicks) IS DISTINCT FROM \
+               (excluded.impressions, excluded.clicks)",
+    )
+    .bind::<Timestamptz, _>(hour.to_datetime())
+    .bind::<Array<BigInt>, _>(&columns.ad_ids)
+    .bind::<Array<BigInt>, _>(&columns.impressions)
+    .bind::<Array<BigInt>, _>(&columns.clicks)
+    .execute(conn)
+    .map(|rows| rows as u64)
+}

@@ -1,0 +1,89 @@
+//! Roll-ups: one hour rebuilt from its raw events, one day from its hours.
+//!
+//! A roll-up runs REPEATABLE READ and first takes away the marks it sees. Whatever is written after
+//! its snapshot leaves a mark it does not see, so the bucket is rebuilt once more. Two roll-ups of
+//! one bucket meet in a row they both write, and the later one starts again.
+
+mod day;
+mod hour;
+mod totals;
+mod write;
+
+use std::time::Duration;
+
+use adtally_domain::{Day, Hour, ReportingZone};
+use diesel::pg::PgConnection;
+
+pub(crate) use totals::{Totals, add, daily, hourly, hourly_sum, raw};
+
+use crate::{Store, StoreError, TaskRun};
+
+/// Runs of one roll-up that met another one before it is handed back.
+const RUNS: u32 = 8;
+
+/// What a roll-up came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RollUp {
+    /// The task had been done before, so nothing was touched.
+    pub already_done: bool,
+    /// The bucket lies before [`Store::raw_from`], so its totals were left as they are.
+    pub closed: bool,
+    /// Rows that are new or changed.
+    pub written: u64,
+    /// Rows whose ad has no events in the bucket any more.
+    pub deleted: u64,
+    /// Rows that had been computed after the bucket was over and changed all the same.
+    pub restated: u64,
+}
+
+impl RollUp {
+    /// Rows of totals that were inserted, changed or deleted.
+    #[must_use]
+    pub const fn changed(&self) -> u64 {
+        self.written + self.deleted
+    }
+}
+
+impl Store {
+    /// Rebuilds the totals of `hour` from its raw events, marks its day when they changed, and notes
+    /// in the same transaction that `task` succeeded.
+    ///
+    /// # Errors
+    /// The transient ones.
+    pub async fn roll_up_hour(
+        &self,
+        task: TaskRun,
+        zone: ReportingZone,
+        hour: Hour,
+    ) -> Result<RollUp, StoreError> {
+        self.run(move |conn| restarting(conn, |conn| hour::roll_up(conn, &task, zone, hour)))
+            .await
+    }
+
+    /// Rebuilds the totals of `day` from its hourly totals, and notes in the same transaction that
+    /// `task` succeeded.
+    ///
+    /// # Errors
+    /// The transient ones.
+    pub async fn roll_up_day(&self, task: TaskRun, day: Day) -> Result<RollUp, StoreError> {
+        self.run(move |conn| restarting(conn, |conn| day::roll_up(conn, &task, day)))
+            .await
+    }
+}
+
+/// Runs `once` in a REPEATABLE READ transaction of its own, again when it met another.
+fn restarting<T>(
+    conn: &mut PgConnection,
+    once: impl Fn(&mut PgConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut run = 1;
+    loop {
+        match conn.build_transaction().repeatable_read().run(&once) {
+            Err(StoreError::Contended(_)) if run < RUNS => {
+                std::thread::sleep(Duration::from_millis(5) * run);
+                run += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What a reader must know of a span before its numbers: the time, and what is marked.
+
+use std::collections::BTreeSet;
+
+use adtally_domain::{Day, ReportingZone, Timestamp};
+use chrono::NaiveDate;
+use diesel::pg::PgConnection;
+use diesel::result::QueryResult;
+
+use super::{BucketStatus, Granularity, StatsSpan};
+use crate::rollup::{Totals, add, hourly_sum, raw};
+use crate::{StoreError, marks, settings, times};
+
+/// A bucket of either granularity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Bucket {
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+}
+
+/// The marks of a span, as of one snapshot.
+pub(super) struct View {
+    pub(super) zone: ReportingZone,
+    span: StatsSpan,
+    now: Timestamp,
+    hours: BTreeSet<Timestamp>,
+    days: BTreeSet<NaiveDate>,
+}
+
+/// Runs `read` so that all its queries see the same data.
+pub(super) fn snapshot<T>(
+    conn: &mut PgConnection,
+    read: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+) -> Result<T, StoreError> {
+    conn.build_transaction()
+        .repeatable_read()
+        .read_only()
+        .run(|conn| Ok(read(conn)?))
+}
+
+impl View {
+    pub(super) fn load(
+        conn: &mut PgConnection,
+        zone: ReportingZone,
+        span: StatsSpan,
+    ) -> QueryResult<Self> {
+        let now = times::timestamp(times::now(conn)?);
+        // Whole days, so that a day knows of all its hours.
+        let (from, to) = (zone.day_of(span.from).start, zone.day_of(span.to).end);
+        let mut hours: BTreeSet<_> = marks::hours_between(conn, from, to)?.into_iter().collect();
+        let days = match span.granularity {
+            Granularity::Hour => BTreeSet::new(),
+            Granularity::Day => marks::days(conn)?.into_iter().collect(),
+        };
+        // What was closed is not counted anew, marked or not.
+        if let Some(raw_from) = settings::raw_from(conn)? {
+            hours = hours.split_off(&raw_from);
+        }
+        Ok(Self {
+            zone,
+            span,
+            now,
+            hours,
+            days,
+        })
+    }
+
+    /// Whether a bucket's numbers are counted anew.
+    pub(super) fn is_marked(&self, bucket: Bucket) -> bool {
+        match self.span.granularity {
+            Granularity::Hour => self.hours.contains(&bucket.start),
+            Granularity::Day => {
+                self.days.contains(&self.zone.day_of(bucket.start).date)
+                    || self.hours.range(bucket.start..bucket.end).next().is_some()
+            }
+        }
+    }
+
+    pub(super) fn status(&self, bucket: Bucket) -> BucketStatus {
+        let wait = i64::try_from(self.span.final_after.as_millis()).unwrap_or(i64::MAX);
+        if self.now < bucket.end || self.is_marked(bucket) {
+            BucketStatus::Open
+        } else if self.now < bucket.end.saturating_add_millis(wait) {
+            BucketStatus::Provisional
+        } else {
+            BucketStatus::Final
+        }
+    }
+
+    /// The bucket that holds `time`.
+    pub(super) fn bucket_of(&self, time: Timestamp) -> Bucket {
+        match self.span.granularity {
+            Granularity::Hour => {
+                let hour = self.zone.hour_of(time);
+                Bucket {
+                    start: hour.start,
+                    end: hour.end,
+                }
+            }
+            Granularity::Day => bucket(self.zone.day_of(time)),
+        }
+    }
+
+    /// The marked buckets of the span, in order.
+    pub(super) fn marked(&self) -> BTreeSet<Bucket> {
+        let days = self.days.iter().filter_map(|date| self.zone.day(*date));
+        let of_days = days.map(bucket);
+        let of_hours = self.hours.iter().map(|start| self.bucket_of(*start));
+        of_days
+            .chain(of_hours)
+            .filter(|bucket| bucket.start < self.span.to && self.span.from < bucket.end)
+            .collect()
+    }
+
+    /// A marked bucket's totals, counted anew.
+    pub(super) fn live(&self, conn: &mut PgConnection, bucket: Bucket) -> QueryResult<Totals> {
+        if self.span.granularity == Granularity::Hour {
+            return raw(conn, bucket.start, bucket.end);
+        }
+        let mut totals = Totals::new();
+        let mut from = bucket.start;
+        for start in self.hours.range(bucket.start..bucket.end) {
+            add(&mut totals, hourly_sum(conn, from, *start)?);
+            from = self.zone.hour_of(*start).end;
+            add(&mut totals, raw(conn, *start, from)?);
+        }
+        add(&mut totals, hourly_sum(conn, from, bucket.end)?);
+        Ok(totals)
+    }
+}
+
+const fn bucket(day: Day) -> Bucket {
+    Bucket {
+        start: day.start,
+        end: day.end,
+    }
+}

@@ -1,0 +1,124 @@
+//! The store itself: a pool of connections behind async methods.
+
+use std::sync::Arc;
+
+use adtally_domain::Timestamp;
+use diesel::Connection;
+use diesel::pg::PgConnection;
+
+use crate::events::PartitionCache;
+use crate::pool::Pool;
+use crate::{StoreConfig, StoreError, times};
+
+/// AdTally's database. Cheap to clone; all clones share one pool.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: StoreConfig,
+    pool: Pool,
+    partitions: PartitionCache,
+}
+
+impl Store {
+    /// A store that connects when it is first used. Never fails and never waits: the database may
+    /// be away.
+    #[must_use]
+    pub fn connect(config: StoreConfig) -> Self {
+        let pool = Pool::new(&config);
+        Self {
+            inner: Arc::new(Inner {
+                config,
+                pool,
+                partitions: PartitionCache::default(),
+            }),
+        }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.clock().await.map(drop)
+    }
+
+    /// PostgreSQL's clock, by which everything that is due is judged.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] and the other transient ones.
+    pub async fn clock(&self) -> Result<Timestamp, StoreError> {
+        self.run(|conn| Ok(times::timestamp(times::now(conn)?)))
+            .await
+    }
+
+    pub(crate) fn partitions(&self) -> &PartitionCache {
+        &self.inner.partitions
+    }
+
+    /// Runs `work` with a connection on a thread for blocking work, for at most the call time-out.
+    ///
+    /// The thread of a call that was given up stays until libpq lets go of it. The pool bounds their
+    /// number, and whatever such a call still commits is safe to have happened.
+    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut PgConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let limit = self.inner.config.call_timeout;
+        tokio::time::timeout(limit, self.run_unbounded(work))
+            .await
+            .unwrap_or_else(|_| {
+                let waited = limit.as_secs();
+                Err(StoreError::Unavailable(format!(
+                    "no answer within {waited} s"
+                )))
+            })
+    }
+
+    /// Like [`Store::run`], for work whose length the database's size decides. Each statement of it
+    /// is still bounded.
+    pub(crate) async fn run_unbounded<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut PgConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let pool = self.inner.pool.clone();
+        off_thread(move || pool.with(work)).await
+    }
+
+    /// Runs `work` with a connection of its own, which has no time-outs and ends with it.
+    pub(crate) async fn run_apart<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut PgConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let url = self.inner.config.connection_url();
+        off_thread(move || {
+            let mut conn = PgConnection::establish(&url)
+                .map_err(|error| StoreError::of_connection(&error.to_string()))?;
+            work(&mut conn)
+        })
+        .await
+    }
+}
+
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(StoreError::Unavailable(
+            "the process is stopping".to_owned(),
+        )),
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.inner.config).finish()
+    }
+}

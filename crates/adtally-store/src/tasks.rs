@@ -1,0 +1,192 @@
+//! What became of each task.
+//!
+//! | state | set by | next |
+//! |---|---|---|
+//! | `running` | [`Store::begin_task`] | any of the others, or `running` again after a crash |
+//! | `retrying` | [`Store::fail_task`] | `running` |
+//! | `succeeded` | the task's own effect, or [`Store::finish_task`] | `requeued` |
+//! | `discarded` | [`Store::fail_task`] | `requeued` |
+//! | `requeued` | [`Store::requeue_task`] | `running` |
+
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::schema::task_runs::{self, dsl};
+use crate::{Store, StoreError};
+
+const RUNNING: &str = "running";
+const RETRYING: &str = "retrying";
+const SUCCEEDED: &str = "succeeded";
+const DISCARDED: &str = "discarded";
+const REQUEUED: &str = "requeued";
+const FINAL: [&str; 2] = [SUCCEEDED, DISCARDED];
+
+/// A run of a task, as its message and its worker describe it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRun {
+    /// The task's id: its effect happens once.
+    pub task_id: Uuid,
+    /// The task's name.
+    pub name: String,
+    /// Its keyword arguments, an object.
+    pub arguments: Value,
+    /// Who runs it.
+    pub worker: String,
+}
+
+/// Whether a task is to be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskStart {
+    /// Run it: this is the attempt with this number, from 1.
+    Run {
+        /// How often it has been begun, this time included.
+        attempt: u32,
+    },
+    /// It succeeded or was discarded before.
+    AlreadyDone,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = task_runs)]
+struct NewRow<'a> {
+    task_id: Uuid,
+    name: &'a str,
+    arguments: &'a Value,
+    worker: &'a str,
+    state: &'a str,
+    attempts: i32,
+}
+
+impl<'a> NewRow<'a> {
+    const fn of(task: &'a TaskRun, state: &'a str) -> Self {
+        Self {
+            task_id: task.task_id,
+            name: task.name.as_str(),
+            arguments: &task.arguments,
+            worker: task.worker.as_str(),
+            state,
+            attempts: 1,
+        }
+    }
+}
+
+impl Store {
+    /// Notes that a task begins, unless it is done.
+    ///
+    /// # Errors
+    /// The transient ones.
+    pub async fn begin_task(&self, task: TaskRun) -> Result<TaskStart, StoreError> {
+        self.run(move |conn| Ok(begin(conn, &task)?)).await
+    }
+
+    /// Notes that a task succeeded whose effect is not in this database.
+    ///
+    /// # Errors
+    /// The transient ones.
+    pub async fn finish_task(&self, task: TaskRun) -> Result<(), StoreError> {
+        self.run(move |conn| Ok(succeed(conn, &task)?)).await
+    }
+
+    /// Notes that a task failed: for now, or `for_good`.
+    ///
+    /// # Errors
+    /// The transient ones.
+    pub async fn fail_task(
+        &self,
+        task: TaskRun,
+        error: String,
+        for_good: bool,
+    ) -> Result<(), StoreError> {
+        let state = if for_good { DISCARDED } else { RETRYING };
+        self.run(move |conn| Ok(end(conn, &task, state, Some(&error.replace('\0', " ")))?))
+            .await
+    }
+
+    /// Lets a task that is done run once more; false when it is not done.
+    ///
+    /// # Errors
+    /// The transient ones.
+    pub async fn requeue_task(&self, task_id: Uuid) -> Result<bool, StoreError> {
+        self.run(move |conn| {
+            let done = dsl::task_runs
+                .find(task_id)
+                .filter(dsl::state.eq_any(FINAL));
+            let rows = diesel::update(done)
+                .set(dsl::state.eq(REQUEUED))
+                .execute(conn)?;
+            Ok(rows > 0)
+        })
+        .await
+    }
+}
+
+fn begin(conn: &mut PgConnection, task: &TaskRun) -> QueryResult<TaskStart> {
+    use diesel::query_dsl::methods::FilterDsl;
+    let attempts: Option<i32> = diesel::insert_into(dsl::task_runs)
+        .values((
+            NewRow::of(task, RUNNING),
+            dsl::first_started_at.eq(diesel::dsl::now),
+            dsl::started_at.eq(diesel::dsl::now),
+        ))
+        .on_conflict(dsl::task_id)
+        .do_update()
+        .set((
+            dsl::state.eq(RUNNING),
+            dsl::attempts.eq(dsl::attempts + 1),
+            dsl::started_at.eq(diesel::dsl::now),
+            dsl::worker.eq(&task.worker),
+        ))
+        .filter(dsl::state.ne_all(FINAL))
+        .returning(dsl::attempts)
+        .get_result(conn)
+        .optional()?;
+    Ok(match attempts {
+        Some(attempts) => TaskStart::Run {
+            attempt: u32::try_from(attempts).unwrap_or(1),
+        },
+        None => TaskStart::AlreadyDone,
+    })
+}
+
+/// Whether the task is done. Inside a REPEATABLE READ transaction that also calls [`succeed`], two
+/// runs of one task cannot both see that it is not.
+pub(crate) fn is_done(conn: &mut PgConnection, task: &TaskRun) -> QueryResult<bool> {
+    let done = dsl::task_runs
+        .find(task.task_id)
+        .filter(dsl::state.eq_any(FINAL));
+    diesel::select(diesel::dsl::exists(done)).get_result(conn)
+}
+
+pub(crate) fn succeed(conn: &mut PgConnection, task: &TaskRun) -> QueryResult<()> {
+    end(conn, task, SUCCEEDED, None)
+}
+
+fn end(
+    conn: &mut PgConnection,
+    task: &TaskRun,
+    state: &str,
+    error: Option<&str>,
+) -> QueryResult<()> {
+    use diesel::query_dsl::methods::FilterDsl;
+    diesel::insert_into(dsl::task_runs)
+        .values((
+            NewRow::of(task, state),
+            dsl::first_started_at.eq(diesel::dsl::now),
+            dsl::started_at.eq(diesel::dsl::now),
+            dsl::finished_at.eq(diesel::dsl::now),
+            dsl::error.eq(error),
+        ))
+        .on_conflict(dsl::task_id)
+        .do_update()
+        .set((
+            dsl::state.eq(state),
+            dsl::finished_at.eq(diesel::dsl::now),
+            dsl::worker.eq(&task.worker),
+            dsl::error.eq(error),
+        ))
+        .filter(dsl::state.ne_all(FINAL))
+        .execute(conn)
+        .map(drop)
+}

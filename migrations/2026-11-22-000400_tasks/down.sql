@@ -1,0 +1,2 @@
+DROP TABLE task_runs;
+DROP TABLE schedule_runs;

@@ -1,0 +1,2 @@
+DROP TABLE ads;
+DROP TABLE advertisers;
