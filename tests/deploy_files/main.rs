@@ -6,6 +6,7 @@
 mod binary;
 mod docker;
 mod files;
+mod guides;
 mod http;
 mod kubernetes;
 mod started;

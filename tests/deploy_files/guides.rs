@@ -1,0 +1,47 @@
+//! The guides name places in the tree: each must be there.
+
+use anyhow::{Result, ensure};
+
+use crate::files::{read, repository};
+
+const GUIDES: [&str; 4] = [
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "deploy/README.md",
+    "docker/README.md",
+];
+const FOLDERS: [&str; 7] = [
+    "crates/",
+    "tests/",
+    "deploy/",
+    "docker/",
+    "migrations/",
+    ".ci/",
+    "docs/",
+];
+
+/// The paths below one of our folders that `text` has between backticks.
+fn named_paths(text: &str) -> Vec<&str> {
+    let code = text.split('`').skip(1).step_by(2);
+    code.filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder)))
+        .filter(|word| !word.contains([' ', '*', '\n']))
+        .collect()
+}
+
+#[test]
+fn every_path_that_a_guide_names_is_there() -> Result<()> {
+    let mut count = 0;
+    for guide in GUIDES {
+        for path in named_paths(&read(guide)?) {
+            // Made by whoever follows the guide.
+            let there = path == "docker/.env" || repository().join(path).exists();
+            ensure!(there, "{guide} names {path}, which does not exist");
+            count += 1;
+        }
+    }
+    ensure!(
+        count > 20,
+        "only {count} paths found: is the guides' notation another now?"
+    );
+    Ok(())
+}
