@@ -1,1 +1,30 @@
-//! AdTally's HTTP API: validates events, publishes them with confirms, serves stats
+//! AdTally's HTTP API: judges events, keeps them, answers; serves ads and totals.
+//!
+//! A request for `POST /v1/events` walks through the files of this crate in this order: `body` reads
+//! it, `batch` splits it into items, `judge` turns items into events, `keeper` makes them safe,
+//! `routes::events` answers.
+
+mod address;
+mod args;
+mod batch;
+mod body;
+mod browser;
+mod buckets;
+mod context;
+mod directory;
+mod fields;
+mod judge;
+mod keeper;
+mod metrics;
+mod observe;
+mod openapi;
+mod problem;
+mod query;
+mod routes;
+mod run;
+mod server;
+mod visitor;
+mod zone;
+
+pub use args::ApiArgs;
+pub use run::run;

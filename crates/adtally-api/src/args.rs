@@ -1,0 +1,167 @@
+//! The API's flags.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use adtally_broker::BrokerConfig;
+use adtally_domain::{Intake, ReportingZone, parse_age};
+use adtally_service::{BrokerArgs, DatabaseArgs, Failure, ZoneArgs};
+use adtally_store::StoreConfig;
+use clap::Parser;
+use clap::builder::BoolishValueParser;
+
+/// AdTally's HTTP API: takes events, answers when they are safe, and serves ads and totals
+#[derive(Debug, Clone, Parser)]
+#[command(name = "adtally-api", version)]
+pub struct ApiArgs {
+    /// The address to listen on; port 0 picks a free one
+    #[arg(
+        long,
+        env = "ADTALLY_BIND",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub bind: SocketAddr,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as a heading")]
+    pub database: DatabaseArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as a heading")]
+    pub broker: BrokerArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as a heading")]
+    pub zone: ZoneArgs,
+    /// Refuse events older than this, such as 35d or 36h
+    #[arg(long, env = "ADTALLY_MAX_EVENT_AGE", value_name = "AGE", default_value = "35d",
+          value_parser = parse_age)]
+    pub max_event_age: Duration,
+    /// How long after its end an hour or day becomes final
+    #[arg(long, env = "ADTALLY_FINAL_AFTER", value_name = "AGE", default_value = "24h",
+          value_parser = parse_age)]
+    pub final_after: Duration,
+    /// Keep visitors' addresses whole instead of cutting them to their /24 or /48 network
+    #[arg(long, env = "ADTALLY_KEEP_IP", value_parser = BoolishValueParser::new())]
+    pub keep_ip: bool,
+    /// How many proxies in front of the API append to x-forwarded-for; 0 trusts the connection only
+    #[arg(long, env = "ADTALLY_TRUSTED_PROXIES", value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u8).range(0..=32))]
+    pub trusted_proxies: u8,
+    /// Threads that answer requests; as many as processors unless given
+    #[arg(long, env = "ADTALLY_HTTP_WORKERS", value_name = "N")]
+    pub http_workers: Option<NonZeroUsize>,
+    /// The most connections held at once
+    #[arg(
+        long,
+        env = "ADTALLY_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value = "20000"
+    )]
+    pub max_connections: NonZeroUsize,
+}
+
+/// Checked flags.
+pub(crate) struct Config {
+    pub(crate) bind: SocketAddr,
+    pub(crate) store: StoreConfig,
+    pub(crate) broker: BrokerConfig,
+    pub(crate) zone: Option<ReportingZone>,
+    pub(crate) intake: Intake,
+    pub(crate) final_after: Duration,
+    pub(crate) trusted_proxies: usize,
+    pub(crate) http_workers: usize,
+    pub(crate) connections_per_worker: usize,
+}
+
+impl ApiArgs {
+    /// The flags, checked before anything starts.
+    ///
+    /// # Errors
+    /// A configuration failure that names the flag.
+    pub(crate) fn resolve(self) -> Result<Config, Failure> {
+        let database = self.database.resolve()?;
+        let broker = self.broker.resolve()?;
+        let urls: Vec<_> = broker.urls.iter().map(|url| url.expose()).collect();
+        let broker = BrokerConfig::new(&urls, &broker.prefix, "adtally-api")
+            .map_err(|error| Failure::configuration(format!("--amqp-url: {error}")))?;
+        let zone = self.zone.timezone.as_deref().map(str::parse).transpose();
+        let mut store = StoreConfig::new(database.url.expose());
+        store.pool_size = database.pool_size;
+        store.application_name = "adtally-api".to_owned();
+        store.call_timeout = Duration::from_secs(10);
+        let processors = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        let http_workers = self.http_workers.map_or(processors, NonZeroUsize::get);
+        Ok(Config {
+            bind: self.bind,
+            store,
+            broker,
+            zone: zone.map_err(|error| Failure::configuration(format!("--timezone: {error}")))?,
+            intake: Intake {
+                max_event_age: self.max_event_age,
+                keep_ip: self.keep_ip,
+            },
+            final_after: self.final_after,
+            trusted_proxies: self.trusted_proxies.into(),
+            http_workers,
+            connections_per_worker: self.max_connections.get().div_ceil(http_workers),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adtally_service::ExitKind;
+    use clap::CommandFactory;
+
+    use super::*;
+
+    const SERVERS: [&str; 5] = [
+        "adtally-api",
+        "--database-url",
+        "postgres://h/d",
+        "--amqp-url",
+        "amqp://h",
+    ];
+
+    fn resolved(more: &[&str]) -> Result<Config, Failure> {
+        ApiArgs::try_parse_from(SERVERS.iter().chain(more))
+            .unwrap()
+            .resolve()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        ApiArgs::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_of_its_own() {
+        for flag in ApiArgs::command().get_arguments() {
+            let expected = flag.get_id().as_str().to_uppercase();
+            assert!(
+                flag.get_env().is_some_and(
+                    |name| name.to_str() == Some(format!("ADTALLY_{expected}").as_str())
+                ),
+                "{expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_manual() {
+        let config = resolved(&[]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(
+            config.intake.max_event_age,
+            Duration::from_secs(35 * 86_400)
+        );
+        assert_eq!(config.final_after, Duration::from_secs(86_400));
+        assert!(!config.intake.keep_ip && config.trusted_proxies == 0 && config.zone.is_none());
+    }
+
+    #[test]
+    fn bad_configuration_is_told_by_its_flag() {
+        let zone = resolved(&["--timezone", "Mars/Olympus"]).err().unwrap();
+        assert_eq!(zone.kind, ExitKind::Configuration);
+        assert!(zone.message.starts_with("--timezone: "), "{}", zone.message);
+    }
+}

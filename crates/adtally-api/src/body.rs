@@ -1,0 +1,196 @@
+//! Request bodies: read within a size, a time and a share of the process's memory.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::web::Payload;
+use flate2::read::MultiGzDecoder;
+use futures_util::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::problem::{Problem, ProblemCode};
+
+/// How a body's content is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MediaType {
+    /// `application/json`.
+    Json,
+    /// `application/x-ndjson`: one JSON text per line.
+    Ndjson,
+}
+
+/// Reads bodies. Cheap to clone; all clones share one allowance of memory.
+#[derive(Debug, Clone)]
+pub(crate) struct BodyReader {
+    allowance: Arc<Semaphore>,
+    deadline: Duration,
+}
+
+/// A body, decoded. Its share of the allowance is returned when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Body {
+    bytes: Vec<u8>,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl Body {
+    /// The content.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl MediaType {
+    /// The media type of a request's body, its parameters left aside.
+    ///
+    /// # Errors
+    /// [`ProblemCode::UnsupportedMediaType`] when it is missing or another one.
+    pub(crate) fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let header = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let essence = header
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim();
+        if essence.eq_ignore_ascii_case("application/json") {
+            Ok(Self::Json)
+        } else if essence.eq_ignore_ascii_case("application/x-ndjson") {
+            Ok(Self::Ndjson)
+        } else {
+            let detail = "send content-type: application/json, or application/x-ndjson for events";
+            Err(Problem::new(ProblemCode::UnsupportedMediaType, detail))
+        }
+    }
+}
+
+impl BodyReader {
+    /// A reader whose bodies, all together, hold at most `allowance` bytes at any time, and each of
+    /// which must have arrived within `deadline`.
+    pub(crate) fn new(allowance: usize, deadline: Duration) -> Self {
+        Self {
+            allowance: Arc::new(Semaphore::new(allowance)),
+            deadline,
+        }
+    }
+
+    /// Reads the body of `request`, at most `limit` bytes, also once it is decoded.
+    ///
+    /// # Errors
+    /// A body that is too large, too slow, cut off or wrongly encoded, and too many bodies at once.
+    pub(crate) async fn read(
+        &self,
+        request: &HttpRequest,
+        payload: &mut Payload,
+        limit: usize,
+    ) -> Result<Body, Problem> {
+        let is_gzip = is_gzip(request)?;
+        if announced_length(request).is_some_and(|length| length > limit as u64) {
+            return Err(too_large(limit));
+        }
+        let received = tokio::time::timeout(self.deadline, self.receive(payload, limit)).await;
+        let body = received.map_err(|_| {
+            let detail = format!("it must arrive within {} s", self.deadline.as_secs());
+            Problem::new(ProblemCode::BodyTimeout, detail)
+        })??;
+        if is_gzip {
+            self.inflate(&body, limit)
+        } else {
+            Ok(body)
+        }
+    }
+
+    async fn receive(&self, payload: &mut Payload, limit: usize) -> Result<Body, Problem> {
+        let mut body = Body {
+            bytes: Vec::new(),
+            _share: None,
+        };
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| {
+                Problem::new(
+                    ProblemCode::MalformedRequest,
+                    "the body ended early or is malformed",
+                )
+            })?;
+            if body.bytes.len() + chunk.len() > limit {
+                return Err(too_large(limit));
+            }
+            self.share(&mut body, chunk.len())?;
+            body.bytes.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// A gzip bomb costs at most `limit` bytes: decoding stops there.
+    fn inflate(&self, compressed: &Body, limit: usize) -> Result<Body, Problem> {
+        let mut body = Body {
+            bytes: Vec::new(),
+            _share: None,
+        };
+        MultiGzDecoder::new(compressed.bytes())
+            .take(limit as u64 + 1)
+            .read_to_end(&mut body.bytes)
+            .map_err(|_| Problem::new(ProblemCode::MalformedEncoding, "the body is not gzip"))?;
+        if body.bytes.len() > limit {
+            return Err(too_large(limit));
+        }
+        let length = body.bytes.len();
+        self.share(&mut body, length)?;
+        Ok(body)
+    }
+
+    fn share(&self, body: &mut Body, bytes: usize) -> Result<(), Problem> {
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let share = Arc::clone(&self.allowance)
+            .try_acquire_many_owned(permits)
+            .map_err(|_| {
+                Problem::new(
+                    ProblemCode::Overloaded,
+                    "too many bodies are being read; try again soon",
+                )
+            })?;
+        match &mut body._share {
+            Some(held) => held.merge(share),
+            none => *none = Some(share),
+        }
+        Ok(())
+    }
+}
+
+fn is_gzip(request: &HttpRequest) -> Result<bool, Problem> {
+    match request
+        .headers()
+        .get(CONTENT_ENCODING)
+        .map(|value| value.as_bytes())
+    {
+        None => Ok(false),
+        Some(name) if name.eq_ignore_ascii_case(b"gzip") => Ok(true),
+        Some(name) if name.eq_ignore_ascii_case(b"identity") || name.is_empty() => Ok(false),
+        Some(_) => Err(Problem::new(
+            ProblemCode::UnsupportedEncoding,
+            "send the body plain or as gzip",
+        )),
+    }
+}
+
+fn announced_length(request: &HttpRequest) -> Option<u64> {
+    request
+        .headers()
+        .get(CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+fn too_large(limit: usize) -> Problem {
+    let detail = format!("a body has at most {limit} bytes, also when it is decompressed");
+    Problem::new(ProblemCode::BodyTooLarge, detail)
+}

@@ -1,0 +1,39 @@
+//! What every handler needs. One per process, shared by all its HTTP threads.
+
+use std::sync::Arc;
+
+use adtally_domain::{Intake, Timestamp};
+use adtally_store::Store;
+
+use crate::body::BodyReader;
+use crate::browser::BrowserEvents;
+use crate::directory::Directory;
+use crate::keeper::Keeper;
+use crate::metrics::Metrics;
+use crate::zone::Zone;
+
+/// The parts of the running API.
+pub(crate) struct Context {
+    /// Which events are let in.
+    pub(crate) intake: Intake,
+    /// Where accepted events go.
+    pub(crate) keeper: Arc<dyn Keeper>,
+    /// Events of browsers, which are kept beside the request.
+    pub(crate) browser_events: BrowserEvents,
+    /// Reads request bodies.
+    pub(crate) bodies: BodyReader,
+    /// Where clicks lead.
+    pub(crate) directory: Arc<Directory>,
+    /// Totals, ads and advertisers.
+    pub(crate) store: Store,
+    /// The zone to report in.
+    pub(crate) zone: Arc<Zone>,
+    /// How long after its end a bucket becomes final.
+    pub(crate) final_after: std::time::Duration,
+    /// How many proxies in front of us name the visitor's address.
+    pub(crate) trusted_proxies: usize,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    /// The wall clock.
+    pub(crate) clock: fn() -> Timestamp,
+}

@@ -1,0 +1,136 @@
+//! Where clicks lead: a copy of the ads in memory, so that a click needs no database.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use actix_web::http::header::HeaderValue;
+use adtally_domain::AdId;
+use adtally_service::Shutdown;
+use adtally_store::{AdTarget, Store, StoreError};
+
+use crate::address::web_address;
+
+/// How often the ads are read again; so long another process' change takes to show here.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// The targets of all approved ads. What the database said last stays while it is away.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// `None` until the first load.
+    targets: Option<HashMap<AdId, HeaderValue>>,
+    /// Counts the changes made through this process.
+    changes: u64,
+}
+
+/// What the directory knows about an ad.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A click leads there.
+    To(HeaderValue),
+    /// The ad is unknown, not approved or has no target.
+    Nowhere,
+    /// The ads were never loaded.
+    NotLoaded,
+}
+
+impl Directory {
+    /// Where a click on `ad` leads.
+    pub(crate) fn target(&self, ad: AdId) -> Target {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        match &state.targets {
+            None => Target::NotLoaded,
+            Some(targets) => targets
+                .get(&ad)
+                .cloned()
+                .map_or(Target::Nowhere, Target::To),
+        }
+    }
+
+    /// Takes over an ad this process just wrote, ahead of the next load.
+    pub(crate) fn put(&self, ad: AdId, approved: bool, target_url: Option<&str>) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.changes += 1;
+        if let Some(targets) = &mut state.targets {
+            match location(approved, target_url) {
+                Some(location) => targets.insert(ad, location),
+                None => targets.remove(&ad),
+            };
+        }
+    }
+
+    /// Reads the ads from `store`.
+    ///
+    /// # Errors
+    /// The store's; what was loaded before stays.
+    pub(crate) async fn load(&self, store: &Store) -> Result<(), StoreError> {
+        loop {
+            let changes = self.changes();
+            if self.replace(store.ads_directory().await?, changes) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn changes(&self) -> u64 {
+        self.state
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .changes
+    }
+
+    /// Takes `ads`, read after `changes` changes; refuses when there were more since, for the rows
+    /// may be older than those.
+    fn replace(&self, ads: Vec<AdTarget>, changes: u64) -> bool {
+        let targets = ads
+            .into_iter()
+            .filter_map(|ad| Some((ad.id, location(ad.approved, ad.target_url.as_deref())?)));
+        let targets: HashMap<_, _> = targets.collect();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.changes != changes {
+            return false;
+        }
+        state.targets = Some(targets);
+        true
+    }
+}
+
+/// The value of a redirect's `location`, written anew from the parsed URL.
+fn location(approved: bool, target_url: Option<&str>) -> Option<HeaderValue> {
+    let url = web_address(target_url.filter(|_| approved)?).ok()?;
+    HeaderValue::from_str(url.as_str()).ok()
+}
+
+/// Keeps `directory` up to date until `shutdown`. A change of the database's state is logged once.
+pub(crate) async fn keep_fresh(directory: &Directory, store: &Store, shutdown: &Shutdown) {
+    let mut was_away = false;
+    loop {
+        match directory.load(store).await {
+            Ok(()) if was_away => {
+                log::info!("the database answers again; the directory of ads is up to date");
+                was_away = false;
+            }
+            Err(error) if !was_away => {
+                log::warn!("{error}; events are accepted all the same, retrying");
+                was_away = true;
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let pause = if was_away {
+            Duration::from_secs(1)
+        } else {
+            REFRESH
+        };
+        if shutdown.requested_within(pause).await {
+            return;
+        }
+    }
+}

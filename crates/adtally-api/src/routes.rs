@@ -1,0 +1,85 @@
+//! The API's routes, one file each.
+
+pub(crate) mod ads;
+pub(crate) mod advertisers;
+pub(crate) mod click;
+mod docs;
+pub(crate) mod events;
+mod page;
+pub(crate) mod pixel;
+pub(crate) mod stats;
+
+use actix_web::web::{ServiceConfig, get, head, patch, post, resource, to};
+use actix_web::{HttpRequest, Resource, Route};
+
+use crate::problem::Problem;
+use crate::query::id_number;
+
+/// Adds all routes of `/v1` and the API's pages.
+pub(crate) fn configure(config: &mut ServiceConfig) {
+    config
+        .service(only("/v1/events", "POST", [post().to(events::post_events)]))
+        .service(only(
+            "/v1/pixel.gif",
+            "GET, HEAD",
+            [get().to(pixel::pixel), head().to(pixel::pixel)],
+        ))
+        .service(only(
+            "/v1/click/{ad_id}",
+            "GET, HEAD",
+            [get().to(click::click), head().to(click::click)],
+        ))
+        .service(only(
+            "/v1/advertisers",
+            "GET, POST",
+            [get().to(advertisers::list), post().to(advertisers::create)],
+        ))
+        .service(only(
+            "/v1/advertisers/{id}",
+            "GET, PATCH",
+            [get().to(advertisers::get), patch().to(advertisers::change)],
+        ))
+        .service(only(
+            "/v1/ads",
+            "GET, POST",
+            [get().to(ads::list), post().to(ads::create)],
+        ))
+        .service(only(
+            "/v1/ads/{id}",
+            "GET, PATCH",
+            [get().to(ads::get), patch().to(ads::change)],
+        ))
+        .service(only(
+            "/v1/ads/{ad_id}/stats",
+            "GET",
+            [get().to(stats::of_ad)],
+        ))
+        .service(only("/v1/stats", "GET", [get().to(stats::of_all)]))
+        .service(only("/openapi.json", "GET", [get().to(docs::description)]))
+        .service(only(
+            "/api-docs/openapi.json",
+            "GET",
+            [get().to(docs::description)],
+        ))
+        .service(only("/api-docs", "GET", [get().to(docs::to_page)]))
+        .service(only("/api-docs/{file:.*}", "GET", [get().to(docs::page)]));
+}
+
+/// What answers a path that no route has.
+pub(crate) async fn nothing_here() -> Result<&'static str, Problem> {
+    Err(Problem::not_found("route"))
+}
+
+/// The route `path` with `routes`; other methods are told which are allowed.
+fn only<const N: usize>(path: &str, allowed: &'static str, routes: [Route; N]) -> Resource {
+    let others = to(move || async move { Err::<&str, _>(Problem::method_not_allowed(allowed)) });
+    routes
+        .into_iter()
+        .fold(resource(path), Resource::route)
+        .default_service(others)
+}
+
+/// The id in the path of `request`, 1 to 2^63-1.
+fn id_in_path(request: &HttpRequest, name: &str) -> Option<i64> {
+    request.match_info().get(name).and_then(id_number)
+}

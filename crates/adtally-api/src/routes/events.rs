@@ -1,0 +1,141 @@
+//! `POST /v1/events`: events from ad servers, kept before they are answered.
+
+mod answer;
+#[cfg(test)]
+mod tests;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderName;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use adtally_domain::RejectCode;
+
+use crate::batch::items;
+use crate::body::MediaType;
+use crate::context::Context;
+use crate::judge::{Judged, judge};
+use crate::keeper::Kept;
+use crate::problem::{Problem, ProblemBody, ProblemCode};
+use crate::query::Query;
+
+pub(crate) use answer::EventsAnswer;
+
+/// The longest body, in bytes, also once it is decompressed.
+pub(crate) const MAX_BODY_BYTES: usize = 4 * 1_024 * 1_024;
+
+const SOURCE: HeaderName = HeaderName::from_static("x-adtally-source");
+const SOURCE_BYTES: usize = 64;
+
+/// Send events
+///
+/// One event, an array of 1 to 10,000, or one per line as NDJSON; at most 4 MiB, plain or gzip.
+/// Each event is judged alone. The answer comes once every accepted event is safe; a retry repeats
+/// the same body, and each event counts once.
+#[utoipa::path(
+    post,
+    path = "/v1/events",
+    tag = "events",
+    params(
+        ("ids" = Option<u8>, Query, description = "1 adds the events' ids to the answer"),
+        ("x-adtally-source" = Option<String>, Header, max_length = 64, description = "Who sends the events"),
+    ),
+    request_body(content(
+        (crate::openapi::EventOrEvents = "application/json"),
+        (crate::openapi::EventBody = "application/x-ndjson"),
+    )),
+    responses(
+        (status = 202, description = "Every event not listed in `rejected` is safe", body = EventsAnswer),
+        (status = 422, description = "No event is acceptable", body = EventsAnswer),
+        (status = 400, description = "The body is not JSON, or a parameter or header is wrong", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large or holds too many events", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 415, description = "The content type or encoding is not supported", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 503, description = "The events could not be kept; send the same body again after `retry-after` seconds", body = ProblemBody<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn post_events(
+    request: HttpRequest,
+    mut payload: Payload,
+    context: Data<Context>,
+) -> Result<HttpResponse, Problem> {
+    let with_ids = wants_ids(&request)?;
+    let source = source(&request)?;
+    let media_type = MediaType::of(&request)?;
+    let body = context
+        .bodies
+        .read(&request, &mut payload, MAX_BODY_BYTES)
+        .await?;
+    let items = items(body.bytes(), media_type)?;
+    let judged = judge(&context.intake, &items, (context.clock)(), source);
+    for (_, rejection) in &judged.refused {
+        context.metrics.rejected(rejection.code, 1);
+    }
+    if judged.events.is_empty() {
+        let answer = EventsAnswer::new(judged.refused, with_ids.then_some(items.len()));
+        return Ok(HttpResponse::build(StatusCode::UNPROCESSABLE_ENTITY).json(answer));
+    }
+    let answer = keep(&context, judged, with_ids.then_some(items.len())).await?;
+    Ok(HttpResponse::build(StatusCode::ACCEPTED).json(answer))
+}
+
+/// Keeps the acceptable events and makes the answer, with ids when `ids` tells for how many items.
+async fn keep(
+    context: &Context,
+    judged: Judged,
+    ids: Option<usize>,
+) -> Result<EventsAnswer, Problem> {
+    let sent: Vec<_> = judged
+        .events
+        .iter()
+        .map(|(index, event)| (*index, event.id, event.kind))
+        .collect();
+    let events = judged.events.into_iter().map(|(_, event)| event).collect();
+    let kept = context.keeper.keep(events).await;
+    let count = |wanted| kept.iter().filter(|kept| **kept == wanted).count();
+    // An event whose fate is unknown may still be counted, so it can be listed neither as accepted
+    // nor as rejected: the whole request is to be sent again, and counts once.
+    if kept.len() != sent.len() || count(Kept::Unknown) > 0 || count(Kept::Yes) == 0 {
+        context
+            .metrics
+            .rejected(RejectCode::NotKept, sent.len() as u64);
+        let detail = "send the same body again: an event that was kept already counts once";
+        return Err(Problem::new(ProblemCode::NotKept, detail));
+    }
+    let mut answer = EventsAnswer::new(judged.refused, ids);
+    for ((index, id, kind), kept) in sent.into_iter().zip(kept) {
+        if kept == Kept::Yes {
+            context.metrics.accepted(kind, 1);
+            answer.accept(index, id);
+        } else {
+            context.metrics.rejected(RejectCode::NotKept, 1);
+            answer.not_kept(index);
+        }
+    }
+    Ok(answer.in_order())
+}
+
+fn wants_ids(request: &HttpRequest) -> Result<bool, Problem> {
+    let query = Query::parse(request.query_string(), &["ids"])?;
+    match query.get("ids") {
+        None | Some("0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        Some(_) => Err(Problem::invalid_parameter("ids", "ids is 1 or 0")),
+    }
+}
+
+fn source(request: &HttpRequest) -> Result<Option<&str>, Problem> {
+    let mut values = request.headers().get_all(SOURCE);
+    let (Some(value), another) = (values.next(), values.next()) else {
+        return Ok(None);
+    };
+    let text = std::str::from_utf8(value.as_bytes()).ok();
+    let is_valid = |text: &&str| text.len() <= SOURCE_BYTES && !text.chars().any(char::is_control);
+    match text.filter(is_valid) {
+        Some(text) if another.is_none() => Ok(Some(text).filter(|text| !text.is_empty())),
+        _ => {
+            let detail =
+                format!("it is one text of at most {SOURCE_BYTES} bytes, no control character");
+            Err(Problem::new(ProblemCode::InvalidSource, detail))
+        }
+    }
+}
