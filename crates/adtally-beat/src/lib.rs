@@ -1,1 +1,62 @@
-//! AdTally's beat: puts due periodic tasks on the queue
+//! AdTally's beat: puts due periodic tasks on the queue.
+//!
+//! Any number of beats may run. Each slot is a row in a ledger that only one of them can insert,
+//! its task has an id derived from the slot, and a slot that its beat could not send is sent by
+//! another. So whatever happens to any of them, each slot has its effect once.
+
+mod args;
+mod beat;
+mod ledger;
+mod metrics;
+
+use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
+use adtally_service::metrics::Registry;
+use adtally_service::{ExitKind, Health, HealthServer, ResultExt, Shutdown};
+use adtally_store::{Store, StoreConfig};
+
+pub use args::BeatArgs;
+use beat::Beat;
+use metrics::Metrics;
+
+/// Runs beat until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A `Failure` for malformed configuration, another zone than the stored one, or a health address
+/// that cannot be listened on. Servers that are away are waited for.
+pub async fn run(args: BeatArgs) -> anyhow::Result<()> {
+    let database = args.database.resolve()?;
+    let broker = args.broker.resolve()?;
+    let asked = args.zone.resolve()?;
+    let urls: Vec<_> = broker
+        .urls
+        .iter()
+        .map(adtally_service::SecretUrl::expose)
+        .collect();
+    let broker = BrokerConfig::new(&urls, &broker.prefix, "adtally-beat")
+        .or_exit(ExitKind::Configuration)?;
+    let store = Store::connect(StoreConfig {
+        pool_size: database.pool_size,
+        application_name: "adtally-beat".to_owned(),
+        ..StoreConfig::new(database.url.expose())
+    });
+
+    let shutdown = Shutdown::on_signals()?;
+    let (health, registry) = (Health::new(), Registry::new());
+    let server = HealthServer::start(args.health.health_bind, health.clone(), registry.clone())?;
+    log::info!("beat is up, health on http://{}", server.address());
+
+    let publisher = Publisher::start(broker, PublisherOptions::default());
+    let beat = Beat {
+        ledger: ledger::Ledger::new(store, publisher.clone(), args.delay),
+        health: health.clone(),
+        metrics: Metrics::new(&registry),
+        broker: publisher.state(),
+    };
+    let result = beat.run(asked, &shutdown).await;
+
+    health.stopping();
+    publisher.close().await;
+    server.stop().await;
+    log::info!("beat has stopped");
+    result
+}

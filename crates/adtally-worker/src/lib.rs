@@ -1,1 +1,69 @@
-//! AdTally's worker: stores events and runs tasks
+//! AdTally's worker: stores events and runs tasks. Any number of them may run.
+//!
+//! A worker takes messages only while the database answers, and acknowledges them only after what
+//! they ask for is committed. So a worker may be killed at any point: what it had not finished is
+//! delivered again, and what it had finished is recognised by its id.
+
+mod args;
+mod events;
+mod metrics;
+mod session;
+mod startup;
+mod tasks;
+
+use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
+use adtally_service::metrics::Registry;
+use adtally_service::{ExitKind, Health, HealthServer, ResultExt, SecretUrl, Shutdown};
+use adtally_store::{Store, StoreConfig};
+
+pub use args::WorkerArgs;
+use metrics::Metrics;
+use session::Worker;
+
+/// Runs a worker until SIGTERM or SIGINT: then it stops taking messages, finishes those it has,
+/// commits, acknowledges and leaves.
+///
+/// # Errors
+/// A `Failure` for malformed configuration, another zone than the stored one, or a health address
+/// that cannot be listened on. Servers that are away are waited for.
+pub async fn run(args: WorkerArgs) -> anyhow::Result<()> {
+    let database = args.database.resolve()?;
+    let broker = args.broker.resolve()?;
+    let zone = args.zone.resolve()?;
+    let urls: Vec<_> = broker.urls.iter().map(SecretUrl::expose).collect();
+    let name = format!("adtally-worker@{}.{}", hostname(), std::process::id());
+    let config =
+        BrokerConfig::new(&urls, &broker.prefix, &name).or_exit(ExitKind::Configuration)?;
+    let store = Store::connect(StoreConfig {
+        pool_size: database.pool_size,
+        application_name: name.clone(),
+        ..StoreConfig::new(database.url.expose())
+    });
+
+    let shutdown = Shutdown::on_signals()?;
+    let (health, registry) = (Health::new(), Registry::new());
+    let server = HealthServer::start(args.health.health_bind, health.clone(), registry.clone())?;
+    log::info!("{name} is up, health on http://{}", server.address());
+
+    let publisher = Publisher::start(config.clone(), PublisherOptions::default());
+    let worker = Worker {
+        name,
+        store,
+        broker: config,
+        publisher: publisher.clone(),
+        metrics: Metrics::new(&registry),
+        concurrency: args.concurrency,
+    };
+    let result = worker.run(zone, &health, &shutdown).await;
+
+    health.stopping();
+    publisher.close().await;
+    server.stop().await;
+    log::info!("{} has stopped", worker.name);
+    result
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+}

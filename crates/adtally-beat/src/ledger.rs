@@ -1,0 +1,102 @@
+//! From the schedule to the queue, by way of the ledger.
+
+use std::time::Duration;
+
+use adtally_broker::{NotKept, Publisher};
+use adtally_domain::{ENTRIES, ReportingZone, Slot, Timestamp};
+use adtally_store::{Store, StoreError, UnsentSlot};
+use thiserror::Error;
+
+/// The most slots of one entry that are written in one go: a year of hours takes nine.
+const SLOTS_AT_ONCE: usize = 1_000;
+/// A slot another beat wrote is left to that beat for this long, then sent by whoever sees it.
+const TAKE_OVER_AFTER: Duration = Duration::from_secs(5);
+
+/// Why a look at the schedule did not come to its end. What was not done is done by the next.
+#[derive(Debug, Error)]
+pub(crate) enum SendError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the task queue does not take a task: {0}")]
+    Broker(#[from] NotKept),
+}
+
+/// The ledger of slots, which is also their outbox.
+pub(crate) struct Ledger {
+    store: Store,
+    publisher: Publisher,
+    delay: Duration,
+}
+
+impl Ledger {
+    pub(crate) fn new(store: Store, publisher: Publisher, delay: Duration) -> Self {
+        Self {
+            store,
+            publisher,
+            delay,
+        }
+    }
+
+    pub(crate) async fn claim_zone(
+        &self,
+        asked: Option<ReportingZone>,
+    ) -> Result<ReportingZone, StoreError> {
+        self.store.claim_zone(asked).await
+    }
+
+    /// PostgreSQL's time, by which everything is due.
+    pub(crate) async fn clock(&self) -> Result<Timestamp, StoreError> {
+        self.store.clock().await
+    }
+
+    /// Writes every slot that is due at `now` into the ledger; returns those that this beat was
+    /// the first to write, oldest first.
+    pub(crate) async fn write_due(
+        &self,
+        zone: &ReportingZone,
+        now: Timestamp,
+    ) -> Result<Vec<Slot>, StoreError> {
+        let mut ours = Vec::new();
+        for entry in ENTRIES {
+            let after = match self.store.last_slot(entry.name).await? {
+                Some(last) => last,
+                None => self.store.schedule_from().await?,
+            };
+            let due = entry.slots_due(zone, after, now, self.delay, SLOTS_AT_ONCE);
+            if due.is_empty() {
+                continue;
+            }
+            let count = due.len();
+            let new = self.store.insert_slots(due.clone()).await?;
+            // Where another beat wrote some of them, both leave them to the take-over.
+            if usize::try_from(new).is_ok_and(|new| new == count) {
+                ours.extend(due);
+            }
+        }
+        ours.sort_by_key(|slot| slot.at);
+        Ok(ours)
+    }
+
+    /// The slots that some beat wrote a while ago and did not send, oldest first.
+    pub(crate) async fn left_behind(&self) -> Result<Vec<UnsentSlot>, StoreError> {
+        self.store.unsent_slots(TAKE_OVER_AFTER).await
+    }
+
+    /// A crash between the confirm and the note makes another beat send the task again, under the
+    /// same id, which the worker knows.
+    pub(crate) async fn send(&self, zone: &ReportingZone, slot: &Slot) -> Result<(), SendError> {
+        let task = slot.task(zone);
+        self.publisher.publish_task(&task).await?;
+        log::info!(
+            "{} {}: {} is on the queue as {}",
+            slot.entry.name,
+            slot.at,
+            task.name,
+            task.id
+        );
+        self.store
+            .mark_enqueued(slot.entry.name.to_owned(), slot.at)
+            .await?;
+        Ok(())
+    }
+}

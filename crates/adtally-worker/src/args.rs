@@ -1,0 +1,22 @@
+//! The worker's flags.
+
+use adtally_service::{BrokerArgs, DatabaseArgs, HealthArgs, ZoneArgs};
+use clap::Parser;
+
+/// Stores events and runs tasks. Run as many as you like.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "adtally-worker", version)]
+pub struct WorkerArgs {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+    #[command(flatten)]
+    pub(crate) broker: BrokerArgs,
+    #[command(flatten)]
+    pub(crate) zone: ZoneArgs,
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
+    /// How many tasks run at the same time
+    #[arg(long, env = "ADTALLY_CONCURRENCY", default_value_t = 2, value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) concurrency: u16,
+}

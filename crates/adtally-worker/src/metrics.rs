@@ -1,0 +1,90 @@
+//! What a worker counts.
+
+use adtally_service::metrics::{Registry, SECONDS};
+use adtally_store::{NewDeadLetter, Stored};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
+
+/// The worker's metrics.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    stored: IntCounterVec,
+    duplicates: IntCounter,
+    conflicts: IntCounter,
+    dead_letters: IntCounterVec,
+    /// Messages that were delivered before.
+    pub(crate) redeliveries: IntCounterVec,
+    /// How long a batch took from its first message to its commit.
+    pub(crate) store_seconds: Histogram,
+    /// Runs of tasks by name and outcome.
+    pub(crate) tasks: IntCounterVec,
+    /// How long runs of tasks took.
+    pub(crate) task_seconds: HistogramVec,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let counter = |name, help| registry.counter(name, help);
+        let counters = |name, help, labels: &[&str]| registry.counter_vec(name, help, labels);
+        Self {
+            stored: counters("adtally_events_stored_total", "Events stored.", &["kind"]),
+            duplicates: counter(
+                "adtally_events_duplicate_total",
+                "Events that were stored before and not counted again.",
+            ),
+            conflicts: counter(
+                "adtally_events_conflict_total",
+                "Events whose id was stored before with another payload; the first stands.",
+            ),
+            dead_letters: counters(
+                "adtally_dead_letters_total",
+                "Dead letters kept, by reason.",
+                &["reason"],
+            ),
+            redeliveries: counters(
+                "adtally_redeliveries_total",
+                "Messages that had been delivered before, by queue.",
+                &["queue"],
+            ),
+            store_seconds: registry.histogram(
+                "adtally_store_seconds",
+                "Time to store and acknowledge a batch of events.",
+                &SECONDS,
+            ),
+            tasks: counters(
+                "adtally_tasks_total",
+                "Runs of tasks, by task and outcome.",
+                &["task", "outcome"],
+            ),
+            task_seconds: registry.histogram_vec(
+                "adtally_task_seconds",
+                "Time one run of a task took.",
+                &SECONDS,
+                &["task"],
+            ),
+        }
+    }
+
+    /// Counts what became of a batch that held `letters`.
+    pub(crate) fn count(&self, stored: &Stored, letters: &[NewDeadLetter]) {
+        self.stored
+            .with_label_values(&["impression"])
+            .inc_by(stored.inserted_impressions);
+        self.stored
+            .with_label_values(&["click"])
+            .inc_by(stored.inserted_clicks);
+        self.duplicates.inc_by(stored.duplicates);
+        self.conflicts.inc_by(stored.conflicts);
+        self.dead_letters
+            .with_label_values(&["too_old"])
+            .inc_by(stored.too_old);
+        self.dead_letters
+            .with_label_values(&["invalid_event"])
+            .inc_by(stored.invalid);
+        let new = usize::try_from(stored.dead_letters).unwrap_or(usize::MAX);
+        for letter in letters.iter().take(new) {
+            self.dead_letters
+                .with_label_values(&[letter.reason.as_str()])
+                .inc();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What each task does.
+
+use adtally_domain::{
+    AggregateDay, AggregateHour, MaintainPartitions, ReportingZone, SweepDirty, Task, TaskMessage,
+    Timestamp, sweep_task_id,
+};
+use adtally_store::TaskRun;
+use chrono::{Days, NaiveDate};
+
+use super::registry::Registry;
+use super::{TaskContext, TaskError};
+
+/// Days after today whose partition is made ahead of time.
+const DAYS_AHEAD: Days = Days::new(7);
+/// A sweep adds no tasks to a queue that still holds more than these: it would only repeat what
+/// an earlier sweep sent.
+const WAITING_TASKS: u32 = 16;
+
+/// The work behind a task's payload.
+pub(super) trait TaskHandler: Task + Send + 'static {
+    /// Does the work. Doing it again must be harmless: a worker may end before it can say that it
+    /// is done.
+    fn run(
+        self,
+        context: &TaskContext,
+        run: TaskRun,
+    ) -> impl Future<Output = Result<(), TaskError>> + Send;
+}
+
+/// Makes every task known to the worker.
+pub(super) fn register_all(registry: &mut Registry) {
+    registry.register::<AggregateHour>();
+    registry.register::<AggregateDay>();
+    registry.register::<SweepDirty>();
+    registry.register::<MaintainPartitions>();
+}
+
+impl TaskHandler for AggregateHour {
+    async fn run(self, context: &TaskContext, run: TaskRun) -> Result<(), TaskError> {
+        let start = Timestamp::try_from(self.hour).ok();
+        let hour = start
+            .and_then(|start| context.zone.hour_starting(start))
+            .ok_or_else(|| {
+                TaskError::Discard(format!(
+                    "no hour of {} starts at {}",
+                    context.zone, self.hour
+                ))
+            })?;
+        let done = context.store.roll_up_hour(run, context.zone, hour).await?;
+        log::info!(
+            "hour {}: {} changed totals",
+            context.zone.local(hour.start),
+            done.changed()
+        );
+        Ok(())
+    }
+}
+
+impl TaskHandler for AggregateDay {
+    async fn run(self, context: &TaskContext, run: TaskRun) -> Result<(), TaskError> {
+        let day = context.zone.day(self.day).ok_or_else(|| {
+            TaskError::Discard(format!("{} has no day {}", context.zone, self.day))
+        })?;
+        let done = context.store.roll_up_day(run, day).await?;
+        log::info!("day {}: {} changed totals", day.date, done.changed());
+        Ok(())
+    }
+}
+
+impl TaskHandler for SweepDirty {
+    async fn run(self, context: &TaskContext, run: TaskRun) -> Result<(), TaskError> {
+        let waiting = context.waiting_tasks().await;
+        let waiting = waiting.map_err(|error| TaskError::Retry(error.to_string()))?;
+        if waiting > WAITING_TASKS {
+            log::info!("no sweep: {waiting} tasks still wait");
+        } else {
+            for task in due_roll_ups(context, &run).await? {
+                let sent = context.publisher.publish_task(&task).await;
+                sent.map_err(|error| TaskError::Retry(error.to_string()))?;
+            }
+        }
+        Ok(context.store.finish_task(run).await?)
+    }
+}
+
+/// A roll-up for each marked hour that is over, then for each day that is over and is marked
+/// itself or by one of those hours.
+async fn due_roll_ups(
+    context: &TaskContext,
+    sweep: &TaskRun,
+) -> Result<Vec<TaskMessage>, TaskError> {
+    let (zone, store) = (context.zone, &context.store);
+    let now = store.clock().await?;
+    let hours = store.pending_hours().await?;
+    let mut days = store.pending_days().await?;
+    let mut tasks = Vec::new();
+    for hour in hours
+        .into_iter()
+        .map(|start| zone.hour_of(start))
+        .filter(|hour| hour.end <= now)
+    {
+        let id = sweep_task_id(sweep.task_id, &format!("hour {}", hour.start));
+        tasks.push(
+            AggregateHour {
+                hour: hour.start.to_datetime(),
+            }
+            .message(id),
+        );
+        days.push(zone.day_of(hour.start).date);
+    }
+    days.sort_unstable();
+    days.dedup();
+    for day in days.into_iter().filter(|date| is_over(&zone, *date, now)) {
+        let id = sweep_task_id(sweep.task_id, &format!("day {day}"));
+        tasks.push(AggregateDay { day }.message(id));
+    }
+    Ok(tasks)
+}
+
+fn is_over(zone: &ReportingZone, date: NaiveDate, now: Timestamp) -> bool {
+    zone.day(date).is_some_and(|day| day.end <= now)
+}
+
+impl TaskHandler for MaintainPartitions {
+    async fn run(self, context: &TaskContext, run: TaskRun) -> Result<(), TaskError> {
+        let today = context.store.clock().await?.to_datetime().date_naive();
+        let last = today.checked_add_days(DAYS_AHEAD).unwrap_or(today);
+        context.store.ensure_partitions(today, last).await?;
+        Ok(context.store.finish_task(run).await?)
+    }
+}

@@ -1,0 +1,221 @@
+//! One task, from its message to what became of it.
+
+use std::time::Duration;
+
+use adtally_broker::{Delivery, celery};
+use adtally_domain::TaskMessage;
+use adtally_service::clock;
+use adtally_store::{EventBatch, NewDeadLetter, StoreError, TaskRun, TaskStart};
+use serde_json::Value;
+
+use super::registry::{Registered, Registry};
+use super::{TaskContext, TaskError, Unsettled};
+use crate::events::letter_of_message;
+use crate::metrics::Metrics;
+use crate::session::End;
+
+/// Settles the deliveries of the task queue.
+pub(super) struct Runner {
+    pub(super) context: TaskContext,
+    pub(super) metrics: Metrics,
+    pub(super) registry: Registry,
+}
+
+/// What a delivery comes to.
+enum Verdict {
+    /// The task is done, now or before.
+    Done(&'static str),
+    /// Send the message again after the delay.
+    Later(TaskMessage, Duration, &'static str),
+    /// Keep the message as a dead letter, and never run the task again.
+    Dead {
+        reason: &'static str,
+        detail: String,
+        run: Option<TaskRun>,
+    },
+}
+
+impl Runner {
+    /// Runs the task of `delivery` and settles it: acknowledged once its end, its next attempt or
+    /// its dead letter is safe.
+    pub(super) async fn settle(
+        self: std::sync::Arc<Self>,
+        delivery: Delivery,
+    ) -> Result<(), Unsettled> {
+        let message = celery::decode(&delivery);
+        let name = message
+            .as_ref()
+            .map_or("unknown", |message| self.known_name(message));
+        let verdict = match message {
+            Ok(message) => self.judge(message).await,
+            Err(error) => {
+                let (reason, detail) = ("malformed_task", error.to_string());
+                Ok(Verdict::Dead {
+                    reason,
+                    detail,
+                    run: None,
+                })
+            }
+        };
+        let outcome = match verdict {
+            Ok(verdict) => self.carry_out(verdict, &delivery).await,
+            Err(error) => Err(End::Database(error)),
+        };
+        match outcome {
+            Ok(outcome) => {
+                self.metrics.tasks.with_label_values(&[name, outcome]).inc();
+                delivery
+                    .ack()
+                    .await
+                    .map_err(|error| (End::Broker(error.to_string()), None))
+            }
+            Err(end) => Err((end, Some(delivery))),
+        }
+    }
+
+    /// Names of unknown tasks come from outside: as labels they would grow without bound.
+    fn known_name(&self, message: &TaskMessage) -> &'static str {
+        self.registry
+            .get(&message.name)
+            .map_or("unknown", |task| task.name)
+    }
+
+    async fn judge(&self, message: TaskMessage) -> Result<Verdict, StoreError> {
+        let now = clock::now();
+        if message.expires.is_some_and(|expires| expires < now) {
+            return Ok(Verdict::Done("expired"));
+        }
+        if let Some(wait) = message.eta.and_then(|eta| (eta - now).to_std().ok()) {
+            return Ok(Verdict::Later(message, wait, "waiting"));
+        }
+        let Some(task) = self.registry.get(&message.name) else {
+            let detail = format!("there is no task {:?}", message.name);
+            return Ok(Verdict::Dead {
+                reason: "unknown_task",
+                detail,
+                run: None,
+            });
+        };
+        let run = TaskRun {
+            task_id: message.id,
+            name: message.name.clone(),
+            arguments: Value::Object(message.kwargs.clone()),
+            worker: self.context.worker.clone(),
+        };
+        match self.context.store.begin_task(run.clone()).await? {
+            TaskStart::AlreadyDone => Ok(Verdict::Done("repeated")),
+            TaskStart::Run { .. } => self.run(task, message, run).await,
+        }
+    }
+
+    async fn run(
+        &self,
+        task: Registered,
+        message: TaskMessage,
+        run: TaskRun,
+    ) -> Result<Verdict, StoreError> {
+        let limit = message
+            .time_limit
+            .map_or(task.time_limit, |limit| limit.min(task.time_limit));
+        let timer = self
+            .metrics
+            .task_seconds
+            .with_label_values(&[&message.name])
+            .start_timer();
+        let work = task.start(self.context.clone(), message.clone(), run.clone());
+        let result = match tokio::time::timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(TaskError::Retry(format!(
+                "not done within {} s",
+                limit.as_secs()
+            ))),
+        };
+        timer.observe_duration();
+        match result {
+            Ok(()) => Ok(Verdict::Done("succeeded")),
+            Err(TaskError::Unavailable(error)) => Err(error),
+            Err(TaskError::Retry(error)) => self.again(task, message, run, error).await,
+            Err(TaskError::Discard(error)) => Ok(give_up(run, "discarded", error)),
+        }
+    }
+
+    async fn again(
+        &self,
+        task: Registered,
+        mut message: TaskMessage,
+        run: TaskRun,
+        error: String,
+    ) -> Result<Verdict, StoreError> {
+        let attempts = message.retries.saturating_add(1);
+        match task.retry.delay_after(attempts, rand::random()) {
+            Some(delay) => {
+                log::warn!(
+                    "{} {} failed: {error}; again in {delay:.1?}",
+                    message.name,
+                    message.id
+                );
+                self.context.store.fail_task(run, error, false).await?;
+                message.retries = attempts;
+                Ok(Verdict::Later(message, delay, "retried"))
+            }
+            None => Ok(give_up(run, "max_attempts", error)),
+        }
+    }
+
+    async fn carry_out(&self, verdict: Verdict, delivery: &Delivery) -> Result<&'static str, End> {
+        match verdict {
+            Verdict::Done(outcome) => Ok(outcome),
+            Verdict::Later(message, delay, outcome) => {
+                let sent = self
+                    .context
+                    .publisher
+                    .publish_task_after(&message, delay)
+                    .await;
+                sent.map_err(|error| End::Broker(error.to_string()))?;
+                Ok(outcome)
+            }
+            Verdict::Dead {
+                reason,
+                detail,
+                run,
+            } => {
+                // The letter first: once the task counts as done, its message is only repeated.
+                self.keep(letter_of_message(delivery, reason, &detail))
+                    .await?;
+                if let Some(run) = run {
+                    let discarded = self.context.store.fail_task(run, detail, true).await;
+                    discarded.map_err(End::Database)?;
+                }
+                Ok("dead")
+            }
+        }
+    }
+
+    async fn keep(&self, letter: NewDeadLetter) -> Result<(), End> {
+        let batch = EventBatch {
+            events: Vec::new(),
+            dead_letters: vec![letter],
+        };
+        let stored = self
+            .context
+            .store
+            .store_events(self.context.zone, batch.clone())
+            .await;
+        self.metrics
+            .count(&stored.map_err(End::Database)?, &batch.dead_letters);
+        Ok(())
+    }
+}
+
+fn give_up(run: TaskRun, reason: &'static str, detail: String) -> Verdict {
+    log::error!(
+        "{} {} is given up ({reason}): {detail}",
+        run.name,
+        run.task_id
+    );
+    Verdict::Dead {
+        reason,
+        detail,
+        run: Some(run),
+    }
+}
