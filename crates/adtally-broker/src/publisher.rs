@@ -175,7 +175,7 @@ impl Publisher {
 
     async fn send(&self, shipment: Shipment, deadline: Instant) -> Result<(), NotKept> {
         let (kind, bytes) = (shipment.kind, shipment.body.len());
-        let command = |claim| Command::Shipment(shipment.claimed(claim));
+        let command = |claim| Command::Shipment(Box::new(shipment.claimed(claim)));
         self.hand_over(kind, bytes, deadline, command).await
     }
 

@@ -159,13 +159,15 @@ fn what_celerys_worker_tolerates_is_read_too() {
 
 #[test]
 fn a_message_of_protocol_1_is_read() {
+    let headers = Headers::new();
     let body = json!({"task": "proj.add", "id": ID, "args": [1], "kwargs": {"y": 2}, "retries": 3,
                       "eta": null, "expires": null, "utc": true, "timelimit": [null, null]});
+    let body = body.to_string();
     let message = Message {
         content_type: Some("application/json"),
         content_encoding: Some("utf-8"),
-        headers: &Headers::new(),
-        body: body.to_string().as_bytes(),
+        headers: &headers,
+        body: body.as_bytes(),
         queue: "x.tasks",
     };
     let task = message.decode().unwrap();

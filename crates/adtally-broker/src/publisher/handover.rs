@@ -19,7 +19,7 @@ pub(super) enum Command {
     /// Events that may share a pack with others.
     Chunk(Chunk),
     /// A finished message.
-    Shipment(Shipment),
+    Shipment(Box<Shipment>),
 }
 
 /// The callers' side.

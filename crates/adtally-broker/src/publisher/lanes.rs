@@ -50,7 +50,7 @@ impl Lanes {
     pub(super) fn add(&mut self, command: Command) {
         match command {
             Command::Chunk(chunk) => self.lane(Some(chunk.kind())).push(chunk),
-            Command::Shipment(shipment) => self.lane(shipment.kind).ready.push_back(shipment),
+            Command::Shipment(shipment) => self.lane(shipment.kind).ready.push_back(*shipment),
         }
     }
 
