@@ -18,12 +18,12 @@ pub use args::BeatArgs;
 use beat::Beat;
 use metrics::Metrics;
 
-/// Runs beat until SIGTERM or SIGINT.
+/// Runs beat until `shutdown`.
 ///
 /// # Errors
 /// A `Failure` for malformed configuration, another zone than the stored one, or a health address
 /// that cannot be listened on. Servers that are away are waited for.
-pub async fn run(args: BeatArgs) -> anyhow::Result<()> {
+pub async fn run(args: BeatArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let database = args.database.resolve()?;
     let broker = args.broker.resolve()?;
     let asked = args.zone.resolve()?;
@@ -40,7 +40,6 @@ pub async fn run(args: BeatArgs) -> anyhow::Result<()> {
         ..StoreConfig::new(database.url.expose())
     });
 
-    let shutdown = Shutdown::on_signals()?;
     let (health, registry) = (Health::new(), Registry::new());
     let server = HealthServer::start(args.health.health_bind, health.clone(), registry.clone())?;
     log::info!("beat is up, health on http://{}", server.address());

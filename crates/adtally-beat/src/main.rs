@@ -1,11 +1,13 @@
-//! The `adtally-beat` binary.
+//! `adtally-beat`: AdTally's beat as a process.
 
 use std::process::ExitCode;
 
+use adtally_beat::BeatArgs;
+use adtally_service::{Shutdown, logging, run_main};
 use clap::Parser;
 
 fn main() -> ExitCode {
-    adtally_service::logging::init();
-    let args = adtally_beat::BeatArgs::parse();
-    adtally_service::run_main(adtally_beat::run(args))
+    let args = BeatArgs::parse();
+    logging::init();
+    run_main(async { adtally_beat::run(args, Shutdown::on_signals()?).await })
 }

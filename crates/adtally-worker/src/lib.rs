@@ -20,13 +20,13 @@ pub use args::WorkerArgs;
 use metrics::Metrics;
 use session::Worker;
 
-/// Runs a worker until SIGTERM or SIGINT: then it stops taking messages, finishes those it has,
+/// Runs a worker until `shutdown`: then it stops taking messages, finishes those it has,
 /// commits, acknowledges and leaves.
 ///
 /// # Errors
 /// A `Failure` for malformed configuration, another zone than the stored one, or a health address
 /// that cannot be listened on. Servers that are away are waited for.
-pub async fn run(args: WorkerArgs) -> anyhow::Result<()> {
+pub async fn run(args: WorkerArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let database = args.database.resolve()?;
     let broker = args.broker.resolve()?;
     let zone = args.zone.resolve()?;
@@ -40,7 +40,6 @@ pub async fn run(args: WorkerArgs) -> anyhow::Result<()> {
         ..StoreConfig::new(database.url.expose())
     });
 
-    let shutdown = Shutdown::on_signals()?;
     let (health, registry) = (Health::new(), Registry::new());
     let server = HealthServer::start(args.health.health_bind, health.clone(), registry.clone())?;
     log::info!("{name} is up, health on http://{}", server.address());

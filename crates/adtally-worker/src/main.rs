@@ -1,11 +1,13 @@
-//! The `adtally-worker` binary.
+//! `adtally-worker`: AdTally's worker as a process.
 
 use std::process::ExitCode;
 
+use adtally_service::{Shutdown, logging, run_main};
+use adtally_worker::WorkerArgs;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    adtally_service::logging::init();
-    let args = adtally_worker::WorkerArgs::parse();
-    adtally_service::run_main(adtally_worker::run(args))
+    let args = WorkerArgs::parse();
+    logging::init();
+    run_main(async { adtally_worker::run(args, Shutdown::on_signals()?).await })
 }

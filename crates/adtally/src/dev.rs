@@ -1,0 +1,82 @@
+//! `adtally dev`: everything AdTally needs, on this machine, with one command.
+//!
+//! Private servers and the real processes are started, watched and restarted; a Ctrl-C stops them
+//! in order and leaves nothing behind.
+
+mod args;
+mod board;
+mod servers;
+mod services;
+mod watch;
+
+use std::time::Duration;
+
+use adtally_devstack::DirectoryLock;
+use adtally_service::{ExitKind, Failure, ResultExt, Shutdown};
+use adtally_store::{Store, StoreConfig};
+use anyhow::Context;
+
+pub use args::DevArgs;
+use board::Board;
+use servers::Servers;
+use services::Services;
+use watch::Watch;
+
+/// How long the API may take to answer for the first time.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// Runs `adtally dev` until `shutdown`.
+///
+/// # Errors
+/// A server that is missing or does not start (69), a configuration that contradicts itself or
+/// what is stored (78).
+pub(crate) async fn run(args: &DevArgs, shutdown: Shutdown) -> anyhow::Result<()> {
+    let data_dir = args.prepare_data_dir()?;
+    let _lock = DirectoryLock::acquire(&data_dir).or_exit(ExitKind::Failure)?;
+    let board = Board::new(&data_dir);
+    let watch = Watch::new(board.clone());
+
+    let started = tokio::select! {
+        started = start(args, &data_dir, &board, &watch) => started,
+        () = shutdown.requested() => Ok(()),
+    };
+    let result = match started {
+        Ok(()) => tokio::select! {
+            () = shutdown.requested() => Ok(()),
+            failure = watch.failure() => Err(failure.into()),
+        },
+        Err(error) => Err(error),
+    };
+    board.say("stopping");
+    watch.stop_all().await;
+    board.remove_env();
+    result
+}
+
+async fn start(
+    args: &DevArgs,
+    data_dir: &std::path::Path,
+    board: &Board,
+    watch: &Watch,
+) -> anyhow::Result<()> {
+    let servers = Servers::start(args, data_dir, watch).await?;
+    migrate(args, &servers).await?;
+    board.set("ADTALLY_DATABASE_URL", &servers.database_url);
+    board.set("ADTALLY_AMQP_URL", &servers.amqp_url);
+    board.set("ADTALLY_PREFIX", &args.broker.prefix);
+    if !args.services_only {
+        let services = Services::start(args, &servers, data_dir, board, watch)?;
+        services.wait_until_ready(READY_WITHIN, watch).await?;
+    }
+    board.write_env().context("writing the environment file")?;
+    board.announce(args);
+    Ok(())
+}
+
+async fn migrate(args: &DevArgs, servers: &Servers) -> anyhow::Result<()> {
+    let store = Store::connect(StoreConfig::new(&servers.database_url));
+    store.migrate().await.or_exit(ExitKind::Unavailable)?;
+    let zone = store.claim_zone(args.zone.resolve()?).await;
+    zone.map(drop)
+        .map_err(|error| Failure::configuration(error.to_string()).into())
+}
