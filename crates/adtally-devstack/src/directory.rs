@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::run::servers_in;
 use crate::secret::random_word;
-use crate::{DevstackError, reaper};
+use crate::{DevstackError, reaper, run};
 
 /// How long a reaper of an earlier run may take to end its servers.
 const LEFT_OVER_PATIENCE: Duration = Duration::from_secs(30);
@@ -85,7 +84,7 @@ pub(crate) struct ServerDirectory {
 
 impl ServerDirectory {
     /// Makes and locks the directory, and waits for what an earlier run has left running there.
-    pub(crate) fn open(storage: &Storage, server: &str) -> Result<Self, DevstackError> {
+    pub(crate) async fn open(storage: &Storage, server: &str) -> Result<Self, DevstackError> {
         let (path, temporary) = match storage {
             Storage::Temporary => (make_temporary(server)?, true),
             Storage::Kept(path) => {
@@ -103,7 +102,7 @@ impl ServerDirectory {
             _lock: lock,
         };
         if !temporary {
-            directory.end_left_overs()?;
+            directory.end_left_overs(&SERVER_NAMES).await?;
         }
         Ok(directory)
     }
@@ -120,54 +119,34 @@ impl ServerDirectory {
         self.temporary
     }
 
-    /// Waits until no server works in the directory any more; kills what stays.
+    /// Waits until no server of these names works in the directory any more; kills what stays.
     ///
-    /// The lock is ours, so nobody else has a claim: these are servers of a killed run, or
-    /// children of a killed server, which end by themselves within moments.
-    fn end_left_overs(&self) -> Result<(), DevstackError> {
-        end_left_overs(&self.path, &SERVER_NAMES)
-    }
-
-    /// The same off the async threads, for servers of these names.
-    pub(crate) async fn wait_for_left_overs(
-        &self,
-        names: &'static [&'static str],
-    ) -> Result<(), DevstackError> {
-        let path = self.path.clone();
-        let waiting = tokio::task::spawn_blocking(move || end_left_overs(&path, names));
-        waiting
-            .await
-            .map_err(io::Error::other)
-            .map_err(DevstackError::io("could not watch", &self.path))?
-    }
-}
-
-fn end_left_overs(dir: &Path, names: &[&str]) -> Result<(), DevstackError> {
-    let start = Instant::now();
-    let mut killed = false;
-    loop {
-        let pids = servers_in(dir, names);
-        if pids.is_empty() {
-            return Ok(());
-        }
-        if start.elapsed() > LEFT_OVER_PATIENCE * 2 {
-            return Err(DevstackError::LeftOver {
-                dir: dir.to_owned(),
-                pids,
-            });
-        }
-        if !killed && start.elapsed() > LEFT_OVER_PATIENCE {
-            log::warn!("{}: killing left-over servers {pids:?}", dir.display());
-            for pid in pids
-                .iter()
-                .filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?))
-            {
-                // It may end by itself first.
-                let _ = kill_process(pid, Signal::KILL);
+    /// The lock is ours, so nobody else has a claim: these are servers of a killed run, whose
+    /// reaper is ending them, or children of a killed server, which end by themselves.
+    pub(crate) async fn end_left_overs(&self, names: &[&str]) -> Result<(), DevstackError> {
+        let start = Instant::now();
+        let mut killed = false;
+        loop {
+            let pids = run::servers_in(&self.path, names);
+            if pids.is_empty() {
+                return Ok(());
             }
-            killed = true;
+            if start.elapsed() > LEFT_OVER_PATIENCE * 2 {
+                return Err(DevstackError::LeftOver {
+                    dir: self.path.clone(),
+                    pids,
+                });
+            }
+            if !killed && start.elapsed() > LEFT_OVER_PATIENCE {
+                log::warn!(
+                    "{}: killing left-over servers {pids:?}",
+                    self.path.display()
+                );
+                run::signal_all(&pids, Signal::KILL);
+                killed = true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -47,7 +47,7 @@ pub enum DevstackError {
         pids: Vec<u32>,
     },
     /// A server ended before it was ready.
-    #[error("{server} ended while starting ({status}); the end of {}: {tail}", log.display())]
+    #[error("{server} ended while starting ({status}); {} says: {excerpt}", log.display())]
     StartFailed {
         /// Which server.
         server: String,
@@ -55,11 +55,13 @@ pub enum DevstackError {
         status: ExitStatus,
         /// Its log file.
         log: PathBuf,
-        /// The last lines of that file.
-        tail: String,
+        /// What that says about it.
+        excerpt: String,
+        /// True when it ended because somebody else has its port.
+        port_taken: bool,
     },
     /// A server was not ready in time.
-    #[error("{server} was not ready within {waited:?}; the end of {}: {tail}", log.display())]
+    #[error("{server} was not ready within {waited:?}; {} says: {excerpt}", log.display())]
     StartTimedOut {
         /// Which server.
         server: String,
@@ -67,8 +69,8 @@ pub enum DevstackError {
         waited: Duration,
         /// Its log file.
         log: PathBuf,
-        /// The last lines of that file.
-        tail: String,
+        /// What that says about it.
+        excerpt: String,
     },
     /// A helper program (initdb, psql, rabbitmqctl) said no.
     #[error("{program} did not succeed: {detail}")]
@@ -77,12 +79,6 @@ pub enum DevstackError {
         program: String,
         /// What it wrote to standard error, or how it ended.
         detail: String,
-    },
-    /// A process that was to be used is not running.
-    #[error("{name} is not running")]
-    NotRunning {
-        /// The process's name.
-        name: String,
     },
     /// No free port was found below the range of outgoing connections.
     #[error("no free loopback port was found; end servers that are no longer needed")]
@@ -104,6 +100,17 @@ impl DevstackError {
     /// mistake in what was asked. Callers exit with 69 then.
     pub fn is_unavailable(&self) -> bool {
         !matches!(self, Self::DirectoryInUse { .. } | Self::Io { .. })
+    }
+
+    /// True when a server did not start because somebody else has its port.
+    pub(crate) fn is_port_taken(&self) -> bool {
+        matches!(
+            self,
+            Self::StartFailed {
+                port_taken: true,
+                ..
+            }
+        )
     }
 
     pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {

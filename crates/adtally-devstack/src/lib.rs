@@ -12,7 +12,7 @@
 //! let programs = packages::ensure(packages::Install::Forbidden).await?;
 //! let postgres = PostgresServer::start(PostgresOptions::new(&programs)).await?;
 //! assert_eq!(postgres.psql("SELECT 1").await?, "1");
-//! postgres.stop().await?;
+//! postgres.stop().await;
 //! # Ok(())
 //! # }
 //! ```
@@ -20,6 +20,7 @@
 mod account;
 mod directory;
 mod error;
+mod log_excerpt;
 pub mod packages;
 mod ports;
 mod postgres;
@@ -28,6 +29,7 @@ mod rabbitmq;
 mod reaper;
 mod run;
 mod secret;
+mod startup;
 pub mod testing;
 
 pub use directory::{DirectoryLock, Storage};

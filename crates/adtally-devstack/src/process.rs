@@ -3,6 +3,7 @@
 mod log_target;
 mod options;
 
+use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,31 +50,38 @@ impl ManagedProcess {
         options.spawn()
     }
 
-    fn watch_child(name: String, stop_signal: Signal, mut child: Child, pid: Pid) -> Self {
+    /// Takes over a child that has just been started: a thread waits for its end.
+    fn watch_child(
+        name: String,
+        stop_signal: Signal,
+        mut child: Child,
+        pid: Pid,
+    ) -> io::Result<Self> {
         let (sender, exit) = watch::channel(None);
         let running = Arc::new(Mutex::new(true));
-        let still_running = Arc::clone(&running);
-        thread::spawn(move || {
-            wait_until_ended(pid);
-            let mut running = still_running.lock().unwrap_or_else(PoisonError::into_inner);
-            // The child has ended: this reaps it without waiting. A failure means that it was
-            // reaped by somebody else, and its status is lost.
-            let status = child
-                .wait()
-                .unwrap_or_else(|_| ExitStatus::from_raw(0xff00));
-            *running = false;
-            reaper::forget(pid.as_raw_nonzero().get().unsigned_abs());
-            sender.send_replace(Some(status));
-        });
-        Self {
+        let process = Self {
             inner: Arc::new(Inner {
                 name,
                 pid,
                 stop_signal,
-                running,
+                running: Arc::clone(&running),
                 exit,
             }),
-        }
+        };
+        let wait = move || {
+            wait_until_ended(pid);
+            let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+            // The child has ended: this reaps it without waiting. A failure means that it was
+            // reaped by somebody else, and its status is lost.
+            let status = child.wait().unwrap_or_else(|_| lost_status());
+            *running = false;
+            reaper::forget(child.id());
+            sender.send_replace(Some(status));
+        };
+        thread::Builder::new()
+            .name(format!("child {pid}"))
+            .spawn(wait)?;
+        Ok(process)
     }
 
     /// The name given at the start.
@@ -102,7 +110,7 @@ impl ManagedProcess {
         // The sender sends before it is dropped, so a closed channel holds the status too.
         let _ = exit.wait_for(Option::is_some).await;
         let status = *exit.borrow();
-        status.unwrap_or_else(|| ExitStatus::from_raw(0xff00))
+        status.unwrap_or_else(lost_status)
     }
 
     /// Waits at most `limit`; `None` when the process still runs then.
@@ -135,13 +143,7 @@ impl ManagedProcess {
         self.inner.kill();
     }
 
-    /// Kills, then waits up to `limit` on this thread: for destructors.
-    pub(crate) fn kill_and_wait(&self, limit: Duration) {
-        self.kill();
-        self.wait_blocking(limit);
-    }
-
-    /// Waits on this thread, up to `limit`.
+    /// Waits on this thread, up to `limit`: for destructors.
     pub(crate) fn wait_blocking(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         while !self.has_exited() && Instant::now() < deadline {
@@ -172,6 +174,11 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Exit code 255, for want of the real one.
+fn lost_status() -> ExitStatus {
+    ExitStatus::from_raw(0xff00)
 }
 
 /// Blocks until the process is over, without reaping it.

@@ -1,50 +1,43 @@
 //! A private RabbitMQ server.
 
 mod cluster;
+mod configuration;
 mod epmd;
 mod node;
 mod options;
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 pub use self::cluster::RabbitmqCluster;
 use self::epmd::Epmd;
-use self::node::Node;
+use self::node::{Node, Shared};
 pub use self::options::RabbitmqOptions;
 use crate::process::ManagedProcess;
-use crate::{DevstackError, ports, run, secret};
+use crate::{DevstackError, run};
 
 const USER: &str = "adtally";
 
 /// How long an orderly stop may take; the management plugin alone needs six seconds.
 const STOP_GRACE: Duration = Duration::from_secs(30);
 
+/// How often other ports are tried when somebody else took one that was free.
 const PORT_ATTEMPTS: u32 = 5;
 
 /// A running RabbitMQ node that belongs to this process.
 ///
 /// It listens on the loopback address only, with a user of its own, a random password and a
-/// private port mapper. Dropping it kills it; so does, through the reaper, the end of this
+/// private port mapper. Dropping it ends it; so does, through the reaper, the end of this
 /// process.
 #[derive(Debug)]
 pub struct RabbitmqServer {
     process: Mutex<ManagedProcess>,
+    // Last: a temporary directory is removed after the process has been killed.
     node: Node,
-}
-
-/// What the nodes of a cluster share.
-#[derive(Debug, Clone)]
-struct Shared {
-    epmd: Arc<Epmd>,
-    cookie: String,
-    password: String,
-    /// Names of the nodes that run already, to be joined.
-    join: Vec<String>,
 }
 
 impl RabbitmqServer {
@@ -71,7 +64,7 @@ impl RabbitmqServer {
                         node,
                     });
                 }
-                Err(error) if attempt < PORT_ATTEMPTS && is_port_taken(&error) => {
+                Err(error) if attempt < PORT_ATTEMPTS && error.is_port_taken() => {
                     attempt += 1;
                     node.choose_other_ports()?;
                 }
@@ -82,11 +75,8 @@ impl RabbitmqServer {
 
     /// The URL of the virtual host `/`. It holds the password.
     pub fn url(&self) -> String {
-        format!(
-            "amqp://{USER}:{}@127.0.0.1:{}/%2f",
-            self.node.password(),
-            self.node.ports.amqp
-        )
+        let password = &self.node.shared().password;
+        format!("amqp://{USER}:{password}@127.0.0.1:{}/%2f", self.port())
     }
 
     /// The AMQP port, the same for the server's whole life, restarts included.
@@ -99,10 +89,9 @@ impl RabbitmqServer {
         self.node.ports.management
     }
 
-    /// The URL of the management API and UI, without the user and password of [`Self::url`].
-    pub fn management_url(&self) -> Option<String> {
-        self.management_port()
-            .map(|port| format!("http://127.0.0.1:{port}/"))
+    /// The user of [`Self::url`] and of the management UI, and its password.
+    pub fn credentials(&self) -> (&str, &str) {
+        (USER, &self.node.shared().password)
     }
 
     /// The node's name, for example `adtally@localhost`.
@@ -151,21 +140,14 @@ impl RabbitmqServer {
     }
 
     fn ctl_command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(self.node.program("rabbitmqctl"));
-        command
-            .args(["-q", "-n", self.node_name()])
-            .args(args)
-            .envs(self.node.environment());
+        let mut command = self.node.tool("rabbitmqctl");
+        command.args(["-q", "-n", self.node_name()]).args(args);
         command
     }
 
-    /// Stops the node in order.
-    ///
-    /// # Errors
-    /// None at present; the server is killed when it does not stop.
-    pub async fn stop(&self) -> Result<(), DevstackError> {
+    /// Stops the node in order. It is killed when that takes longer than half a minute.
+    pub async fn stop(&self) {
         self.process().stop(STOP_GRACE).await;
-        Ok(())
     }
 
     /// Kills the node, as `kill -9` or a crash would. Does not wait.
@@ -178,14 +160,15 @@ impl RabbitmqServer {
     /// # Errors
     /// The server does not start again.
     pub async fn restart(&self) -> Result<(), DevstackError> {
-        self.stop().await?;
+        self.stop().await;
         self.node.end_left_overs().await?;
         let process = self.node.launch().await?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = process;
         Ok(())
     }
 
-    /// Freezes the node (SIGSTOP): connections stay open, nothing answers.
+    /// Freezes the node (SIGSTOP): connections stay open, nothing answers. A frozen node can be
+    /// resumed and killed, but not stopped in order.
     pub fn pause(&self) {
         self.process().signal(Signal::STOP);
     }
@@ -198,16 +181,14 @@ impl RabbitmqServer {
 
 impl Drop for RabbitmqServer {
     fn drop(&mut self) {
+        let process = self.process();
         if !self.node.is_temporary() {
-            self.process().signal(Signal::TERM);
-            self.process().wait_blocking(Duration::from_secs(10));
+            process.signal(Signal::TERM);
+            process.wait_blocking(Duration::from_secs(10));
         }
-        self.process().kill_and_wait(Duration::from_secs(5));
+        process.kill();
+        process.wait_blocking(Duration::from_secs(5));
     }
-}
-
-fn is_port_taken(error: &DevstackError) -> bool {
-    matches!(error, DevstackError::StartFailed { tail, .. } if tail.contains("eaddrinuse"))
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! Small helpers around other programs and `/proc`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::DevstackError;
 
@@ -51,6 +54,26 @@ pub(crate) async fn output_async(command: Command, input: String) -> Result<Stri
     }
 }
 
+/// Names of our environment variables that begin with one of `prefixes`.
+pub(crate) fn environment_with(prefixes: &[&str]) -> Vec<OsString> {
+    let foreign = |name: &OsString| {
+        prefixes
+            .iter()
+            .any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+    };
+    std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(foreign)
+        .collect()
+}
+
+/// Keeps such variables from a program.
+pub(crate) fn forget_environment(command: &mut Command, prefixes: &[&str]) {
+    for name in environment_with(prefixes) {
+        command.env_remove(name);
+    }
+}
+
 /// When a process started, in clock ticks since boot: with its id, its identity.
 pub(crate) fn start_time(pid: u32) -> io::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -80,22 +103,13 @@ pub(crate) fn servers_in(directory: &Path, names: &[&str]) -> Vec<u32> {
         .collect()
 }
 
-/// The last `lines` lines of a log file, joined by ` | `.
-pub(crate) fn tail(file: &Path, lines: usize) -> String {
-    let text = fs::read(file).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let mut last: Vec<&str> = text
-        .lines()
-        .rev()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .take(lines)
-        .collect();
-    last.reverse();
-    if last.is_empty() {
-        "(empty)".to_owned()
-    } else {
-        last.join(" | ")
+/// Sends a signal to each process; one that has just ended is no error.
+pub(crate) fn signal_all(pids: &[u32], signal: Signal) {
+    for pid in pids
+        .iter()
+        .filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?))
+    {
+        let _ = kill_process(pid, signal);
     }
 }
 

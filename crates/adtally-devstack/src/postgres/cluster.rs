@@ -6,11 +6,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::{PostgresOptions, USER};
 use crate::account::Account;
 use crate::directory::ServerDirectory;
+use crate::log_excerpt::{added, excerpt};
 use crate::process::{LogTarget, ManagedProcess, ProcessOptions};
 use crate::reaper::Stage;
 use crate::{DevstackError, run, secret};
@@ -26,28 +27,20 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) async fn open(
-        options: PostgresOptions,
-    ) -> Result<(PostgresOptions, Self), DevstackError> {
-        let storage = options.storage.clone();
-        let opened = tokio::task::spawn_blocking(move || {
-            let directory = ServerDirectory::open(&storage, "postgres")?;
-            let account = Account::for_server(directory.path())?;
-            let data = directory.join("data");
-            Ok(Self {
-                directory,
-                data,
-                account,
-            })
-        });
-        let cluster = opened.await.map_err(|error| DevstackError::Program {
-            program: "opening the data directory".to_owned(),
-            detail: error.to_string(),
-        })??;
+    /// Takes the directory, and makes the cluster when there is none.
+    pub(super) async fn open(options: &PostgresOptions) -> Result<Self, DevstackError> {
+        let directory = ServerDirectory::open(&options.storage, "postgres").await?;
+        let account = Account::for_server(directory.path())?;
+        let data = directory.join("data");
+        let cluster = Self {
+            directory,
+            data,
+            account,
+        };
         if !cluster.data.join("PG_VERSION").exists() {
-            cluster.initialise(&options).await?;
+            cluster.initialise(options).await?;
         }
-        Ok((options, cluster))
+        Ok(cluster)
     }
 
     pub(super) fn data_dir(&self) -> &Path {
@@ -120,6 +113,7 @@ impl Cluster {
                 .arg(target)
                 .arg("--pwfile")
                 .arg(pwfile)
+                .env("LC_ALL", "C.UTF-8")
                 .dir(target)
                 .log(LogTarget::File(log.clone()))
                 .stage(Stage::Servers)
@@ -132,7 +126,7 @@ impl Cluster {
             Some(status) if status.success() => Ok(()),
             _ => Err(DevstackError::Program {
                 program: "initdb".to_owned(),
-                detail: run::tail(&log, 4),
+                detail: excerpt(&added(&log, 0)),
             }),
         }
     }
@@ -158,15 +152,10 @@ impl Cluster {
     }
 
     pub(super) async fn end_left_overs(&self) -> Result<(), DevstackError> {
-        self.directory.wait_for_left_overs(&["postgres"]).await
+        self.directory.end_left_overs(&["postgres"]).await
     }
 
     pub(super) fn signal_all(&self, signal: Signal) {
-        for pid in run::servers_in(&self.data, &["postgres"]) {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                // A backend may end between being found and being signalled.
-                let _ = kill_process(pid, signal);
-            }
-        }
+        run::signal_all(&run::servers_in(&self.data, &["postgres"]), signal);
     }
 }

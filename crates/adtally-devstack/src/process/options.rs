@@ -135,12 +135,7 @@ impl ProcessOptions {
             reaper::forget(child.id());
             return Err(failed(error));
         }
-        Ok(ManagedProcess::watch_child(
-            self.name,
-            self.stop_signal,
-            child,
-            pid,
-        ))
+        ManagedProcess::watch_child(self.name.clone(), self.stop_signal, child, pid).map_err(failed)
     }
 
     fn command(&self) -> Command {

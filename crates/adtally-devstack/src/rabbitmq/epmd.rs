@@ -7,42 +7,44 @@
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::process::{LogTarget, ManagedProcess, ProcessOptions};
 use crate::reaper::Stage;
-use crate::{DevstackError, ports, run};
+use crate::startup::await_ready;
+use crate::{DevstackError, log_excerpt, ports};
 
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Epmd {
     program: PathBuf,
+    dir: PathBuf,
     port: u16,
-    log: PathBuf,
     process: Mutex<ManagedProcess>,
 }
 
 impl Epmd {
     /// Starts one on a free port, working and logging in `dir`.
     pub(super) async fn start(program: &Path, dir: &Path) -> Result<Self, DevstackError> {
-        let log = dir.join("epmd.log");
         let mut attempt = 1;
         loop {
             let port = ports::free_port()?;
-            match launch(program, dir, &log, port).await {
+            match launch(program, dir, port).await {
                 Ok(process) => {
-                    let (program, process) = (program.to_owned(), Mutex::new(process));
+                    let (program, dir) = (program.to_owned(), dir.to_owned());
                     return Ok(Self {
                         program,
+                        dir,
                         port,
-                        log,
-                        process,
+                        process: Mutex::new(process),
                     });
                 }
-                Err(_) if attempt < super::PORT_ATTEMPTS => attempt += 1,
+                Err(error) if attempt < super::PORT_ATTEMPTS && error.is_port_taken() => {
+                    attempt += 1
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -53,7 +55,7 @@ impl Epmd {
     }
 
     /// Starts it again, on the same port, when it has ended.
-    pub(super) async fn ensure_running(&self, dir: &Path) -> Result<(), DevstackError> {
+    pub(super) async fn ensure_running(&self) -> Result<(), DevstackError> {
         if !self
             .process
             .lock()
@@ -62,49 +64,25 @@ impl Epmd {
         {
             return Ok(());
         }
-        let process = launch(&self.program, dir, &self.log, self.port).await?;
+        let process = launch(&self.program, &self.dir, self.port).await?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = process;
         Ok(())
     }
 }
 
-async fn launch(
-    program: &Path,
-    dir: &Path,
-    log: &Path,
-    port: u16,
-) -> Result<ManagedProcess, DevstackError> {
+async fn launch(program: &Path, dir: &Path, port: u16) -> Result<ManagedProcess, DevstackError> {
+    let log = dir.join("epmd.log");
+    let seen = log_excerpt::length(&log);
     let process = ManagedProcess::spawn(
-        ProcessOptions::new("epmd", program)
+        ProcessOptions::new("Erlang's port mapper", program)
             .args(["-address", "127.0.0.1", "-port"])
             .arg(port.to_string())
-            .env_remove("ERL_EPMD_RELAXED_COMMAND_CHECK")
             .dir(dir)
-            .log(LogTarget::File(log.to_owned()))
+            .log(LogTarget::File(log.clone()))
             .stage(Stage::Support)
             .stop_signal(Signal::KILL),
     )?;
-    let started = Instant::now();
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() || process.has_exited() {
-        let (server, tail) = ("epmd".to_owned(), run::tail(log, 3));
-        if let Some(status) = process.exit_status() {
-            return Err(DevstackError::StartFailed {
-                server,
-                status,
-                log: log.to_owned(),
-                tail,
-            });
-        }
-        if started.elapsed() > START_LIMIT {
-            let log = log.to_owned();
-            return Err(DevstackError::StartTimedOut {
-                server,
-                waited: START_LIMIT,
-                log,
-                tail,
-            });
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let is_ready = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+    await_ready(&process, (&log, seen), START_LIMIT, is_ready).await?;
     Ok(process)
 }

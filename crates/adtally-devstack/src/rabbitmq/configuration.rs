@@ -1,0 +1,102 @@
+//! What a node reads: its environment and its configuration files.
+
+use std::ffi::OsString;
+use std::fs;
+
+use super::USER;
+use super::node::Node;
+use crate::{DevstackError, secret};
+
+/// Keeps Erlang's own listeners, between nodes and of the tools, off the network.
+const LOOPBACK: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
+
+/// Inherited variables with these beginnings would reach into the node.
+pub(super) const FOREIGN: [&str; 3] = ["RABBITMQ_", "ERL_", "NOTIFY_SOCKET"];
+
+/// Environment of the server and of its command-line tools. Everything that would be read from,
+/// or written to, the system's own RabbitMQ is pointed elsewhere.
+pub(super) fn environment(node: &Node) -> Vec<(&'static str, OsString)> {
+    let path = |name: &str| node.file(name).into_os_string();
+    vec![
+        ("HOME", path("home")),
+        ("RABBITMQ_NODENAME", node.name().into()),
+        ("RABBITMQ_MNESIA_BASE", path("mnesia")),
+        ("RABBITMQ_LOG_BASE", path("log")),
+        ("RABBITMQ_LOGS", "-".into()),
+        ("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf")),
+        ("RABBITMQ_CONFIG_FILES", path("conf.d")),
+        ("RABBITMQ_ADVANCED_CONFIG_FILE", path("advanced.config")),
+        ("RABBITMQ_CONF_ENV_FILE", "/dev/null".into()),
+        ("RABBITMQ_GENERATED_CONFIG_DIR", path("generated")),
+        ("RABBITMQ_SCHEMA_DIR", path("schema")),
+        ("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins")),
+        ("RABBITMQ_PID_FILE", path("rabbitmq.pid")),
+        (
+            "RABBITMQ_DIST_PORT",
+            node.ports.distribution.to_string().into(),
+        ),
+        ("RABBITMQ_CTL_DIST_PORT_MIN", "0".into()),
+        ("RABBITMQ_CTL_DIST_PORT_MAX", "0".into()),
+        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", LOOPBACK.into()),
+        ("RABBITMQ_CTL_ERL_ARGS", LOOPBACK.into()),
+        (
+            "ERL_EPMD_PORT",
+            node.shared().epmd.port().to_string().into(),
+        ),
+        ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
+        // No Erlang program started here may start a port mapper that outlives us.
+        ("ERL_FLAGS", "-start_epmd false".into()),
+        // The script then becomes the virtual machine instead of waiting for it.
+        ("RUNNING_UNDER_SYSTEMD", "true".into()),
+        ("LC_ALL", "C.UTF-8".into()),
+    ]
+}
+
+/// Writes the files the node is started with.
+pub(super) fn write(node: &Node) -> Result<(), DevstackError> {
+    for name in ["conf.d", "home"] {
+        let dir = node.file(name);
+        fs::create_dir_all(&dir).map_err(DevstackError::io("could not make directory", &dir))?;
+    }
+    secret::write_private(&node.file("home/.erlang.cookie"), &node.shared().cookie)?;
+    secret::write_private(&node.file("enabled_plugins"), &enabled_plugins(node))?;
+    secret::write_private(&node.file("advanced.config"), "[].\n")?;
+    secret::write_private(&node.file("rabbitmq.conf"), &rabbitmq_conf(node))
+}
+
+fn enabled_plugins(node: &Node) -> String {
+    let options = node.options();
+    let management = options.management.then_some("rabbitmq_management");
+    let plugins = management
+        .into_iter()
+        .chain(options.plugins.iter().map(String::as_str));
+    format!("[{}].\n", plugins.collect::<Vec<_>>().join(","))
+}
+
+fn rabbitmq_conf(node: &Node) -> String {
+    let (options, shared) = (node.options(), node.shared());
+    let mut lines = vec![
+        format!("listeners.tcp.1 = 127.0.0.1:{}", node.ports.amqp),
+        format!("default_user = {USER}"),
+        format!("default_pass = {}", shared.password),
+        format!("heartbeat = {}", options.heartbeat.as_secs()),
+        "disk_free_limit.absolute = 200MB".to_owned(),
+        "log.console = true".to_owned(),
+    ];
+    if let Some(port) = node.ports.management {
+        lines.push("management.tcp.ip = 127.0.0.1".to_owned());
+        lines.push(format!("management.tcp.port = {port}"));
+    }
+    if !shared.join.is_empty() {
+        lines.push("cluster_formation.peer_discovery_backend = classic_config".to_owned());
+        let nodes = shared.join.iter().map(String::as_str).chain([node.name()]);
+        lines.extend(nodes.enumerate().map(|(index, name)| {
+            format!(
+                "cluster_formation.classic_config.nodes.{} = {name}",
+                index + 1
+            )
+        }));
+    }
+    lines.extend(options.conf.iter().cloned());
+    lines.join("\n") + "\n"
+}
