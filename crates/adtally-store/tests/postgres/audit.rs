@@ -1,0 +1,100 @@
+use adtally_store::Granularity;
+
+use crate::support::{ad, at, click, impression, store, store_in};
+
+const HOUR: &str = "2026-06-01T10:15:00Z";
+
+#[tokio::test]
+async fn a_healthy_database_has_no_mismatch() {
+    let store = store_in("Asia/Tehran");
+    let now = store.store.clock().await.unwrap().to_string();
+    store
+        .save(vec![
+            impression(HOUR),
+            click("2026-06-02T23:59:59Z"),
+            impression(&now),
+        ])
+        .await;
+    store.roll_up_all().await;
+    store.save(vec![impression(&now)]).await;
+    let report = store.store.audit(store.zone).await.unwrap();
+    assert_eq!(report.mismatches, []);
+    assert!(report.hours_checked > 24 && report.days_checked > 1);
+    assert_eq!(report.pending_hours, [], "the hour that runs is not over");
+}
+
+#[tokio::test]
+async fn a_wrong_hour_is_found() {
+    let store = store();
+    store.save(vec![impression(HOUR)]).await;
+    store.roll_up_all().await;
+    store.sql("UPDATE ad_hourly_stats SET impressions = 5; UPDATE ad_daily_stats SET clicks = 2");
+    let found = store.store.audit(store.zone).await.unwrap().mismatches;
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0].granularity, Granularity::Hour);
+    assert_eq!(found[0].start, at("2026-06-01T10:00:00Z"));
+    assert_eq!(found[0].ad_id, Some(ad(1)));
+    assert_eq!(
+        (found[0].expected_impressions, found[0].found_impressions),
+        (1, 5)
+    );
+    assert_eq!(found[1].granularity, Granularity::Day);
+    assert_eq!((found[1].expected_clicks, found[1].found_clicks), (0, 2));
+    assert_eq!(
+        (found[1].expected_impressions, found[1].found_impressions),
+        (5, 1)
+    );
+}
+
+#[tokio::test]
+async fn rows_that_are_missing_or_belong_to_nothing_are_found() {
+    let store = store_in("Asia/Tehran");
+    store.save(vec![impression(HOUR)]).await;
+    store.roll_up_all().await;
+    store.sql("DELETE FROM ad_hourly_stats; DELETE FROM ad_daily_stats");
+    store.sql("INSERT INTO ad_hourly_stats VALUES ('2026-06-01T11:00:00Z', 3, 1, 0, now())");
+    let found = store.store.audit(store.zone).await.unwrap().mismatches;
+    let starts: Vec<String> = found.iter().map(|m| m.start.to_string()).collect();
+    let expected = [
+        "2026-06-01T09:30:00Z",
+        "2026-06-01T11:00:00Z",
+        "2026-05-31T20:30:00Z",
+    ];
+    assert_eq!(starts, expected);
+}
+
+#[tokio::test]
+async fn a_marked_bucket_is_pending_and_no_mismatch() {
+    let store = store();
+    store.save(vec![impression(HOUR)]).await;
+    store.roll_up_all().await;
+    store.save(vec![impression(HOUR)]).await;
+    let report = store.store.audit(store.zone).await.unwrap();
+    assert_eq!(report.mismatches, []);
+    assert_eq!(report.pending_hours, [store.hour(HOUR)]);
+    assert_eq!(report.pending_days.len(), 1);
+
+    store.roll_up_hour(store.hour(HOUR)).await;
+    let report = store.store.audit(store.zone).await.unwrap();
+    assert_eq!((report.mismatches, report.pending_hours), (vec![], vec![]));
+    assert_eq!(report.pending_days.len(), 1);
+}
+
+#[tokio::test]
+async fn dead_letters_are_counted_by_reason_and_state() {
+    let store = store();
+    let mut refused = impression(HOUR);
+    refused.placement = Some("\0".to_owned());
+    store.save(vec![refused]).await;
+    let report = store.store.audit(store.zone).await.unwrap();
+    assert_eq!(report.dead_letters.len(), 1);
+    assert_eq!(report.dead_letters[0].reason, "invalid_event");
+    assert_eq!(report.dead_letters[0].count, 1);
+}
+
+#[tokio::test]
+async fn an_empty_database_is_healthy() {
+    let store = store();
+    let report = store.store.audit(store.zone).await.unwrap();
+    assert_eq!((report.hours_checked, report.mismatches), (0, vec![]));
+}

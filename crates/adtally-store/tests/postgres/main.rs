@@ -1,0 +1,17 @@
+//! The store against a real PostgreSQL, one database for each test.
+
+mod ads;
+mod audit;
+mod concurrency;
+mod connection;
+mod dead_letters;
+mod events;
+mod identities;
+mod migrations;
+mod partitions;
+mod rollups;
+mod schedule;
+mod schema;
+mod stats;
+mod support;
+mod tasks;

@@ -1,0 +1,47 @@
+use adtally_store::TaskStart;
+
+use crate::support::{store, task};
+
+const RUN: fn(u32) -> TaskStart = |attempt| TaskStart::Run { attempt };
+
+#[tokio::test]
+async fn a_task_is_begun_until_it_succeeded_and_never_after() {
+    let store = store();
+    let task = task("adtally.sweep_dirty");
+    let begin = || store.store.begin_task(task.clone());
+    assert_eq!(begin().await.unwrap(), RUN(1));
+    assert_eq!(begin().await.unwrap(), RUN(2), "its worker died");
+    store
+        .store
+        .fail_task(task.clone(), "no\0t now".to_owned(), false)
+        .await
+        .unwrap();
+    let row = "SELECT state, attempts, error FROM task_runs";
+    assert_eq!(store.sql(row).trim(), "retrying|2|no t now");
+    assert_eq!(begin().await.unwrap(), RUN(3));
+
+    store.store.finish_task(task.clone()).await.unwrap();
+    assert_eq!(begin().await.unwrap(), TaskStart::AlreadyDone);
+    store
+        .store
+        .fail_task(task.clone(), "too late".to_owned(), true)
+        .await
+        .unwrap();
+    assert_eq!(store.sql(row).trim(), "succeeded|3|");
+}
+
+#[tokio::test]
+async fn a_discarded_task_runs_again_only_when_an_operator_says_so() {
+    let store = store();
+    let task = task("adtally.unknown");
+    store
+        .store
+        .fail_task(task.clone(), "no such task".to_owned(), true)
+        .await
+        .unwrap();
+    let begin = || store.store.begin_task(task.clone());
+    assert_eq!(begin().await.unwrap(), TaskStart::AlreadyDone);
+    assert!(store.store.requeue_task(task.task_id).await.unwrap());
+    assert!(!store.store.requeue_task(task.task_id).await.unwrap());
+    assert_eq!(begin().await.unwrap(), RUN(2));
+}
