@@ -1,0 +1,222 @@
+use std::time::Duration;
+
+use adtally_broker::{BrokerConfig, HeaderValue};
+use adtally_broker::{ConsumerSession, Delivery, Subscription, ack_all, pack};
+use adtally_domain::EventKind;
+use lapin::BasicProperties;
+use lapin::options::BasicPublishOptions;
+
+use crate::harness::*;
+
+/// A queue with `count` messages of one event each, and a subscription to it.
+async fn stocked(
+    config: &BrokerConfig,
+    count: u32,
+    prefetch: u16,
+) -> (ConsumerSession, Subscription) {
+    let publisher = publisher(config).await;
+    for event in events(EventKind::Click, 1, count) {
+        publisher.publish_pack(&[event]).await.unwrap();
+    }
+    let session = ConsumerSession::connect(config).await.unwrap();
+    let queue = config.topology().clicks_queue();
+    let subscription = session.subscribe(&queue, prefetch).await.unwrap();
+    (session, subscription)
+}
+
+async fn next(subscription: &mut Subscription) -> Delivery {
+    let next = tokio::time::timeout(PATIENCE, subscription.next()).await;
+    next.expect("no message came")
+        .expect("the subscription ended")
+        .unwrap()
+}
+
+async fn until_depth(config: &BrokerConfig, queue: &str, depth: u32) {
+    let session = ConsumerSession::connect(config).await.unwrap();
+    let what = format!("{depth} messages in {queue}");
+    eventually(&what, async || {
+        session.queue_depth(queue).await.unwrap() == depth
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_returned_message_comes_again_and_says_how_often() {
+    let config = config("returned");
+    let (_session, mut subscription) = stocked(&config, 1, 10).await;
+    for times in 0..3 {
+        let delivery = next(&mut subscription).await;
+        assert_eq!(
+            (delivery.delivery_count, delivery.redelivered),
+            (times, times > 0)
+        );
+        delivery.retry().await.unwrap();
+    }
+    next(&mut subscription).await.ack().await.unwrap();
+    drop(subscription);
+    until_depth(&config, &config.topology().clicks_queue(), 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_message_is_found_in_the_dead_queue_with_its_history() {
+    let config = config("refused");
+    let (_session, mut subscription) = stocked(&config, 1, 10).await;
+    let delivery = next(&mut subscription).await;
+    let (body, name) = (delivery.body.clone(), delivery.message_id.clone());
+    delivery.dead_letter().await.unwrap();
+
+    let dead = config.topology().dead_queue();
+    until_depth(&config, &dead, 1).await;
+    let delivery = take_all(&config, &dead).await.pop().unwrap();
+    assert_eq!(
+        (delivery.body.as_slice(), &delivery.message_id),
+        (body.as_slice(), &name)
+    );
+    let queue = config.topology().clicks_queue();
+    assert_eq!(
+        delivery.headers["x-first-death-queue"].as_text(),
+        Some(queue.as_str())
+    );
+    assert!(matches!(delivery.headers["x-death"], HeaderValue::List(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_handed_out_than_the_prefetch() {
+    let config = config("prefetch");
+    let (session, mut subscription) = stocked(&config, 10, 3).await;
+    let queue = config.topology().clicks_queue();
+    eventually("three on their way", async || {
+        session.queue_depth(&queue).await.unwrap() == 7
+    })
+    .await;
+    let mut held = vec![next(&mut subscription).await];
+    eventually("two that have arrived", async || {
+        held.extend(subscription.try_next_ready().map(Result::unwrap));
+        held.len() == 3
+    })
+    .await;
+    assert!(subscription.try_next_ready().is_none());
+    ack_all(held).await.unwrap();
+    next(&mut subscription).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_returns_what_was_not_handed_out_and_leaves_the_rest_to_its_holder() {
+    let config = config("cancel");
+    let (session, mut subscription) = stocked(&config, 10, 10).await;
+    let queue = config.topology().clicks_queue();
+    let held = next(&mut subscription).await;
+    eventually("all on their way", async || {
+        session.queue_depth(&queue).await.unwrap() == 0
+    })
+    .await;
+    let returned = subscription.cancel().await.unwrap();
+    assert_eq!(returned, 9);
+    until_depth(&config, &queue, 9).await;
+
+    held.ack().await.unwrap();
+    drop(session);
+    let counts: Vec<_> = take_all(&config, &queue)
+        .await
+        .iter()
+        .map(|delivery| delivery.delivery_count)
+        .collect();
+    assert_eq!(counts, [1; 9]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledging_many_spares_those_still_held() {
+    let config = config("many");
+    let (session, mut subscription) = stocked(&config, 8, 10).await;
+    let mut deliveries = Vec::new();
+    for _ in 0..8 {
+        deliveries.push(next(&mut subscription).await);
+    }
+    let refused = deliveries.remove(6);
+    let held = deliveries.remove(3);
+    let kept = held.body.clone();
+    let second_half = deliveries.split_off(3);
+    ack_all(second_half).await.unwrap();
+    ack_all(deliveries).await.unwrap();
+    refused.dead_letter().await.unwrap();
+    drop(held);
+    drop(subscription);
+    drop(session);
+
+    let queue = config.topology().clicks_queue();
+    until_depth(&config, &queue, 1).await;
+    until_depth(&config, &config.topology().dead_queue(), 1).await;
+    assert_eq!(take_all(&config, &queue).await[0].body, kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_queue_ends_its_subscription_for_good() {
+    let config = config("deleted");
+    let (session, mut subscription) = stocked(&config, 1, 10).await;
+    let held = next(&mut subscription).await;
+    let queue = config.topology().clicks_queue();
+    operator()
+        .await
+        .queue_delete(queue.as_str().into(), Default::default())
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let next = tokio::time::timeout(PATIENCE, subscription.next())
+            .await
+            .expect("no end came");
+        assert!(next.is_none(), "{next:?}");
+        assert!(subscription.try_next_ready().is_none());
+    }
+    // Whether the broker still knows the delivery or not: settling it does not hang.
+    let _ = tokio::time::timeout(Duration::from_secs(6), held.ack())
+        .await
+        .unwrap();
+    drop(session);
+
+    let session = ConsumerSession::connect(&config).await.unwrap();
+    session.subscribe(&queue, 1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settling_after_the_session_is_over_is_an_error() {
+    let config = config("over");
+    let (session, mut subscription) = stocked(&config, 2, 10).await;
+    let (one, two) = (next(&mut subscription).await, next(&mut subscription).await);
+    session.close().await;
+    assert!(one.ack().await.is_err());
+    assert!(ack_all(vec![two]).await.is_err());
+    while let Some(item) = tokio::time::timeout(PATIENCE, subscription.next())
+        .await
+        .unwrap()
+    {
+        assert!(item.is_err());
+    }
+    let queue = config.topology().clicks_queue();
+    until_depth(&config, &queue, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_of_a_newer_version_can_be_left_queued() {
+    let config = config("newer");
+    let session = ConsumerSession::connect(&config).await.unwrap();
+    let topology = config.topology();
+    let channel = operator().await;
+    let publish = channel.basic_publish(
+        topology.events_exchange().into(),
+        "event.click".into(),
+        BasicPublishOptions::default(),
+        br#"{"v":2,"rows":[]}"#,
+        BasicProperties::default().with_type("adtally.pack".into()),
+    );
+    publish.await.unwrap().await.unwrap();
+    let queue = topology.clicks_queue();
+    let mut subscription = session.subscribe(&queue, 5).await.unwrap();
+    let delivery = next(&mut subscription).await;
+    assert_eq!(
+        pack::decode(&delivery.body),
+        Err(pack::PackError::NewerVersion(2))
+    );
+    delivery.retry().await.unwrap();
+    subscription.cancel().await.unwrap();
+    until_depth(&config, &queue, 1).await;
+}
