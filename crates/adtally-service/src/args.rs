@@ -4,7 +4,7 @@
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use adtally_domain::ReportingZone;
 use clap::Args;
@@ -24,12 +24,7 @@ pub struct DatabaseArgs {
     )]
     pub database_url: Option<String>,
     /// A file that holds PostgreSQL's URL
-    #[arg(
-        long,
-        env = "ADTALLY_DATABASE_URL_FILE",
-        value_name = "FILE",
-        conflicts_with = "database_url"
-    )]
+    #[arg(long, env = "ADTALLY_DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
     /// The most connections this process opens to PostgreSQL
     #[arg(long, env = "ADTALLY_DATABASE_POOL_SIZE", default_value_t = 8, value_name = "N",
@@ -50,7 +45,10 @@ impl DatabaseArgs {
     /// Whether an address was given at all.
     #[must_use]
     pub fn is_given(&self) -> bool {
-        self.database_url.is_some() || self.database_url_file.is_some()
+        source(
+            self.database_url.as_deref(),
+            self.database_url_file.as_deref(),
+        ) != Source::Nothing
     }
 
     /// The address to use.
@@ -87,12 +85,7 @@ pub struct BrokerArgs {
     )]
     pub amqp_url: Vec<String>,
     /// A file that holds RabbitMQ's URL or URLs
-    #[arg(
-        long,
-        env = "ADTALLY_AMQP_URL_FILE",
-        value_name = "FILE",
-        conflicts_with = "amqp_url"
-    )]
+    #[arg(long, env = "ADTALLY_AMQP_URL_FILE", value_name = "FILE")]
     pub amqp_url_file: Option<PathBuf>,
     /// How the names of exchanges and queues begin
     #[arg(long, env = "ADTALLY_PREFIX", default_value = "adtally", value_parser = prefix)]
@@ -112,7 +105,7 @@ impl BrokerArgs {
     /// Whether an address was given at all.
     #[must_use]
     pub fn is_given(&self) -> bool {
-        !self.amqp_url.is_empty() || self.amqp_url_file.is_some()
+        source(self.joined().as_deref(), self.amqp_url_file.as_deref()) != Source::Nothing
     }
 
     /// The addresses to use.
@@ -120,14 +113,12 @@ impl BrokerArgs {
     /// # Errors
     /// A configuration [`Failure`] that names the flag when it is missing or malformed.
     pub fn resolve(&self) -> Result<Broker, Failure> {
-        let joined = (!self.amqp_url.is_empty()).then(|| self.amqp_url.join(","));
-        let urls = given(
-            "--amqp-url",
-            joined.as_deref(),
-            self.amqp_url_file.as_deref(),
-        )?;
+        let joined = self.joined();
+        let file = self.amqp_url_file.as_deref();
+        let urls = given("--amqp-url", joined.as_deref(), file)?;
         let mut checked = Vec::new();
-        for url in urls.split(',').map(str::trim) {
+        let urls = urls.split([',', '\n']).map(str::trim);
+        for url in urls.filter(|url| !url.is_empty()) {
             if let Some(fault) = url_fault(url, &["amqp", "amqps"]) {
                 return Err(Failure::configuration(format!("--amqp-url: {fault}")));
             }
@@ -137,6 +128,10 @@ impl BrokerArgs {
             urls: checked,
             prefix: self.prefix.clone(),
         })
+    }
+
+    fn joined(&self) -> Option<String> {
+        (!self.amqp_url.is_empty()).then(|| self.amqp_url.join(","))
     }
 }
 
@@ -154,7 +149,8 @@ impl ZoneArgs {
     /// # Errors
     /// A configuration [`Failure`] for a name that is no time zone.
     pub fn resolve(&self) -> Result<Option<ReportingZone>, Failure> {
-        let parsed = self.timezone.as_deref().map(str::parse).transpose();
+        let named = self.timezone.as_deref().filter(|name| !name.is_empty());
+        let parsed = named.map(str::parse).transpose();
         parsed.map_err(|error| Failure::configuration(format!("--timezone: {error}")))
     }
 }
@@ -172,29 +168,52 @@ pub struct HealthArgs {
     pub health_bind: SocketAddr,
 }
 
-fn given(
-    flag: &str,
-    value: Option<&str>,
-    file: Option<&std::path::Path>,
-) -> Result<String, Failure> {
-    let text = match (value, file) {
-        (Some(value), _) => value.to_owned(),
-        (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
-            Failure::configuration(format!(
-                "cannot read {flag}-file {}: {error}",
-                file.display()
-            ))
-        })?,
-        (None, None) => {
-            let variable = flag
-                .trim_start_matches("--")
-                .replace('-', "_")
-                .to_uppercase();
-            let message = format!("{flag} is required: give the flag or set ADTALLY_{variable}");
-            return Err(Failure::usage(message));
+/// Where a secret comes from. An empty variable, as compose files set them, counts as unset.
+#[derive(Debug, PartialEq, Eq)]
+enum Source<'a> {
+    Value(&'a str),
+    File(&'a Path),
+    Both,
+    Nothing,
+}
+
+fn source<'a>(value: Option<&'a str>, file: Option<&'a Path>) -> Source<'a> {
+    let value = value.map(str::trim).filter(|value| !value.is_empty());
+    let file = file.filter(|file| !file.as_os_str().is_empty());
+    match (value, file) {
+        (Some(_), Some(_)) => Source::Both,
+        (Some(value), None) => Source::Value(value),
+        (None, Some(file)) => Source::File(file),
+        (None, None) => Source::Nothing,
+    }
+}
+
+fn given(flag: &str, value: Option<&str>, file: Option<&Path>) -> Result<String, Failure> {
+    let name = flag.trim_start_matches("--").replace('-', "_");
+    let variable = format!("ADTALLY_{}", name.to_uppercase());
+    match source(value, file) {
+        Source::Value(value) => Ok(value.to_owned()),
+        Source::File(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                let file = file.display();
+                Failure::configuration(format!("cannot read {flag}-file {file}: {error}"))
+            })?;
+            match text.trim() {
+                "" => Err(Failure::configuration(format!(
+                    "{flag}-file {} is empty",
+                    file.display()
+                ))),
+                text => Ok(text.to_owned()),
+            }
         }
-    };
-    Ok(text.trim().to_owned())
+        Source::Both => Err(Failure::usage(format!(
+            "{flag} and {flag}-file are both given, as flags or as {variable} and {variable}_FILE; \
+             keep one"
+        ))),
+        Source::Nothing => Err(Failure::usage(format!(
+            "{flag} is required: give the flag or set {variable}"
+        ))),
+    }
 }
 
 fn prefix(text: &str) -> Result<String, String> {

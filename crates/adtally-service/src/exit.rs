@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -113,14 +114,24 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
+/// How long work that was handed to other threads may hold up the end of a process.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
+
 /// Runs a process on a new multi-threaded runtime and reports how it ended.
+///
+/// What was still running on other threads then, say a query that no server answers, is given two
+/// seconds and left.
 #[must_use]
 pub fn run_main(process: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => report(runtime.block_on(process)),
+        Ok(runtime) => {
+            let code = report(runtime.block_on(process));
+            runtime.shutdown_timeout(LAST_MOMENT);
+            code
+        }
         Err(error) => report(Err(error.into())),
     }
 }
@@ -142,5 +153,18 @@ mod tests {
             .or_exit(ExitKind::Unavailable)
             .unwrap_err();
         assert_eq!(kind_of(&error.into()).code(), 69);
+    }
+
+    #[test]
+    fn a_query_that_is_never_answered_does_not_hold_up_the_end() {
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        let started = std::time::Instant::now();
+        let code = run_main(async move {
+            tokio::task::spawn_blocking(move || blocked.recv());
+            Ok(())
+        });
+        assert!(started.elapsed() < Duration::from_secs(30));
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
+        drop(release);
     }
 }

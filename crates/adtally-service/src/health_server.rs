@@ -88,3 +88,6 @@ impl HealthServer {
         self.handle.stop(true).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

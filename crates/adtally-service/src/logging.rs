@@ -9,7 +9,7 @@ use env_logger::Env;
 ///
 /// A second call does nothing, so that tests may run several processes' code in one.
 pub fn init() {
-    let quiet_libraries = "info,lapin=error,actix_server=warn,actix_web=warn,async_rs=warn";
+    let quiet_libraries = "info,lapin=off,actix_server=warn,actix_web=warn,async_rs=warn";
     let _already_started =
         env_logger::Builder::from_env(Env::default().default_filter_or(quiet_libraries))
             .format_timestamp_millis()

@@ -110,3 +110,38 @@ impl Default for Registry {
 pub const SECONDS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_rendered_with_their_help_and_labels() {
+        let registry = Registry::new();
+        let stored = registry.counter_vec("adtally_t_total", "Stored.", &["kind"]);
+        stored.with_label_values(&["click"]).inc_by(3);
+        let waited = registry.histogram("adtally_t_seconds", "Waited.", &SECONDS);
+        waited.observe(0.02);
+        let text = registry.render();
+        for line in [
+            "# HELP adtally_t_total Stored.",
+            "# TYPE adtally_t_total counter",
+            "adtally_t_total{kind=\"click\"} 3",
+            "adtally_t_seconds_bucket{le=\"0.01\"} 0",
+            "adtally_t_seconds_bucket{le=\"0.025\"} 1",
+            "# TYPE process_resident_memory_bytes gauge",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert!(text.contains("adtally_build_info{version=\""), "{text}");
+    }
+
+    #[test]
+    fn a_name_used_twice_is_no_panic_and_the_first_one_is_shown() {
+        let registry = Registry::new();
+        let first = registry.counter("adtally_twice_total", "First.");
+        registry.counter("adtally_twice_total", "Second.").inc_by(7);
+        first.inc();
+        assert!(registry.render().contains("\nadtally_twice_total 1\n"));
+    }
+}

@@ -3,6 +3,9 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+/// What shells report for a process that SIGINT has ended.
+const INTERRUPTED: i32 = 130;
+
 /// A request to stop that every part of a process can wait for. It is made once and stays made.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
@@ -20,6 +23,9 @@ impl Shutdown {
 
     /// A request that SIGTERM or SIGINT makes. Needs a running tokio runtime.
     ///
+    /// A SIGINT after the request is a person who presses Ctrl-C again: the process ends at once,
+    /// with code 130.
+    ///
     /// # Errors
     /// When the operating system refuses the signal handlers.
     pub fn on_signals() -> std::io::Result<Self> {
@@ -32,6 +38,10 @@ impl Shutdown {
             let shutdown = shutdown.clone();
             tokio::spawn(async move {
                 while signals.recv().await.is_some() {
+                    if kind == SignalKind::interrupt() && shutdown.is_requested() {
+                        log::warn!("{name} received again, stopping at once");
+                        std::process::exit(INTERRUPTED);
+                    }
                     log::info!("{name} received, stopping");
                     shutdown.trigger();
                 }
@@ -63,5 +73,26 @@ impl Shutdown {
         tokio::time::timeout(duration, self.requested())
             .await
             .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_reaches_who_waits_already_and_who_asks_later() {
+        let shutdown = Shutdown::manual();
+        let waiting = tokio::spawn({
+            let shutdown = shutdown.clone();
+            async move { shutdown.requested().await }
+        });
+        assert!(!shutdown.requested_within(Duration::from_millis(10)).await);
+        shutdown.trigger();
+        waiting.await.unwrap();
+        shutdown.requested().await;
+        assert!(shutdown.is_requested() && shutdown.requested_within(Duration::ZERO).await);
     }
 }

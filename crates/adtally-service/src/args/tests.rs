@@ -90,3 +90,43 @@ fn help_names_every_variable_and_shows_no_secret() {
         assert!(help.contains(name), "{name}");
     }
 }
+
+#[test]
+fn an_empty_value_counts_as_unset_and_two_sources_are_refused() {
+    let empty = parse(&["--database-url", "", "--amqp-url", ""]);
+    assert!(!empty.database.is_given() && !empty.broker.is_given());
+    let failure = empty.broker.resolve().unwrap_err();
+    assert!(failure.message.contains("ADTALLY_AMQP_URL"), "{failure}");
+
+    let both = parse(&[
+        "--database-url",
+        "postgres://u:p@h/d",
+        "--database-url-file",
+        "/f",
+    ]);
+    let failure = both.database.resolve().unwrap_err();
+    assert_eq!(failure.kind, ExitKind::Usage);
+    assert!(failure.message.ends_with("keep one"), "{failure}");
+
+    let one = parse(&["--database-url", "", "--database-url-file", "/nonexistent"]);
+    assert!(one.database.is_given());
+    assert_eq!(
+        one.database.resolve().unwrap_err().kind,
+        ExitKind::Configuration
+    );
+}
+
+#[test]
+fn prefixes_are_checked() {
+    for (prefix, fine) in [
+        ("adtally", true),
+        ("a.b_c-1", true),
+        ("Upper", false),
+        ("", false),
+    ] {
+        let args = ["process", "--prefix", prefix];
+        assert_eq!(Process::try_parse_from(args).is_ok(), fine, "{prefix:?}");
+    }
+    let long = "x".repeat(65);
+    assert!(Process::try_parse_from(["process", "--prefix", &long]).is_err());
+}

@@ -1,0 +1,60 @@
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+
+use super::*;
+
+fn free() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// The whole answer to a GET request.
+async fn get(address: SocketAddr, path: &'static str) -> String {
+    let request = move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    tokio::task::spawn_blocking(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_process_answers_for_its_health_on_a_plain_runtime() {
+    let (health, registry) = (Health::new(), Registry::new());
+    let check = health.check("broker");
+    let server = HealthServer::start(free(), health.clone(), registry).unwrap();
+    let address = server.address();
+
+    assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200 OK"));
+    let starting = get(address, "/readyz").await;
+    assert!(starting.starts_with("HTTP/1.1 503 "), "{starting}");
+    assert!(
+        starting.contains(r#""broker":{"ready":false,"detail":"starting"}"#),
+        "{starting}"
+    );
+    check.ready();
+    let ready = get(address, "/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 200 OK"), "{ready}");
+    assert!(ready.contains("application/json") && ready.contains(r#"{"ready":true,"#));
+    health.stopping();
+    assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503 "));
+    let metrics = get(address, "/metrics").await;
+    assert!(metrics.contains("content-type: text/plain; version=0.0.4"));
+    assert!(metrics.contains("adtally_build_info"), "{metrics}");
+    assert!(get(address, "/other").await.starts_with("HTTP/1.1 404 "));
+
+    server.stop().await;
+    assert!(TcpStream::connect(address).is_err(), "it still listens");
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named_with_its_flag() {
+    let taken = TcpListener::bind(free()).unwrap();
+    let address = taken.local_addr().unwrap();
+    let failure = HealthServer::start(address, Health::new(), Registry::new()).unwrap_err();
+    assert_eq!(failure.kind, ExitKind::Unavailable);
+    assert!(failure.message.contains(&address.to_string()), "{failure}");
+    assert!(failure.message.contains("--health-bind"), "{failure}");
+}
