@@ -10,9 +10,12 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum DevstackError {
     /// Server programs are not installed; `command` installs them.
-    #[error("{missing} is not installed; install it with: {command}")]
+    #[error(
+        "{missing} not installed; install {} with: {command}",
+        pronoun(missing)
+    )]
     Missing {
-        /// What is missing, for example `PostgreSQL and RabbitMQ`.
+        /// What is missing, with its verb: `PostgreSQL is`, `PostgreSQL and RabbitMQ are`.
         missing: String,
         /// The exact command that installs it.
         command: String,
@@ -116,5 +119,13 @@ impl DevstackError {
     pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
+    }
+}
+
+fn pronoun(missing: &str) -> &'static str {
+    if missing.ends_with(" are") {
+        "them"
+    } else {
+        "it"
     }
 }

@@ -1,5 +1,6 @@
 //! Installing the server packages with apt-get, without starting or enabling their services.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -7,6 +8,9 @@ use super::search::Missing;
 use crate::{DevstackError, run};
 
 const SCRIPT: &str = include_str!("install.sh");
+
+/// Asked by Debian's package scripts before they start or stop a service.
+const POLICY_FILE: &str = "/usr/sbin/policy-rc.d";
 
 /// How we may act as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub(super) async fn run(missing: &Missing, privilege: Privilege) -> Result<(), D
         "installing {} with apt-get; this takes about a minute (their system services stay off)",
         missing.names()
     );
-    let mut command = match privilege {
+    let shell = match privilege {
         Privilege::Root => Command::new("/bin/sh"),
         Privilege::Sudo => {
             let mut sudo = Command::new("sudo");
@@ -45,23 +49,32 @@ pub(super) async fn run(missing: &Missing, privilege: Privilege) -> Result<(), D
             sudo
         }
     };
-    command
-        .args(["-c", SCRIPT, "adtally-install"])
-        .args(missing.packages());
+    let command = with_script(shell, Path::new(POLICY_FILE), &missing.packages());
     let done = run::output_async(command, String::new()).await;
-    done.map(drop)
-        .map_err(|error| DevstackError::InstallFailed {
-            missing: missing.names(),
-            command: missing.command(),
-            detail: match error {
-                DevstackError::Program { detail, .. } => last_lines(&detail),
-                other => other.to_string(),
-            },
-        })
+    done.map(drop).map_err(|error| failure(missing, error))
 }
 
-fn last_lines(text: &str) -> String {
-    let mut lines: Vec<&str> = text.lines().rev().take(3).collect();
-    lines.reverse();
-    lines.join(" | ")
+fn with_script(mut shell: Command, policy: &Path, packages: &[&str]) -> Command {
+    shell
+        .args(["-c", SCRIPT, "adtally-install"])
+        .arg(policy)
+        .args(packages);
+    // Its own process group: a Ctrl-C must not leave a package half configured.
+    shell.process_group(0);
+    shell
 }
+
+fn failure(missing: &Missing, error: DevstackError) -> DevstackError {
+    let detail = match error {
+        DevstackError::Program { detail, .. } => detail.lines().collect::<Vec<_>>().join(" | "),
+        other => other.to_string(),
+    };
+    DevstackError::InstallFailed {
+        missing: missing.names(),
+        command: missing.command(),
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests;

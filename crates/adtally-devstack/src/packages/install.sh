@@ -1,28 +1,32 @@
-# Installs the Debian packages given as arguments. Their services are not started, and are not
-# left to be started at the next boot either: AdTally runs its own servers.
+# Installs the Debian packages given as arguments after the path of the policy file. Their
+# services are not started, and are not left to be started at the next boot either: AdTally runs
+# servers of its own.
 
 set -e
-policy=/usr/sbin/policy-rc.d
+policy=$1
+shift
 saved=$policy.before-adtally
 log=$(mktemp)
 
+# The policy file that was there, if any, is put back. Ours may still be there from an
+# installation that was killed; it is known by its comment.
 restore() {
-    rm -f "$policy" "$log"
-    [ ! -e "$saved" ] || mv -f "$saved" "$policy"
+    rm -f "$log"
+    if [ -e "$saved" ]; then
+        mv -f "$saved" "$policy"
+    else
+        rm -f "$policy"
+    fi
 }
 trap restore EXIT
 trap 'exit 130' HUP INT TERM
-
-# A policy file that is there already is put back at the end. When an earlier installation was
-# killed, ours is still there and the one to put back is the saved one.
-if [ -e "$policy" ] && [ ! -e "$saved" ]; then
-    mv "$policy" "$saved"
+if [ -e "$policy" ] && ! grep -q 'placed by adtally' "$policy"; then
+    mv -f "$policy" "$saved"
 fi
-printf '#!/bin/sh\nexit 101\n' >"$policy"
+printf '#!/bin/sh\n# placed by adtally while it installs packages\nexit 101\n' >"$policy"
 chmod 755 "$policy"
 
-epmd_before=$(pgrep -x epmd || true)
-
+# Does the command; its last words are shown when it does not succeed.
 quietly() {
     "$@" >"$log" 2>&1 </dev/null || {
         tail -n 3 "$log" >&2
@@ -30,7 +34,14 @@ quietly() {
     }
 }
 
-export DEBIAN_FRONTEND=noninteractive
+port_mappers() {
+    for comm in /proc/[0-9]*/comm; do
+        read -r name <"$comm" && [ "$name" = epmd ] && echo "${comm%/comm}" || true
+    done 2>/dev/null
+}
+
+before=$(port_mappers)
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 quietly apt-get update
 quietly apt-get install -y --no-install-recommends "$@"
 
@@ -41,9 +52,9 @@ if [ -d /run/systemd/system ]; then
 fi
 
 # Erlang's port mapper may have been started by the installation: not ours to leave behind.
-for pid in $(pgrep -x epmd || true); do
-    case " $(echo $epmd_before) " in
-    *" $pid "*) ;;
-    *) kill "$pid" 2>/dev/null || true ;;
+for process in $(port_mappers); do
+    case " $(echo $before) " in
+    *" $process "*) ;;
+    *) kill "${process#/proc/}" 2>/dev/null || true ;;
     esac
 done

@@ -117,8 +117,14 @@ impl Missing {
     }
 
     pub(crate) fn error(self) -> DevstackError {
+        let verb = if self.packages().len() > 1 {
+            "are"
+        } else {
+            "is"
+        };
+        let missing = format!("{} {verb}", self.names());
         DevstackError::Missing {
-            missing: self.names(),
+            missing,
             command: self.command(),
         }
     }
@@ -134,3 +140,6 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     let found = fs::read_dir(dir).map(|entries| entries.flatten().map(|entry| entry.path()));
     found.map(Iterator::collect).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
