@@ -22,10 +22,9 @@ pub(crate) const PARAMETERS: [&str; 3] = ["granularity", "from", "to"];
 /// otherwise.
 ///
 /// # Errors
-/// A parameter that is wrong, or [`ProblemCode::TooManyBuckets`].
-pub(crate) fn span(
+/// A parameter that is wrong.
+pub(crate) fn asked(
     query: &Query<'_>,
-    zone: ReportingZone,
     now: Timestamp,
     final_after: Duration,
 ) -> Result<StatsSpan, Problem> {
@@ -39,23 +38,30 @@ pub(crate) fn span(
     if from >= to {
         return Err(Problem::invalid_parameter("from", "from must be before to"));
     }
-    let buckets = match granularity {
-        Granularity::Hour => zone.hours(from, to).take(MAX_BUCKETS + 1).count(),
-        Granularity::Day => zone.days(from, to).take(MAX_BUCKETS + 1).count(),
-    };
-    if buckets > MAX_BUCKETS {
-        let detail = format!(
-            "ask for at most {MAX_BUCKETS} {}s at a time",
-            granularity.as_str()
-        );
-        return Err(Problem::new(ProblemCode::TooManyBuckets, detail));
-    }
     Ok(StatsSpan {
         granularity,
         from,
         to,
         final_after,
     })
+}
+
+/// Checks that `span` is not too long to answer.
+///
+/// # Errors
+/// [`ProblemCode::TooManyBuckets`].
+pub(crate) fn check(span: &StatsSpan, zone: ReportingZone) -> Result<(), Problem> {
+    let over = MAX_BUCKETS + 1;
+    let buckets = match span.granularity {
+        Granularity::Hour => zone.hours(span.from, span.to).take(over).count(),
+        Granularity::Day => zone.days(span.from, span.to).take(over).count(),
+    };
+    if buckets == over {
+        let bucket = span.granularity.as_str();
+        let detail = format!("ask for at most {MAX_BUCKETS} {bucket}s at a time");
+        return Err(Problem::new(ProblemCode::TooManyBuckets, detail));
+    }
+    Ok(())
 }
 
 fn granularity(query: &Query<'_>) -> Result<Granularity, Problem> {

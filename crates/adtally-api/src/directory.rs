@@ -80,6 +80,12 @@ impl Directory {
         }
     }
 
+    /// Takes `ads` as if just loaded.
+    #[cfg(test)]
+    pub(crate) fn fill(&self, ads: Vec<AdTarget>) {
+        assert!(self.replace(ads, self.changes()));
+    }
+
     fn changes(&self) -> u64 {
         self.state
             .read()

@@ -6,11 +6,14 @@
 
 mod address;
 mod args;
+#[cfg(test)]
+mod bad_inputs;
 mod batch;
 mod body;
 mod browser;
 mod buckets;
 mod context;
+mod descriptors;
 mod directory;
 mod fields;
 mod judge;
@@ -23,6 +26,8 @@ mod query;
 mod routes;
 mod run;
 mod server;
+#[cfg(test)]
+mod testing;
 mod visitor;
 mod zone;
 

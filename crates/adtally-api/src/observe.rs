@@ -1,17 +1,15 @@
-//! What happens around every request: it is counted, its id is echoed, and an error the framework
-//! made itself gets a problem's body.
+//! What happens around every request: it is counted, and its id is echoed.
 
 use std::time::Instant;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::Error;
+use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, ResponseError};
 
 use crate::context::Context;
-use crate::problem::Problem;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES: usize = 128;
@@ -19,8 +17,8 @@ const REQUEST_ID_BYTES: usize = 128;
 /// The middleware.
 pub(crate) async fn observe(
     request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let id = request
         .headers()
@@ -28,7 +26,7 @@ pub(crate) async fn observe(
         .filter(|id| is_plain(id))
         .cloned();
     let context = request.app_data::<Data<Context>>().cloned();
-    let mut response = with_problem_body(next.call(request).await?.map_into_boxed_body());
+    let mut response = next.call(request).await?;
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -45,14 +43,4 @@ pub(crate) async fn observe(
 
 fn is_plain(id: &HeaderValue) -> bool {
     id.len() <= REQUEST_ID_BYTES && id.as_bytes().iter().all(u8::is_ascii_graphic)
-}
-
-fn with_problem_body(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    let status = response.status();
-    let is_bare = !response.headers().contains_key(CONTENT_TYPE);
-    if is_bare && (status.is_client_error() || status.is_server_error()) {
-        let (request, _) = response.into_parts();
-        return ServiceResponse::new(request, Problem::of_status(status).error_response());
-    }
-    response
 }

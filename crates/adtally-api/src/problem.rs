@@ -103,18 +103,6 @@ impl Problem {
         }
     }
 
-    /// The problem for a bare HTTP status that the framework chose.
-    pub(crate) fn of_status(status: StatusCode) -> Self {
-        match status {
-            StatusCode::NOT_FOUND => Self::not_found("route"),
-            StatusCode::METHOD_NOT_ALLOWED => Self::method_not_allowed("GET"),
-            status if status.is_client_error() => {
-                Self::new(ProblemCode::MalformedRequest, "the request cannot be read")
-            }
-            _ => Self::internal(),
-        }
-    }
-
     /// There is no such `what`.
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(ProblemCode::NotFound, format!("there is no such {what}"))

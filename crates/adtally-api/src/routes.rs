@@ -2,6 +2,8 @@
 
 pub(crate) mod ads;
 pub(crate) mod advertisers;
+#[cfg(test)]
+mod browser_tests;
 pub(crate) mod click;
 mod docs;
 pub(crate) mod events;
@@ -65,9 +67,13 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(only("/api-docs/{file:.*}", "GET", [get().to(docs::page)]));
 }
 
-/// What answers a path that no route has.
-pub(crate) async fn nothing_here() -> Result<&'static str, Problem> {
-    Err(Problem::not_found("route"))
+/// What answers where no route does: a path nobody has, or a method the path does not have.
+pub(crate) async fn nothing_here(request: HttpRequest) -> Result<&'static str, Problem> {
+    // The routes for health bring no answer of their own to other methods than GET.
+    match request.match_pattern() {
+        Some(_) => Err(Problem::method_not_allowed("GET")),
+        None => Err(Problem::not_found("route")),
+    }
 }
 
 /// The route `path` with `routes`; other methods are told which are allowed.

@@ -17,6 +17,7 @@ use crate::args::{ApiArgs, Config};
 use crate::body::BodyReader;
 use crate::browser::BrowserEvents;
 use crate::context::Context;
+use crate::descriptors;
 use crate::directory::{self, Directory};
 use crate::keeper::{BrokerKeeper, Keeper};
 use crate::metrics::Metrics;
@@ -42,6 +43,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// an address that cannot be listened on (69).
 pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = args.resolve()?;
+    descriptors::allow(config.http_workers * config.connections_per_worker);
     let (health, registry) = (Health::new(), Registry::new());
     let store = Store::connect(config.store.clone());
     let zone = Arc::new(Zone::new(config.zone));

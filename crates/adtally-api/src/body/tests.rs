@@ -1,1 +1,134 @@
+use std::io::Write;
 
+use actix_web::FromRequest;
+use actix_web::test::TestRequest;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::*;
+
+const LIMIT: usize = 1_000;
+
+fn reader() -> BodyReader {
+    BodyReader::new(100_000, Duration::from_secs(5))
+}
+
+async fn read_with(reader: &BodyReader, request: TestRequest) -> Result<Body, Problem> {
+    let (request, mut parts) = request.to_http_parts();
+    let mut payload = Payload::from_request(&request, &mut parts).await.unwrap();
+    reader.read(&request, &mut payload, LIMIT).await
+}
+
+async fn code(request: TestRequest) -> ProblemCode {
+    read_with(&reader(), request).await.unwrap_err().code()
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn gzipped(body: Vec<u8>) -> TestRequest {
+    TestRequest::post()
+        .insert_header(("content-encoding", "gzip"))
+        .set_payload(body)
+}
+
+#[actix_web::test]
+async fn a_body_at_the_limit_is_read_and_one_byte_more_is_refused() {
+    let body = read_with(
+        &reader(),
+        TestRequest::post().set_payload(vec![b'x'; LIMIT]),
+    )
+    .await;
+    assert_eq!(body.unwrap().bytes().len(), LIMIT);
+    let over = TestRequest::post().set_payload(vec![b'x'; LIMIT + 1]);
+    assert_eq!(code(over).await, ProblemCode::BodyTooLarge);
+    let announced = TestRequest::post().insert_header(("content-length", "99999999999999"));
+    assert_eq!(code(announced).await, ProblemCode::BodyTooLarge);
+}
+
+#[actix_web::test]
+async fn gzip_counts_once_it_is_decompressed() {
+    let body = read_with(&reader(), gzipped(gzip(b"content")))
+        .await
+        .unwrap();
+    assert_eq!(body.bytes(), b"content");
+    let two_members = [gzip(b"con"), gzip(b"tent")].concat();
+    assert_eq!(
+        read_with(&reader(), gzipped(two_members))
+            .await
+            .unwrap()
+            .bytes(),
+        b"content"
+    );
+    let bomb = gzip(&vec![0; 800_000]);
+    assert!(bomb.len() < LIMIT, "{}", bomb.len());
+    assert_eq!(code(gzipped(bomb)).await, ProblemCode::BodyTooLarge);
+}
+
+#[actix_web::test]
+async fn a_body_that_is_not_what_it_says_is_refused() {
+    assert_eq!(
+        code(gzipped(b"plain".to_vec())).await,
+        ProblemCode::MalformedEncoding
+    );
+    let mut cut = gzip(b"content");
+    cut.truncate(cut.len() - 3);
+    assert_eq!(code(gzipped(cut)).await, ProblemCode::MalformedEncoding);
+    for encoding in ["br", "deflate", "zstd", "gzip, gzip"] {
+        let request = TestRequest::post().insert_header(("content-encoding", encoding));
+        assert_eq!(
+            code(request).await,
+            ProblemCode::UnsupportedEncoding,
+            "{encoding}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn bodies_share_one_allowance_and_give_it_back() {
+    let reader = BodyReader::new(1_500, Duration::from_secs(5));
+    let request = || TestRequest::post().set_payload(vec![b'x'; LIMIT]);
+    let held = read_with(&reader, request()).await.unwrap();
+    let refused = read_with(&reader, request()).await.unwrap_err();
+    assert_eq!(refused.code(), ProblemCode::Overloaded);
+    drop(held);
+    assert!(read_with(&reader, request()).await.is_ok());
+}
+
+#[test]
+fn media_types_may_have_parameters() {
+    let of = |value: &str| {
+        let request = TestRequest::post().insert_header(("content-type", value));
+        MediaType::of(&request.to_http_request())
+    };
+    for json in [
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/json ;a=b",
+    ] {
+        assert_eq!(of(json).unwrap(), MediaType::Json, "{json}");
+    }
+    assert_eq!(
+        of("application/x-ndjson;charset=UTF-8").unwrap(),
+        MediaType::Ndjson
+    );
+    for other in [
+        "",
+        "text/plain",
+        "application/jsonp",
+        "application/xml",
+        "json",
+        ";",
+    ] {
+        assert_eq!(
+            of(other).unwrap_err().code(),
+            ProblemCode::UnsupportedMediaType,
+            "{other}"
+        );
+    }
+    let missing = MediaType::of(&TestRequest::post().to_http_request()).unwrap_err();
+    assert_eq!(missing.code(), ProblemCode::UnsupportedMediaType);
+}

@@ -1,1 +1,126 @@
+use std::collections::BTreeSet;
 
+use actix_web::http::Method;
+use actix_web::test::TestRequest;
+use adtally_domain::EventInput;
+use serde_json::Value;
+
+use super::*;
+use crate::testing::TestApi;
+
+fn description() -> Value {
+    serde_json::from_str(&json()).unwrap()
+}
+
+fn operations() -> Vec<(Method, String)> {
+    let description = description();
+    let paths = description["paths"].as_object().unwrap();
+    let operations = paths.iter().flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().keys();
+        methods.map(move |method| (method.to_uppercase().parse().unwrap(), path.clone()))
+    });
+    operations.collect()
+}
+
+#[actix_web::test]
+async fn every_described_operation_is_routed() {
+    let api = TestApi::new();
+    let operations = operations();
+    assert_eq!(operations.len(), 13);
+    for (method, path) in operations {
+        let uri = path.replace("{ad_id}", "1").replace("{id}", "1");
+        let answer = api
+            .call(TestRequest::default().method(method.clone()).uri(&uri))
+            .await;
+        assert!(
+            ![404, 405].contains(&answer.status.as_u16()),
+            "{method} {path}: {answer:?}"
+        );
+    }
+}
+
+#[actix_web::test]
+async fn every_routed_operation_is_described() {
+    let api = TestApi::new();
+    let described: BTreeSet<_> = operations()
+        .into_iter()
+        .map(|(method, path)| format!("{method} {path}"))
+        .collect();
+    for path in described
+        .iter()
+        .filter_map(|operation| operation.split(' ').nth(1))
+    {
+        let uri = path.replace("{ad_id}", "1").replace("{id}", "1");
+        let answer = api
+            .call(TestRequest::default().method(Method::DELETE).uri(&uri))
+            .await;
+        for method in answer
+            .header("allow")
+            .split(", ")
+            .filter(|method| *method != "HEAD")
+        {
+            let operation = format!("{method} {path}");
+            assert!(
+                described.contains(&operation),
+                "{operation} is not described"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_event_is_described_by_the_fields_that_are_read() {
+    let description = description();
+    let event = &description["components"]["schemas"]["Event"];
+    assert_eq!(event["required"], serde_json::json!(["ad_id", "kind"]));
+    let fields = event["properties"].as_object().unwrap();
+    assert_eq!(fields.len(), 10);
+    for field in fields.keys() {
+        let event = format!(r#"{{"{field}": "x"}}"#);
+        let read: EventInput<'_> = serde_json::from_str(&event).unwrap();
+        assert_ne!(read, EventInput::default(), "{field} is not read");
+    }
+}
+
+#[test]
+fn no_address_of_another_host_is_in_the_description() {
+    let text = json();
+    assert!(!text.contains("//"), "{text}");
+    assert!(text.contains(r#""openapi":"3.1"#));
+}
+
+#[actix_web::test]
+async fn the_description_and_its_page_are_served_from_here() {
+    let api = TestApi::new();
+    for uri in ["/openapi.json", "/api-docs/openapi.json"] {
+        let answer = api.get(uri).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.body),
+            (200, json().into_bytes()),
+            "{uri}"
+        );
+    }
+    let redirect = api.get("/api-docs").await;
+    assert_eq!(
+        (redirect.status.as_u16(), redirect.header("location")),
+        (308, "/api-docs/")
+    );
+    let page = api.get("/api-docs/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-type").starts_with("text/html"));
+    let start = api.get("/api-docs/swagger-initializer.js").await;
+    let start = String::from_utf8(start.body).unwrap();
+    assert!(
+        start.contains("/openapi.json") && start.contains(r#""validatorUrl": "none""#),
+        "{start}"
+    );
+    for file in ["swagger-ui.css", "swagger-ui-bundle.js"] {
+        assert_eq!(
+            api.get(&format!("/api-docs/{file}")).await.status,
+            200,
+            "{file}"
+        );
+    }
+    assert_eq!(api.get("/api-docs/../Cargo.toml").await.code(), "not_found");
+    assert_eq!(api.get("/api-docs/nothing.js").await.code(), "not_found");
+}

@@ -80,8 +80,9 @@ async fn period(
     context: &Context,
     query: &Query<'_>,
 ) -> Result<(ReportingZone, StatsSpan), Problem> {
+    let span = buckets::asked(query, (context.clock)(), context.final_after)?;
     let zone = context.zone.current(&context.store).await?;
-    let span = buckets::span(query, zone, (context.clock)(), context.final_after)?;
+    buckets::check(&span, zone)?;
     Ok((zone, span))
 }
 

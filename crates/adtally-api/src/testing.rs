@@ -1,0 +1,230 @@
+//! The API without servers, for tests of what it answers.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix_web::body::{MessageBody, to_bytes};
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::middleware::from_fn;
+use actix_web::test::{TestRequest, call_service, init_service};
+use actix_web::web::Data;
+use actix_web::{App, test};
+use adtally_domain::{AdId, Event, Intake, ReportingZone, Timestamp};
+use adtally_service::Health;
+use adtally_service::metrics::Registry;
+use adtally_store::{Store, StoreConfig};
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+
+use crate::body::BodyReader;
+use crate::browser::BrowserEvents;
+use crate::context::Context;
+use crate::directory::Directory;
+use crate::keeper::{Keeper, Kept};
+use crate::metrics::Metrics;
+use crate::observe::observe;
+use crate::server::everything;
+use crate::zone::Zone;
+
+/// The time in all tests: 2026-11-22T06:00:00Z.
+pub(crate) const NOW: &str = "2026-11-22T06:00:00Z";
+
+pub(crate) fn at(text: &str) -> Timestamp {
+    let time: chrono::DateTime<chrono::Utc> = text.parse().unwrap();
+    time.try_into().unwrap()
+}
+
+/// Keeps events in memory, or as a test says.
+#[derive(Default)]
+pub(crate) struct MemoryKeeper {
+    kept: Mutex<Vec<Event>>,
+    script: Mutex<Option<Script>>,
+}
+
+/// What a test makes of each event.
+pub(crate) type Script = Box<dyn Fn(&Event) -> Kept + Send>;
+
+impl MemoryKeeper {
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.kept.lock().unwrap().clone()
+    }
+
+    fn verdict(&self, event: Event) -> Kept {
+        let script = self.script.lock().unwrap();
+        let verdict = script.as_ref().map_or(Kept::Yes, |script| script(&event));
+        if verdict == Kept::Yes {
+            self.kept.lock().unwrap().push(event);
+        }
+        verdict
+    }
+}
+
+impl Keeper for MemoryKeeper {
+    fn keep(&self, events: Vec<Event>) -> BoxFuture<'_, Vec<Kept>> {
+        Box::pin(async move {
+            events
+                .into_iter()
+                .map(|event| self.verdict(event))
+                .collect()
+        })
+    }
+}
+
+/// Never answers.
+struct SilentKeeper;
+
+impl Keeper for SilentKeeper {
+    fn keep(&self, _: Vec<Event>) -> BoxFuture<'_, Vec<Kept>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// An API whose events go to memory, and whose database is away unless a test gives one.
+pub(crate) struct TestApi {
+    pub(crate) keeper: Arc<MemoryKeeper>,
+    pub(crate) context: Data<Context>,
+    registry: Registry,
+}
+
+/// What the API answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The problem's code, once the answer is shaped as a problem.
+    pub(crate) fn code(&self) -> String {
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
+        assert_eq!(self.json()["status"], u16::from(self.status));
+        self.json()["code"].as_str().unwrap().to_owned()
+    }
+}
+
+impl TestApi {
+    pub(crate) fn new() -> Self {
+        let mut config = StoreConfig::new("postgres://127.0.0.1:1/none");
+        config.connect_timeout = Duration::from_millis(100);
+        Self::with_store(Store::connect(config), None)
+    }
+
+    pub(crate) fn with_store(store: Store, zone: Option<ReportingZone>) -> Self {
+        let keeper = Arc::new(MemoryKeeper::default());
+        Self::with(keeper.clone(), keeper, store, zone)
+    }
+
+    pub(crate) fn that_never_hears_from_the_broker() -> Self {
+        let unused = Arc::new(MemoryKeeper::default());
+        let store = Store::connect(StoreConfig::new("postgres://127.0.0.1:1/none"));
+        Self::with(Arc::new(SilentKeeper), unused, store, None)
+    }
+
+    fn with(
+        keeper: Arc<dyn Keeper>,
+        memory: Arc<MemoryKeeper>,
+        store: Store,
+        zone: Option<ReportingZone>,
+    ) -> Self {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry);
+        let context = Context {
+            intake: Intake {
+                max_event_age: Duration::from_secs(35 * 86_400),
+                keep_ip: false,
+            },
+            keeper: keeper.clone(),
+            browser_events: BrowserEvents::new(keeper, metrics.clone(), Handle::current()),
+            bodies: BodyReader::new(64 * 1_024 * 1_024, Duration::from_secs(5)),
+            directory: Arc::new(Directory::default()),
+            store,
+            zone: Arc::new(Zone::new(zone)),
+            final_after: Duration::from_secs(86_400),
+            trusted_proxies: 0,
+            metrics,
+            clock: || at(NOW),
+        };
+        Self {
+            keeper: memory,
+            context: Data::new(context),
+            registry,
+        }
+    }
+
+    /// From now on events are kept, or not, as `script` says.
+    pub(crate) fn script(&self, script: impl Fn(&Event) -> Kept + Send + 'static) {
+        *self.keeper.script.lock().unwrap() = Some(Box::new(script));
+    }
+
+    /// Makes clicks on `ad` lead to `target`.
+    pub(crate) fn with_target(self, ad: i64, target: &str) -> Self {
+        self.context.directory.fill(vec![adtally_store::AdTarget {
+            id: AdId::new(ad).unwrap(),
+            target_url: Some(target.to_owned()),
+            approved: true,
+        }]);
+        self
+    }
+
+    pub(crate) async fn call(&self, request: TestRequest) -> Answer {
+        let (context, registry) = (self.context.clone(), self.registry.clone());
+        let health = Health::new();
+        let app = App::new()
+            .wrap(from_fn(observe))
+            .configure(|config| everything(config, context, &health, &registry));
+        let app = init_service(app).await;
+        let response = call_service(&app, request.to_request()).await;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = to_bytes(response.into_body().boxed()).await.unwrap().to_vec();
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    pub(crate) async fn get(&self, uri: &str) -> Answer {
+        self.call(TestRequest::get().uri(uri)).await
+    }
+
+    /// Posts `body` as JSON to `/v1/events`.
+    pub(crate) async fn post_events(&self, body: impl Into<Vec<u8>>) -> Answer {
+        self.post("/v1/events", "application/json", body.into())
+            .await
+    }
+
+    pub(crate) async fn post(&self, uri: &str, content_type: &str, body: Vec<u8>) -> Answer {
+        let request = test::TestRequest::post().uri(uri);
+        self.call(
+            request
+                .insert_header(("content-type", content_type))
+                .set_payload(body),
+        )
+        .await
+    }
+
+    /// The value of one line of the metrics.
+    pub(crate) fn metric(&self, line: &str) -> f64 {
+        let text = self.registry.render();
+        let found = text
+            .lines()
+            .find_map(|candidate| candidate.strip_prefix(line)?.parse().ok());
+        found.unwrap_or_else(|| panic!("no {line} in:\n{text}"))
+    }
+}
