@@ -1,0 +1,173 @@
+//! An HTTP client for one API.
+
+use std::time::Duration;
+
+use actix_web::web::Bytes;
+use adtally_service::Failure;
+use awc::error::SendRequestError;
+use awc::http::{Method, Uri, header};
+use thiserror::Error;
+
+use super::ApiUrl;
+
+/// The most bytes of an answer that are read.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// How long an unreachable server may keep a command waiting, with room for the rest of the 10 s.
+const REACH_TIMEOUT: Duration = Duration::from_secs(8);
+/// Less than the 5 s after which actix closes an idle connection, so that none is used as it closes.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// How a client behaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientOptions {
+    /// The most connections held open.
+    pub(crate) connections: usize,
+    /// How long to wait for an answer.
+    pub(crate) timeout: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            connections: 8,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A client of one API. Runs on one thread, inside a `tokio::task::LocalSet`.
+#[derive(Clone)]
+pub(crate) struct Client {
+    inner: awc::Client,
+    url: ApiUrl,
+    events: Uri,
+}
+
+/// An answer of the API.
+#[derive(Debug, Clone)]
+pub(crate) struct Response {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// How long the server asked to wait before the next attempt.
+    pub(crate) retry_after: Option<Duration>,
+    /// The body.
+    pub(crate) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum NoAnswer {
+    /// No connection was made, so nothing was sent.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The request may or may not have arrived.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl Client {
+    /// A client of the API at `url`. Connects when first used.
+    ///
+    /// # Errors
+    /// A configuration [`Failure`] when the URL is none that HTTP can name.
+    pub(crate) fn new(url: ApiUrl, options: ClientOptions) -> Result<Self, Failure> {
+        let events = url.route("/v1/events").parse().map_err(|error| {
+            Failure::configuration(format!("--api: {url} is no address of a server: {error}"))
+        })?;
+        let connector = awc::Connector::new()
+            .limit(options.connections)
+            .timeout(REACH_TIMEOUT.min(options.timeout))
+            .conn_keep_alive(IDLE);
+        let inner = awc::Client::builder()
+            .connector(connector)
+            .timeout(options.timeout)
+            .disable_redirects()
+            .finish();
+        Ok(Self { inner, url, events })
+    }
+
+    /// Where the API is.
+    pub(crate) fn url(&self) -> &ApiUrl {
+        &self.url
+    }
+
+    /// Asks for one sign of life.
+    ///
+    /// # Errors
+    /// An unavailable [`Failure`] when there is none within 8 seconds.
+    pub(crate) async fn reach(&self) -> Result<(), Failure> {
+        let answer = tokio::time::timeout(REACH_TIMEOUT, self.get("/livez")).await;
+        let reason = match answer {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", REACH_TIMEOUT.as_secs()),
+        };
+        Err(unreachable(&self.url, &reason))
+    }
+
+    /// Posts events: `body` is a JSON object or array.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(crate) async fn post_events(
+        &self,
+        source: &str,
+        body: Bytes,
+    ) -> Result<Response, NoAnswer> {
+        let request = self
+            .inner
+            .request(Method::POST, self.events.clone())
+            .insert_header((header::CONTENT_TYPE, "application/json"))
+            .insert_header(("x-adtally-source", source));
+        read(request.send_body(body).await).await
+    }
+
+    /// Gets a route, which begins with a slash.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(crate) async fn get(&self, path: &str) -> Result<Response, NoAnswer> {
+        let request = self.inner.get(self.url.route(path));
+        read(request.send().await).await
+    }
+}
+
+/// The failure of a command whose API does not answer.
+pub(crate) fn unreachable(url: &ApiUrl, reason: &str) -> Failure {
+    Failure::unavailable(format!(
+        "no API answers at {url} ({reason}): start it, or name another with --api"
+    ))
+}
+
+type Answered<S> = Result<awc::ClientResponse<S>, SendRequestError>;
+
+async fn read<S>(answered: Answered<S>) -> Result<Response, NoAnswer>
+where
+    S: futures_util::Stream<Item = Result<Bytes, awc::error::PayloadError>>,
+{
+    let mut response = answered.map_err(|error| no_answer(&error))?;
+    let retry_after = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .map(Duration::from_secs);
+    let body = response
+        .body()
+        .limit(MAX_ANSWER_BYTES)
+        .await
+        .map_err(|error| NoAnswer::Lost(error.to_string()))?;
+    Ok(Response {
+        status: response.status().as_u16(),
+        retry_after,
+        body,
+    })
+}
+
+fn no_answer(error: &SendRequestError) -> NoAnswer {
+    match error {
+        SendRequestError::Url(error) => NoAnswer::Unreachable(error.to_string()),
+        SendRequestError::Connect(error) => NoAnswer::Unreachable(error.to_string()),
+        SendRequestError::Timeout => NoAnswer::Lost("no answer in time".to_owned()),
+        error => NoAnswer::Lost(error.to_string()),
+    }
+}
