@@ -34,13 +34,6 @@ quietly() {
     }
 }
 
-port_mappers() {
-    for comm in /proc/[0-9]*/comm; do
-        read -r name <"$comm" && [ "$name" = epmd ] && echo "${comm%/comm}" || true
-    done 2>/dev/null
-}
-
-before=$(port_mappers)
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 quietly apt-get update
 quietly apt-get install -y --no-install-recommends "$@"
@@ -50,11 +43,3 @@ if [ -d /run/systemd/system ]; then
         systemctl disable --now "$package.service" >/dev/null 2>&1 || true
     done
 fi
-
-# Erlang's port mapper may have been started by the installation: not ours to leave behind.
-for process in $(port_mappers); do
-    case " $(echo $before) " in
-    *" $process "*) ;;
-    *) kill "${process#/proc/}" 2>/dev/null || true ;;
-    esac
-done
