@@ -42,14 +42,15 @@ BEGIN
     IF day IS NULL OR day < date '1970-01-01' OR day > date '9999-12-31' THEN
         RAISE EXCEPTION 'no event can happen on %', day USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF EXISTS (SELECT FROM pg_inherits
-               WHERE inhparent = 'events'::regclass AND inhrelid = to_regclass(partition)) THEN
+    IF EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+               WHERE inhparent = 'events'::regclass AND relname = partition) THEN
         RETURN true;
     END IF;
 
     PERFORM pg_advisory_xact_lock(hashtext('adtally_ensure_partition'));
-    IF EXISTS (SELECT FROM pg_inherits
-               WHERE inhparent = 'events'::regclass AND inhrelid = to_regclass(partition)) THEN
+    -- By the catalogue's rows: a cached lookup by name may still miss what was made meanwhile.
+    IF EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+               WHERE inhparent = 'events'::regclass AND relname = partition) THEN
         RETURN true;
     END IF;
     SELECT value::timestamptz INTO raw_from FROM settings WHERE key = 'raw_from';

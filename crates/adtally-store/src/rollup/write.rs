@@ -88,6 +88,9 @@ pub(super) fn restate(
                 dsl::bucket_start.eq(start.to_datetime()),
                 dsl::rolled_up_at.eq(now),
             ))
+            // In this isolation a row that another roll-up wrote meanwhile fails the transaction,
+            // which then starts again.
+            .on_conflict_do_nothing()
             .execute(conn)?;
     }
     Ok(0)

@@ -1,5 +1,7 @@
 //! The store against a real PostgreSQL, one database for each test.
 
+#![cfg(test)]
+
 mod ads;
 mod audit;
 mod concurrency;
