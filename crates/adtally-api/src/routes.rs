@@ -5,6 +5,8 @@ pub(crate) mod advertisers;
 #[cfg(test)]
 mod browser_tests;
 pub(crate) mod click;
+#[cfg(test)]
+mod database_tests;
 mod docs;
 pub(crate) mod events;
 mod page;

@@ -10,6 +10,7 @@ use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
 use actix_web::{App, test};
+use adtally_devstack::testing::{TestDatabase, TestStack};
 use adtally_domain::{AdId, Event, Intake, ReportingZone, Timestamp};
 use adtally_service::Health;
 use adtally_service::metrics::Registry;
@@ -87,6 +88,18 @@ pub(crate) struct TestApi {
     registry: Registry,
 }
 
+/// Migrates on a thread of its own: tests are in a runtime already.
+fn migrate(url: &str) {
+    let store = Store::connect(StoreConfig::new(url));
+    let work = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(store.migrate()).unwrap();
+    };
+    std::thread::scope(|scope| scope.spawn(work).join().unwrap());
+}
+
 /// What the API answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -128,6 +141,16 @@ impl TestApi {
     pub(crate) fn with_store(store: Store, zone: Option<ReportingZone>) -> Self {
         let keeper = Arc::new(MemoryKeeper::default());
         Self::with(keeper.clone(), keeper, store, zone)
+    }
+
+    /// An API with a migrated database of its own, which reports in `zone`.
+    pub(crate) fn with_database(zone: &str) -> (Self, TestDatabase<'static>) {
+        let database = TestStack::shared().prepared_database("api", migrate);
+        let store = Store::connect(StoreConfig::new(database.url()));
+        (
+            Self::with_store(store, Some(zone.parse().unwrap())),
+            database,
+        )
     }
 
     pub(crate) fn that_never_hears_from_the_broker() -> Self {
@@ -191,7 +214,10 @@ impl TestApi {
         let app = init_service(app).await;
         let response = call_service(&app, request.to_request()).await;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = to_bytes(response.into_body().boxed()).await.unwrap().to_vec();
+        let body = to_bytes(response.into_body().boxed())
+            .await
+            .unwrap()
+            .to_vec();
         Answer {
             status,
             headers,
@@ -217,6 +243,18 @@ impl TestApi {
                 .set_payload(body),
         )
         .await
+    }
+
+    pub(crate) async fn post_json(&self, uri: &str, body: serde_json::Value) -> Answer {
+        self.post(uri, "application/json", body.to_string().into_bytes())
+            .await
+    }
+
+    pub(crate) async fn patch_json(&self, uri: &str, body: serde_json::Value) -> Answer {
+        let request = TestRequest::patch()
+            .uri(uri)
+            .insert_header(("content-type", "application/json"));
+        self.call(request.set_payload(body.to_string())).await
     }
 
     /// The value of one line of the metrics.

@@ -1,0 +1,201 @@
+//! Starts the API as a process of its own and talks to it in raw bytes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use adtally_devstack::testing::{TestDatabase, TestStack};
+use adtally_store::{Store, StoreConfig};
+
+/// A running API; killed when it is dropped.
+pub(crate) struct Api {
+    child: Child,
+    address: String,
+    pub(crate) prefix: String,
+    _database: Option<TestDatabase<'static>>,
+}
+
+/// One connection.
+pub(crate) struct Connection(TcpStream);
+
+/// A migrated database of the test's own.
+pub(crate) fn migrated() -> TestDatabase<'static> {
+    TestStack::shared().prepared_database("process", |url| {
+        let store = Store::connect(StoreConfig::new(url));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(store.migrate()).unwrap();
+    })
+}
+
+fn command(prefix: &str, database: &str, amqp: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adtally-api"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ADTALLY_")) {
+        command.env_remove(name);
+    }
+    command
+        .args([
+            "--prefix",
+            prefix,
+            "--database-url",
+            database,
+            "--amqp-url",
+            amqp,
+        ])
+        .env("RUST_LOG", "info")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+impl Api {
+    /// Starts it beside real servers.
+    pub(crate) fn start(name: &str, more: &[&str]) -> Self {
+        let database = migrated();
+        let amqp = TestStack::shared().amqp_url();
+        let mut api = Self::start_with(name, database.url(), &amqp, more);
+        api._database = Some(database);
+        api
+    }
+
+    /// Starts it beside whatever the URLs lead to.
+    pub(crate) fn start_with(name: &str, database: &str, amqp: &str, more: &[&str]) -> Self {
+        let prefix = TestStack::shared().queue_prefix(name);
+        let mut child = command(&prefix, database, amqp)
+            .args(["--bind", "127.0.0.1:0", "--http-workers", "2"])
+            .args(more)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| Some(line.split_once("listening on http://")?.1.to_owned()))
+            .expect("the API says where it listens");
+        // What it logs further on must not fill the pipe.
+        std::thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| eprintln!("{line}"))
+        });
+        Self {
+            child,
+            address,
+            prefix,
+            _database: None,
+        }
+    }
+
+    /// Runs it until it ends by itself: its exit code and what it said.
+    pub(crate) fn run_to_end(args: &[&str], database: &str, name: &str) -> (Option<i32>, String) {
+        let prefix = TestStack::shared().queue_prefix(name);
+        let output = command(&prefix, database, "amqp://127.0.0.1:1")
+            .args(args)
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(40)))
+            .unwrap();
+        stream
+            .set_write_timeout(Some(Duration::from_secs(40)))
+            .unwrap();
+        Connection(stream)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> String {
+        exchange(
+            self,
+            &format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"),
+        )
+    }
+
+    pub(crate) fn post(&self, path: &str, json: &str) -> String {
+        let length = json.len();
+        exchange(
+            self,
+            &format!(
+                "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+                 content-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
+            ),
+        )
+    }
+
+    pub(crate) fn until_ready(&self) {
+        poll("the API is ready", || {
+            self.get("/readyz").starts_with("HTTP/1.1 200")
+        });
+    }
+
+    pub(crate) fn until_refused(&self) {
+        poll("no connection is taken any more", || {
+            TcpStream::connect(&self.address).is_err()
+        });
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill")
+            .args([format!("-{name}"), pid])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        let mut code = None;
+        poll("the API ends", || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        });
+        code.and_then(|status| status.code())
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        let _already_over = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+impl Connection {
+    /// Sends what the other side takes; it may answer and close before it has taken all.
+    pub(crate) fn send(&mut self, text: &str) {
+        let _closed_early = self.0.write_all(text.as_bytes());
+    }
+
+    pub(crate) fn close_sending(&mut self) {
+        self.0.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Everything the other side sends until it closes.
+    pub(crate) fn read_to_end(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _reset_at_the_end = self.0.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// Sends `bytes` on a connection of their own and reads until the API closes it.
+pub(crate) fn exchange(api: &Api, bytes: &str) -> String {
+    let mut connection = api.connect();
+    connection.send(bytes);
+    connection.read_to_end()
+}
+
+fn poll(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within 40 s: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
