@@ -1,1 +1,10 @@
-//! End-to-end suites only; see `e2e/`.
+//! What the end-to-end suites share: the real binaries against private servers, and an HTTP client
+//! small enough to send what no proper client would.
+
+pub mod http;
+pub mod programs;
+mod system;
+mod wait;
+
+pub use system::{Process, System, SystemBuilder};
+pub use wait::{until, until_within};

@@ -12,6 +12,7 @@ mod watch;
 use std::time::Duration;
 
 use adtally_devstack::DirectoryLock;
+use adtally_domain::ReportingZone;
 use adtally_service::{ExitKind, Failure, ResultExt, Shutdown};
 use adtally_store::{Store, StoreConfig};
 use anyhow::Context;
@@ -60,10 +61,11 @@ async fn start(
     watch: &Watch,
 ) -> anyhow::Result<()> {
     let servers = Servers::start(args, data_dir, watch).await?;
-    migrate(args, &servers).await?;
+    let zone = migrate(args, &servers).await?;
     board.set("ADTALLY_DATABASE_URL", &servers.database_url);
     board.set("ADTALLY_AMQP_URL", &servers.amqp_url);
     board.set("ADTALLY_PREFIX", &args.broker.prefix);
+    board.set("ADTALLY_TIMEZONE", zone.name());
     if !args.services_only {
         let services = Services::start(args, &servers, data_dir, board, watch)?;
         services.wait_until_ready(READY_WITHIN, watch).await?;
@@ -73,10 +75,9 @@ async fn start(
     Ok(())
 }
 
-async fn migrate(args: &DevArgs, servers: &Servers) -> anyhow::Result<()> {
+async fn migrate(args: &DevArgs, servers: &Servers) -> Result<ReportingZone, Failure> {
     let store = Store::connect(StoreConfig::new(&servers.database_url));
     store.migrate().await.or_exit(ExitKind::Unavailable)?;
     let zone = store.claim_zone(args.zone.resolve()?).await;
-    zone.map(drop)
-        .map_err(|error| Failure::configuration(error.to_string()).into())
+    zone.or_exit(ExitKind::Configuration)
 }

@@ -1,0 +1,455 @@
+//! A whole AdTally for one test: its own database, its own queues, real processes.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
+use adtally_devstack::testing::{TestDatabase, TestStack};
+use adtally_devstack::{LogTarget, ManagedProcess, ProcessOptions, Signal};
+use adtally_domain::{SweepDirty, Task, TaskMessage};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{http, programs, until};
+
+/// How a [`System`] is to be set up.
+#[derive(Debug, Clone)]
+pub struct SystemBuilder {
+    name: String,
+    timezone: Option<String>,
+    max_event_age: String,
+}
+
+/// One API, and as many workers and beats as the test starts.
+pub struct System {
+    database: TestDatabase<'static>,
+    prefix: String,
+    builder: SystemBuilder,
+    logs: tempfile::TempDir,
+    started: AtomicU32,
+    api: Option<Process>,
+}
+
+/// A running binary with the address of its health checks.
+pub struct Process {
+    process: ManagedProcess,
+    /// Where it answers HTTP.
+    pub address: SocketAddr,
+    log: std::path::PathBuf,
+}
+
+impl System {
+    /// A system whose database and queues carry `name`.
+    #[must_use]
+    pub fn builder(name: &str) -> SystemBuilder {
+        SystemBuilder {
+            name: name.to_owned(),
+            timezone: None,
+            max_event_age: "35d".to_owned(),
+        }
+    }
+
+    /// A system with an API and one worker, reporting in UTC.
+    #[must_use]
+    pub fn with_worker(name: &str) -> (Self, Process) {
+        let system = Self::builder(name).start();
+        let worker = system.worker();
+        (system, worker)
+    }
+
+    /// The URL of its database.
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        self.database.url()
+    }
+
+    /// The prefix of its queues.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The API's address.
+    #[must_use]
+    pub fn api(&self) -> SocketAddr {
+        self.api_process().address
+    }
+
+    /// The API's process.
+    ///
+    /// # Panics
+    /// When the test stopped it.
+    #[must_use]
+    pub fn api_process(&self) -> &Process {
+        self.api.as_ref().expect("the API was not stopped")
+    }
+
+    /// Takes the API's process, to stop it.
+    ///
+    /// # Panics
+    /// When the test stopped it before.
+    pub fn take_api(&mut self) -> Process {
+        self.api.take().expect("the API was not stopped")
+    }
+
+    /// Starts one more worker and waits until it is subscribed.
+    #[must_use]
+    pub fn worker(&self) -> Process {
+        self.start("adtally-worker", "ADTALLY_HEALTH_BIND").ready()
+    }
+
+    /// Starts one more beat and waits until it can do its work.
+    #[must_use]
+    pub fn beat(&self) -> Process {
+        self.start("adtally-beat", "ADTALLY_HEALTH_BIND").ready()
+    }
+
+    /// What every process of this system finds in its environment.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("ADTALLY_DATABASE_URL", self.database.url().to_owned()),
+            ("ADTALLY_AMQP_URL", TestStack::shared().amqp_url()),
+            ("ADTALLY_PREFIX", self.prefix.clone()),
+            ("ADTALLY_MAX_EVENT_AGE", self.builder.max_event_age.clone()),
+        ];
+        variables.extend(
+            self.builder
+                .timezone
+                .clone()
+                .map(|zone| ("ADTALLY_TIMEZONE", zone)),
+        );
+        variables
+    }
+
+    /// Runs the operator's tool to its end; its exit code, standard output and standard error.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn adtally(&self, args: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(programs::path("adtally"));
+        command.args(args).envs(self.environment());
+        if let Some(api) = &self.api {
+            command.env("ADTALLY_API_URL", api.url());
+        }
+        let output = command.output().expect("the tool starts");
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code().unwrap_or(-1),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    }
+
+    fn start(&self, program: &str, bind: &str) -> Process {
+        let address = free_address();
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let log = self.logs.path().join(format!("{program}.{number}.log"));
+        let options = ProcessOptions::new(program, programs::path(program));
+        let options = options
+            .env(bind, address.to_string())
+            .log(LogTarget::File(log.clone()));
+        let options = self
+            .environment()
+            .into_iter()
+            .fold(options, |options, (name, value)| options.env(name, value));
+        let process = ManagedProcess::spawn(options).expect("the binary starts");
+        Process {
+            process,
+            address,
+            log,
+        }
+    }
+
+    /// Posts events, one or an array of them, and returns the whole answer.
+    ///
+    /// # Panics
+    /// When the API does not answer.
+    #[must_use]
+    pub fn post(&self, events: &Value) -> http::Response {
+        self.post_as(events, "/v1/events?ids=1", &[])
+    }
+
+    /// [`System::post`] to another target, with more headers.
+    ///
+    /// # Panics
+    /// When the API does not answer.
+    #[must_use]
+    pub fn post_as(&self, body: &Value, target: &str, more: &[(&str, &str)]) -> http::Response {
+        let headers = [&[("Content-Type", "application/json")], more].concat();
+        http::request(
+            self.api(),
+            "POST",
+            target,
+            &headers,
+            body.to_string().as_bytes(),
+        )
+        .expect("the API answers")
+    }
+
+    /// Posts events that must all be accepted; their ids.
+    ///
+    /// # Panics
+    /// When one of them is not.
+    pub fn accept(&self, events: &Value) -> Vec<String> {
+        let response = self.post(events);
+        let body = response.json();
+        assert_eq!(
+            (response.status, &body["rejected"]),
+            (202, &json!([])),
+            "{body}"
+        );
+        let ids = body["ids"].as_array().expect("ids");
+        ids.iter()
+            .map(|id| id.as_str().expect("an id").to_owned())
+            .collect()
+    }
+
+    /// GETs a path of the API.
+    ///
+    /// # Panics
+    /// When the API does not answer.
+    #[must_use]
+    pub fn get(&self, target: &str) -> http::Response {
+        http::request(self.api(), "GET", target, &[], b"").expect("the API answers")
+    }
+
+    /// What a query gives, columns separated by `|`, rows by line feeds. Sessions are in UTC.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn sql(&self, query: &str) -> String {
+        let query = format!("SET timezone = 'UTC'; {query}");
+        self.database
+            .psql(&query)
+            .expect("the query succeeds")
+            .trim_start_matches("SET\n")
+            .to_owned()
+    }
+
+    /// The number a query gives.
+    ///
+    /// # Panics
+    /// When it gives something else.
+    #[must_use]
+    pub fn count(&self, query: &str) -> u64 {
+        let answer = self.sql(query);
+        answer
+            .trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("{query} gave {answer:?}"))
+    }
+
+    /// Waits until `events` holds `count` rows.
+    pub fn wait_for_events(&self, count: u64) {
+        until(&format!("{count} events are stored"), || {
+            (self.count("SELECT count(*) FROM events") == count).then_some(())
+        });
+    }
+
+    /// Puts a sweep on the queue until no hour or day that is over is marked any more.
+    pub fn settle(&self) {
+        until("every bucket that is over is rolled up", || {
+            self.publish(&SweepDirty {}.message(Uuid::new_v4()));
+            let report = self.audit();
+            report["pending"]
+                .as_array()
+                .is_some_and(Vec::is_empty)
+                .then_some(())
+        });
+    }
+
+    /// Puts a task on the queue.
+    ///
+    /// # Panics
+    /// When the broker does not confirm it.
+    pub fn publish(&self, task: &TaskMessage) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let sent = runtime.expect("a runtime").block_on(async {
+            let url = TestStack::shared().amqp_url();
+            let config = BrokerConfig::new(&[url], &self.prefix, "test").expect("a broker");
+            let publisher = Publisher::start(config, PublisherOptions::default());
+            let sent = publisher.publish_task(task).await;
+            publisher.close().await;
+            sent
+        });
+        sent.expect("the task is on the queue");
+    }
+
+    /// Puts a task on the queue under a new id and waits until a worker is done with it.
+    pub fn run(&self, task: &impl Task) {
+        let message = task.message(Uuid::new_v4());
+        self.publish(&message);
+        let state = format!(
+            "SELECT state FROM task_runs WHERE task_id = '{}'",
+            message.id
+        );
+        until(&format!("{} is done", message.name), || {
+            (self.sql(&state).trim() == "succeeded").then_some(())
+        });
+    }
+
+    /// The audit's report.
+    ///
+    /// # Panics
+    /// When it is no JSON.
+    #[must_use]
+    pub fn audit(&self) -> Value {
+        let (_, out, err) = self.adtally(&["audit", "--json"]);
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out} {err}"))
+    }
+}
+
+impl SystemBuilder {
+    /// Reports in another zone than the stored one or UTC.
+    #[must_use]
+    pub fn timezone(mut self, zone: &str) -> Self {
+        self.timezone = Some(zone.to_owned());
+        self
+    }
+
+    /// Takes older events.
+    #[must_use]
+    pub fn max_event_age(mut self, age: &str) -> Self {
+        self.max_event_age = age.to_owned();
+        self
+    }
+
+    /// Makes the database and starts the API.
+    #[must_use]
+    pub fn start(self) -> System {
+        let mut system = self.without_api();
+        let api = system.start("adtally-api", "ADTALLY_BIND").ready();
+        system.api = Some(api);
+        system
+    }
+
+    /// Makes the database only.
+    ///
+    /// # Panics
+    /// When the logs have no place.
+    #[must_use]
+    pub fn without_api(self) -> System {
+        let stack = TestStack::shared();
+        let database = stack.prepared_database("migrated", migrate);
+        System {
+            database,
+            prefix: stack.queue_prefix(&self.name),
+            builder: self,
+            logs: tempfile::tempdir().expect("a directory for logs"),
+            started: AtomicU32::new(0),
+            api: None,
+        }
+    }
+}
+
+fn migrate(url: &str) {
+    let status = Command::new(programs::path("adtally"))
+        .args(["migrate", "--database-url", url])
+        .stdout(Stdio::null())
+        .status();
+    assert!(
+        status.expect("the tool starts").success(),
+        "the database is migrated"
+    );
+}
+
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address")
+}
+
+impl Process {
+    /// The URL it answers HTTP at.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// What it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The status of `/readyz`; `None` when nothing answers.
+    #[must_use]
+    pub fn readiness(&self) -> Option<http::Response> {
+        http::request(self.address, "GET", "/readyz", &[], b"").ok()
+    }
+
+    /// Whether it can do its work now.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.readiness()
+            .is_some_and(|response| response.status == 200)
+    }
+
+    /// Waits until it can do its work.
+    ///
+    /// # Panics
+    /// With its log, when it cannot within a minute or ends.
+    #[must_use]
+    pub fn ready(self) -> Self {
+        until("a process is ready", || {
+            assert!(
+                self.process.exit_status().is_none(),
+                "ended: {}",
+                self.log()
+            );
+            self.is_ready().then_some(())
+        });
+        self
+    }
+
+    /// The value of the metric whose line begins with `name`, 0 when there is none.
+    ///
+    /// # Panics
+    /// When the process does not answer.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> f64 {
+        let response = http::request(self.address, "GET", "/metrics", &[], b"").expect("metrics");
+        let text = String::from_utf8_lossy(&response.body).into_owned();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let values = lines.filter_map(|line| {
+            line.strip_prefix(name)?
+                .rsplit(' ')
+                .next()?
+                .parse::<f64>()
+                .ok()
+        });
+        values.sum()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Ends it as a crash would, and waits for its end.
+    pub fn kill(self) {
+        self.process.kill();
+        until("a killed process ends", || self.process.exit_status());
+    }
+
+    /// Asks it to stop, and waits for its end.
+    ///
+    /// # Panics
+    /// When it does not stop within a minute.
+    #[must_use]
+    pub fn stop(self) -> ExitStatus {
+        self.process.signal(Signal::TERM);
+        until("a process stops", || self.process.exit_status())
+    }
+}
