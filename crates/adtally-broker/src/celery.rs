@@ -40,9 +40,6 @@ pub enum TaskMessageError {
     /// The task has no id, so it could not be run exactly once.
     #[error("the task message has no id")]
     NoId,
-    /// The id is not a UUID.
-    #[error("the task message's id is not a UUID")]
-    InvalidId,
     /// The body has not the shape of a call.
     #[error("the task message's body has the wrong shape: {0}")]
     Shape(&'static str),

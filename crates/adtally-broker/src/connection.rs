@@ -1,11 +1,15 @@
 //! One connection, every call on it under a deadline.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream};
 use lapin::types::ShortString;
+use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
 
 use crate::BrokerError;
@@ -20,29 +24,32 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) struct Link {
     connection: Arc<Connection>,
+    socket: Socket,
 }
 
 impl Link {
     /// Tries each URL once, beginning with number `first` (counted past the end from the start).
     pub(crate) async fn open(config: &BrokerConfig, first: usize) -> Result<Self, BrokerError> {
-        let mut failure = BrokerError::NoUrl;
         let count = config.urls.len();
-        for url in config
-            .urls
-            .iter()
-            .cycle()
-            .skip(first % count.max(1))
-            .take(count)
-        {
+        let mut failures = Vec::new();
+        for position in (0..count).map(|step| (first + step) % count) {
+            let Some(url) = config.urls.get(position) else {
+                continue;
+            };
             match Self::open_one(config, url).await {
                 Ok(link) => return Ok(link),
-                Err(error) => {
-                    log::debug!("{error}");
-                    failure = error;
-                }
+                Err(error) => failures.push((position, error)),
             }
         }
-        Err(failure)
+        // A broker that answers, if only to refuse us, tells more than one that is away. The order
+        // of the configuration decides between equals, so that the report stays the same.
+        failures.sort_by_key(|(position, error)| {
+            (matches!(error, BrokerError::Unreachable { .. }), *position)
+        });
+        Err(failures
+            .into_iter()
+            .next()
+            .map_or(BrokerError::NoUrl, |(_, error)| error))
     }
 
     async fn open_one(config: &BrokerConfig, url: &BrokerUrl) -> Result<Self, BrokerError> {
@@ -50,16 +57,22 @@ impl Link {
             .with_connection_name(config.connection_name.as_bytes().into())
             .with_client_property(short("product"), "AdTally".into())
             .with_client_property(short("version"), env!("CARGO_PKG_VERSION").into());
-        let connecting = Connection::connect_uri(url.uri.clone(), properties);
+        let socket = Socket::default();
+        let connecting = connect(url.uri.clone(), properties, socket.clone());
         match tokio::time::timeout(CALL_LIMIT, connecting).await {
             Ok(Ok(connection)) => Ok(Self {
                 connection: Arc::new(connection),
+                socket,
             }),
             Ok(Err(error)) => Err(refusal(url, &error)),
-            Err(_) => Err(BrokerError::Unreachable {
-                url: url.to_string(),
-                reason: format!("no answer within {} s", CALL_LIMIT.as_secs()),
-            }),
+            Err(_) => {
+                socket.shut();
+                let reason = format!("no answer within {} s", CALL_LIMIT.as_secs());
+                Err(BrokerError::Unreachable {
+                    url: url.to_string(),
+                    reason,
+                })
+            }
         }
     }
 
@@ -78,13 +91,15 @@ impl Link {
             .await??)
     }
 
-    /// Runs one call under the deadline.
+    /// Runs one call under the deadline. A connection that misses it is of no use any more.
     pub(crate) async fn call<T>(
         &self,
         operation: &'static str,
         call: impl Future<Output = T>,
     ) -> Result<T, BrokerError> {
-        within(operation, call).await
+        within(operation, call)
+            .await
+            .inspect_err(|_| self.abandon())
     }
 
     /// Says goodbye, so that the broker does not log a lost connection. Never waits long.
@@ -92,8 +107,58 @@ impl Link {
         let goodbye = self.connection.close(200, short("closing"));
         if !matches!(tokio::time::timeout(CLOSE_LIMIT, goodbye).await, Ok(Ok(()))) {
             log::debug!("broker connection ended without a goodbye");
+            self.abandon();
         }
     }
+
+    /// Ends the connection without a word. The client library would wait for the broker's goodbye
+    /// for ever, and keep a thread and a socket so long.
+    pub(crate) fn abandon(&self) {
+        self.socket.shut();
+    }
+}
+
+/// A second handle on a connection's socket.
+#[derive(Clone, Default)]
+struct Socket(Arc<OnceLock<TcpStream>>);
+
+impl Socket {
+    fn keep(&self, socket: &impl AsFd) {
+        if let Ok(twin) = socket.as_fd().try_clone_to_owned() {
+            let _ = self.0.set(twin.into());
+        }
+    }
+
+    fn shut(&self) {
+        if let Some(socket) = self.0.get() {
+            // It may be closed already, which is as good.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+async fn connect(
+    uri: AMQPUri,
+    properties: ConnectionProperties,
+    socket: Socket,
+) -> lapin::Result<Connection> {
+    let runtime = lapin::runtime::default_runtime()?;
+    Connection::connector(
+        uri,
+        runtime,
+        async move |uri, runtime| {
+            let stream = AMQPUriTcpExt::connect_async(&uri, &runtime).await?;
+            match &stream {
+                AsyncTcpStream::Plain(plain) => socket.keep(plain.get_ref()),
+                AsyncTcpStream::Rustls(tls) => socket.keep(tls.get_ref().0.get_ref()),
+                // No other kind is built in.
+                _ => {}
+            }
+            Ok(stream)
+        },
+        properties,
+    )
+    .await
 }
 
 /// Runs one broker call under the deadline all of them have.
@@ -126,19 +191,37 @@ fn refusal(url: &BrokerUrl, error: &lapin::Error) -> BrokerError {
             _ => {}
         }
     }
-    let reason = match error.kind() {
+    BrokerError::Unreachable {
+        url: shown,
+        reason: said(error),
+    }
+}
+
+/// What went wrong, without the library's own preamble.
+pub(crate) fn said(error: &lapin::Error) -> String {
+    match error.kind() {
         ErrorKind::IOError(error) => error.to_string(),
+        ErrorKind::ProtocolError(refusal) => refusal.get_message().to_string(),
         _ => error.to_string(),
-    };
-    BrokerError::Unreachable { url: shown, reason }
+    }
 }
 
 /// A name as AMQP's short string, which holds 255 bytes; longer ones, which no caller has, are
 /// cut instead of panicking as the library's own conversion does.
 pub(crate) fn short(text: &str) -> ShortString {
-    let mut end = text.len().min(255);
-    while !text.is_char_boundary(end) {
-        end -= 1;
+    let cut = text
+        .get(..text.floor_char_boundary(255))
+        .unwrap_or_default();
+    ShortString::try_new(cut).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_too_long_for_amqp_is_cut_between_characters() {
+        assert_eq!(short("x").as_str(), "x");
+        assert_eq!(short(&"é".repeat(200)).as_str(), "é".repeat(127));
     }
-    ShortString::try_new(text.get(..end).unwrap_or_default()).unwrap_or_default()
 }

@@ -80,7 +80,7 @@ impl BrokerError {
 
 impl From<lapin::Error> for BrokerError {
     fn from(error: lapin::Error) -> Self {
-        Self::SessionOver(error.to_string())
+        Self::SessionOver(crate::connection::said(&error))
     }
 }
 

@@ -6,6 +6,32 @@
 //!
 //! A failed connection voids everything made on it. The publisher starts anew by itself and sends
 //! again what was not confirmed; a consumer's owner decides when to subscribe again.
+//!
+//! ```no_run
+//! use adtally_broker::{BrokerConfig, BrokerError, ConsumerSession, Publisher, PublisherOptions};
+//! use adtally_broker::{ack_all, pack};
+//!
+//! # async fn demo(events: Vec<adtally_domain::Event>) -> Result<(), BrokerError> {
+//! let config = BrokerConfig::new(&["amqp://localhost"], "adtally", "docs")?;
+//! let publisher = Publisher::start(config.clone(), PublisherOptions::default());
+//! for result in publisher.publish_events(events).await {
+//!     println!("{result:?}"); // Ok: confirmed by the broker
+//! }
+//!
+//! let session = ConsumerSession::connect(&config).await?;
+//! let clicks = config.topology().clicks_queue();
+//! let mut subscription = session.subscribe(&clicks, 100).await?;
+//! while let Some(delivery) = subscription.next().await {
+//!     let delivery = delivery?;
+//!     match pack::decode(&delivery.body) {
+//!         Ok(events) => println!("{} events", events.len()),
+//!         Err(error) => println!("{error}"),
+//!     }
+//!     ack_all(vec![delivery]).await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod backoff;
 pub mod celery;

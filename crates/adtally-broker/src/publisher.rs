@@ -7,6 +7,8 @@ mod lanes;
 mod owner;
 mod session;
 mod shipment;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -120,6 +120,11 @@ impl Topology {
         self.retry_queue(*fitting.unwrap_or(longest))
     }
 
+    /// A key of the default exchange, and so the name of a queue, that does not exist.
+    pub(crate) fn probe_key(&self) -> String {
+        self.name("probe")
+    }
+
     /// The full name of the queue a task names without its prefix.
     pub(crate) fn task_queue(&self, name: &str) -> String {
         self.name(name)

@@ -18,6 +18,12 @@ pub fn sweep_task_id(sweep: Uuid, bucket: &str) -> Uuid {
     derive("sweep", &[sweep.as_bytes(), bucket.as_bytes()])
 }
 
+/// The id of a task whose sender named it `name`, which is no UUID.
+#[must_use]
+pub fn named_task_id(name: &str) -> Uuid {
+    derive("named-task", &[name.as_bytes()])
+}
+
 /// The id of the dead letter of the event at `index` of the message `message_id`.
 #[must_use]
 pub fn event_dead_letter_id(message_id: &str, index: usize) -> Uuid {
@@ -60,6 +66,7 @@ mod tests {
             slot_task_id("aggregate-last-hour", slot),
             sweep_task_id(sweep, "2026-11-22"),
             sweep_task_id(sweep, "2026-11-23"),
+            named_task_id("aggregate-last-hour"),
             event_dead_letter_id("m", 0),
             event_dead_letter_id("m", 1),
             body_dead_letter_id(b"m"),

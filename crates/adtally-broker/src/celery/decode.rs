@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use adtally_domain::TaskMessage;
+use adtally_domain::{TaskMessage, named_task_id};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -49,7 +49,8 @@ impl Message<'_> {
         let id = attributes.text("id").ok_or(TaskMessageError::NoId)?;
         let invalid = |name| move |()| TaskMessageError::InvalidHeader(name);
         let header = TaskMessage {
-            id: Uuid::parse_str(&id).map_err(|_| TaskMessageError::InvalidId)?,
+            // Celery takes any text for an id; ours are UUIDs. One text always gives the same one.
+            id: Uuid::parse_str(&id).unwrap_or_else(|_| named_task_id(&id)),
             name: name.into_owned(),
             queue: self.queue.rsplit('.').next().unwrap_or_default().to_owned(),
             args: Vec::new(),

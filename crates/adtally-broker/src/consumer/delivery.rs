@@ -1,6 +1,7 @@
 //! One message in a worker's hands.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
@@ -112,23 +113,35 @@ impl Delivery {
     /// # Errors
     /// The session is over, and the message will be delivered again.
     pub async fn ack(self) -> Result<(), BrokerError> {
-        self.desk.ack(self.tag, false).await?;
-        self.desk.settled([self.tag]);
-        Ok(())
+        let options = BasicAckOptions { multiple: false };
+        self.settle(
+            "acknowledge",
+            self.desk.channel.basic_ack(self.tag, options),
+        )
+        .await
     }
 
-    /// Not now: back to the queue, which counts one more delivery.
+    /// Failed: back to the queue, which counts the failure towards its delivery limit.
     ///
     /// # Errors
     /// The session is over, and the message will be delivered again.
     pub async fn retry(self) -> Result<(), BrokerError> {
+        let options = BasicRejectOptions { requeue: true };
+        self.settle("return", self.desk.channel.basic_reject(self.tag, options))
+            .await
+    }
+
+    /// Not looked at: back to the queue. Brokers before 4.3 count this like a failure.
+    ///
+    /// # Errors
+    /// The session is over, and the message will be delivered again.
+    pub async fn give_back(self) -> Result<(), BrokerError> {
         let options = BasicNackOptions {
             multiple: false,
             requeue: true,
         };
-        within("return", self.desk.channel.basic_nack(self.tag, options)).await??;
-        self.desk.settled([self.tag]);
-        Ok(())
+        self.settle("return", self.desk.channel.basic_nack(self.tag, options))
+            .await
     }
 
     /// Never: to the dead queue, with everything that was said about it.
@@ -137,11 +150,19 @@ impl Delivery {
     /// The session is over, and the message will be delivered again.
     pub async fn dead_letter(self) -> Result<(), BrokerError> {
         let options = BasicRejectOptions { requeue: false };
-        within(
+        self.settle(
             "dead-letter",
             self.desk.channel.basic_reject(self.tag, options),
         )
-        .await??;
+        .await
+    }
+
+    async fn settle(
+        &self,
+        operation: &'static str,
+        frame: impl Future<Output = lapin::Result<()>>,
+    ) -> Result<(), BrokerError> {
+        within(operation, frame).await??;
         self.desk.settled([self.tag]);
         Ok(())
     }

@@ -96,7 +96,7 @@ impl Subscription {
             buffered.push(delivery?);
         }
         let returned = buffered.len();
-        let returns = join_all(buffered.into_iter().map(Delivery::retry)).await;
+        let returns = join_all(buffered.into_iter().map(Delivery::give_back)).await;
         returns.into_iter().collect::<Result<(), _>>()?;
         Ok(returned)
     }

@@ -43,7 +43,8 @@ impl Flights {
         self.shipments.is_empty()
     }
 
-    pub(super) fn launch(&mut self, channel: &Channel, shipment: Shipment) {
+    /// Sends a message; the number of its flight.
+    pub(super) fn launch(&mut self, channel: &Channel, shipment: Shipment) -> u64 {
         let flight = Flight {
             channel: channel.clone(),
             exchange: shipment.exchange.clone(),
@@ -56,6 +57,7 @@ impl Flights {
         self.shipments.insert(number, shipment);
         self.flying
             .push(Box::pin(async move { (number, flight.fly().await) }));
+        number
     }
 
     /// The next flight whose end is known; pending when nothing is in flight. May be dropped.

@@ -12,12 +12,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::flights::{Flights, Landing};
 use super::handover::Command;
 use super::owner::{Owner, SWEEP};
+use super::shipment::Shipment;
 use crate::connection::Link;
 use crate::topology::ensure;
 use crate::{BrokerConfig, BrokerError, BrokerState, NotKept};
 
 /// A connection without any confirm for so many deadlines is given up.
 const PATIENCE: u32 = 3;
+/// A connection without traffic for so long is tried with a message for nobody: a broker that is
+/// short of memory, or hangs, tells only those who publish.
+const IDLE: Duration = Duration::from_secs(5);
 /// A connection that held so long was of use, even if nothing was published on it.
 const LONG_LIFE: Duration = Duration::from_secs(10);
 
@@ -64,8 +68,13 @@ struct Voyage {
     started: Instant,
     /// When a confirm last came, or could first be waited for.
     last_progress: Instant,
+    /// The flight that is a message for nobody.
+    probe: Option<u64>,
     was_of_use: bool,
 }
+
+/// Remembered when this user may not publish to the default exchange.
+const NO_PROBES: &str = "may not probe";
 
 type Step = ControlFlow<Option<String>>;
 
@@ -79,6 +88,7 @@ impl Owner {
             is_blocked: false,
             started: Instant::now(),
             last_progress: Instant::now(),
+            probe: None,
             was_of_use: false,
         };
         let mut sweep = interval(SWEEP);
@@ -100,8 +110,9 @@ impl Owner {
                 break None;
             }
         };
-        if reason.is_none() {
-            session.link.close().await;
+        match &reason {
+            None => session.link.close().await,
+            Some(_) => session.link.abandon(),
         }
         let was_of_use = voyage.was_of_use || voyage.started.elapsed() > LONG_LIFE;
         self.lanes.take_back(voyage.flights.into_unconfirmed());
@@ -125,10 +136,18 @@ impl Owner {
         let result = match landing {
             Landing::Confirmed => Ok(()),
             Landing::Nacked => Err(NotKept::Nacked),
-            Landing::Lost(error) => return Step::Break(Some(error.to_string())),
+            Landing::Lost(error) => {
+                let reason = error.to_string();
+                if voyage.probe.is_some() && reason.contains("ACCESS_REFUSED") {
+                    self.config.sightings.is_first(NO_PROBES.to_owned());
+                }
+                return Step::Break(Some(reason));
+            }
         };
         if let Some(mut shipment) = voyage.flights.unload(number) {
-            self.lanes.landed(shipment.kind);
+            if voyage.probe.take_if(|probe| *probe == number).is_none() {
+                self.lanes.landed(shipment.kind);
+            }
             shipment.answer(result);
         }
         voyage.last_progress = Instant::now();
@@ -155,11 +174,12 @@ impl Owner {
         match event {
             Event::ConnectionBlocked(reason) => {
                 voyage.is_blocked = true;
+                // First, so that whoever is refused finds the state that explains it.
+                self.announce(BrokerState::Blocked { reason });
                 self.lanes.answer_all(Err(NotKept::Blocked));
                 for shipment in voyage.flights.shipments() {
                     shipment.answer(Err(NotKept::Blocked));
                 }
-                self.announce(BrokerState::Blocked { reason });
             }
             Event::ConnectionUnblocked => {
                 voyage.is_blocked = false;
@@ -181,10 +201,16 @@ impl Owner {
         if !session.is_alive() && voyage.flights.is_empty() {
             return Step::Break(Some("the connection is lost".to_owned()));
         }
-        if voyage.is_blocked || voyage.flights.is_empty() {
+        let silence = voyage.last_progress.elapsed();
+        if voyage.is_blocked {
             return Step::Continue(());
         }
-        let silence = voyage.last_progress.elapsed();
+        if voyage.flights.is_empty() {
+            if silence > IDLE {
+                self.probe(&session.channel, voyage);
+            }
+            return Step::Continue(());
+        }
         if silence > self.options.deadline {
             let reason = format!("no confirm for {} s", self.options.deadline.as_secs_f32());
             if silence > self.options.deadline * PATIENCE {
@@ -193,6 +219,15 @@ impl Owner {
             self.announce(BrokerState::Blocked { reason });
         }
         Step::Continue(())
+    }
+
+    fn probe(&mut self, channel: &Channel, voyage: &mut Voyage) {
+        if self.config.sightings.contains(NO_PROBES) {
+            return;
+        }
+        voyage.last_progress = Instant::now();
+        let probe = Shipment::probe(&self.config.topology().probe_key());
+        voyage.probe = Some(voyage.flights.launch(channel, probe));
     }
 
     fn has_nothing_left(&mut self) -> bool {

@@ -59,6 +59,18 @@ impl Shipment {
         }
     }
 
+    /// A message for nobody: the broker confirms it and drops it.
+    pub(super) fn probe(routing_key: &str) -> Self {
+        Self {
+            exchange: short(""),
+            routing_key: short(routing_key),
+            properties: BasicProperties::default(),
+            body: Arc::default(),
+            claims: Vec::new(),
+            kind: None,
+        }
+    }
+
     /// Lets the message leave its queue by itself after `wait`.
     pub(super) fn expiring(mut self, wait: Duration) -> Self {
         self.properties = self

@@ -122,6 +122,14 @@ async fn a_silent_broker_is_given_up_in_time_and_found_again() {
         matches!(state, BrokerState::Connecting { .. })
     })
     .await;
+    eventually("a second attempt", async || proxy.seen() == 2).await;
+    let begun = Instant::now();
+    eventually("the first is closed", async || proxy.open() == 1).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "only with the second attempt"
+    );
+
     proxy.cut_all().await;
     until_open(&publisher).await;
     let results = publisher
@@ -212,6 +220,21 @@ async fn a_broker_short_of_memory_or_restarted_is_outlived() {
             .await,
         [Ok(()); 10]
     );
+
+    // A publisher without anything to publish learns it too.
+    server
+        .ctl(&["set_vm_memory_high_watermark", "0.0001"])
+        .await
+        .unwrap();
+    until_state(&publisher, |state| {
+        matches!(state, BrokerState::Blocked { .. })
+    })
+    .await;
+    server
+        .ctl(&["set_vm_memory_high_watermark", "0.8"])
+        .await
+        .unwrap();
+    until_open(&publisher).await;
 
     server.kill();
     until_state(&publisher, |state| {

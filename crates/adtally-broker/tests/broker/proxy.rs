@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -21,6 +22,8 @@ pub(crate) enum Mode {
 pub(crate) struct Proxy {
     address: SocketAddr,
     mode: Arc<watch::Sender<Mode>>,
+    seen: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -28,14 +31,25 @@ impl Proxy {
     pub(crate) async fn to(target: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mode = Arc::new(watch::channel(Mode::Pass).0);
-        let modes = mode.clone();
+        let proxy = Self {
+            address,
+            mode: Arc::new(watch::channel(Mode::Pass).0),
+            seen: Arc::default(),
+            open: Arc::default(),
+        };
+        let (modes, seen, open) = (proxy.mode.clone(), proxy.seen.clone(), proxy.open.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(carry(near, target, modes.subscribe()));
+                let (mode, open) = (modes.subscribe(), open.clone());
+                seen.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    open.fetch_add(1, Ordering::SeqCst);
+                    carry(near, target, mode).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { address, mode }
+        proxy
     }
 
     pub(crate) fn set(&self, mode: Mode) {
@@ -45,9 +59,18 @@ impl Proxy {
     /// Cuts every connection there is; new ones are carried.
     pub(crate) async fn cut_all(&self) {
         self.set(Mode::Cut);
-        tokio::task::yield_now().await;
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        crate::harness::eventually("all are cut", async || self.open() == 0).await;
         self.set(Mode::Pass);
+    }
+
+    /// How many connections were ever made.
+    pub(crate) fn seen(&self) -> usize {
+        self.seen.load(Ordering::SeqCst)
+    }
+
+    /// How many connections there are.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// `url` with this wire in between.
@@ -67,24 +90,18 @@ async fn carry(near: TcpStream, target: u16, mut mode: watch::Receiver<Mode>) {
         return;
     };
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let cut = mode.clone();
     tokio::select! {
         () = copy(near_in, far_out, mode.clone()) => {}
-        () = copy(far_in, near_out, cut) => {}
+        () = copy(far_in, near_out, mode.clone()) => {}
         _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mode: watch::Receiver<Mode>) {
     let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let Ok(read @ 1..) = from.read(&mut buffer).await else {
-            return;
-        };
-        if mode.wait_for(|mode| *mode != Mode::Swallow).await.is_err() {
-            return;
-        }
-        if to.write_all(&buffer[..read]).await.is_err() {
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let is_swallowed = *mode.borrow() == Mode::Swallow;
+        if !is_swallowed && to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
     }

@@ -1,0 +1,160 @@
+//! The rules by which what waits becomes messages. No broker is needed to check them.
+
+use adtally_domain::{AdId, EventId, Timestamp};
+use tokio::time::Instant;
+
+use super::handover::Answer;
+use super::lanes::Lanes;
+use super::*;
+use crate::pack;
+
+struct Bench {
+    config: BrokerConfig,
+    options: PublisherOptions,
+    handover: Handover,
+    lanes: Lanes,
+    _commands: mpsc::UnboundedReceiver<Command>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (commands, _commands) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async {});
+        Self {
+            config: BrokerConfig::new(&["amqp://h"], "t", "test").unwrap(),
+            options: PublisherOptions {
+                pack_events: 10,
+                ..PublisherOptions::default()
+            },
+            handover: Handover::new(commands, 1 << 20, watch::channel(false).0, task),
+            lanes: Lanes::default(),
+            _commands,
+        }
+    }
+
+    /// Hands over `count` events as one request; the caller's end of it.
+    async fn request(&mut self, kind: EventKind, count: u8) -> Vec<Answer> {
+        let time = Timestamp::from_millis(1_795_327_200_123).unwrap();
+        let event = |number: u8| Event {
+            id: EventId::v7(time, [number; 10]),
+            kind,
+            ad_id: AdId::new(1).unwrap(),
+            received_at: time,
+            impression_id: None,
+            ip: None,
+            visitor_id: None,
+            user_agent: None,
+            referer: None,
+            placement: None,
+            source: None,
+        };
+        let events: Vec<_> = (0..count).map(event).collect();
+        let mut answers = Vec::new();
+        for (draft, _) in split(&events, &self.options) {
+            let claim = self
+                .handover
+                .claim(Some(kind), draft.bytes(), Instant::now())
+                .await;
+            let (claim, answer) = claim.unwrap();
+            self.lanes.add(Command::Chunk(draft.claimed(claim)));
+            answers.push(answer);
+        }
+        answers
+    }
+
+    /// The sizes of the packs that go now, by kind.
+    fn depart(&mut self) -> Vec<(EventKind, usize)> {
+        let mut packs = Vec::new();
+        while let Some(shipment) = self.lanes.next(&self.options, &self.config) {
+            let events = pack::decode(&shipment.body).unwrap();
+            assert!(events.iter().all(Result::is_ok));
+            packs.push((shipment.kind.unwrap(), events.len()));
+        }
+        packs
+    }
+}
+
+const IMPRESSION: EventKind = EventKind::Impression;
+const CLICK: EventKind = EventKind::Click;
+
+#[tokio::test]
+async fn a_lone_request_goes_at_once() {
+    let mut bench = Bench::new();
+    let _answers = bench.request(CLICK, 1).await;
+    assert_eq!(bench.depart(), [(CLICK, 1)]);
+}
+
+#[tokio::test]
+async fn requests_share_a_pack_up_to_its_bound() {
+    let mut bench = Bench::new();
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        answers.extend(bench.request(IMPRESSION, 4).await);
+    }
+    assert_eq!(bench.depart(), [(IMPRESSION, 8), (IMPRESSION, 8)]);
+    bench.lanes.landed(Some(IMPRESSION));
+    assert_eq!(bench.depart(), [(IMPRESSION, 8)]);
+}
+
+#[tokio::test]
+async fn a_small_pack_waits_for_company_while_others_are_on_their_way_but_a_full_one_goes() {
+    let mut bench = Bench::new();
+    let mut answers = bench.request(CLICK, 1).await;
+    assert_eq!(bench.depart(), [(CLICK, 1)]);
+    answers.extend(bench.request(CLICK, 1).await);
+    assert_eq!(bench.depart(), [(CLICK, 1)]);
+    answers.extend(bench.request(CLICK, 1).await);
+    assert_eq!(bench.depart(), []);
+    for _ in 0..9 {
+        answers.extend(bench.request(CLICK, 1).await);
+    }
+    assert_eq!(bench.depart(), [(CLICK, 10)]);
+}
+
+#[tokio::test]
+async fn a_flood_of_impressions_does_not_hold_up_clicks() {
+    let mut bench = Bench::new();
+    let mut answers = bench.request(IMPRESSION, 255).await;
+    assert_eq!(bench.depart().len(), 16);
+    answers.extend(bench.request(CLICK, 2).await);
+    assert_eq!(bench.depart(), [(CLICK, 2)]);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_not_sent() {
+    let mut bench = Bench::new();
+    drop(bench.request(CLICK, 3).await);
+    let _answers = bench.request(CLICK, 2).await;
+    drop(bench.request(CLICK, 1).await);
+    assert_eq!(bench.depart(), [(CLICK, 2)]);
+    assert!(bench.lanes.sweep());
+}
+
+#[tokio::test]
+async fn what_was_unconfirmed_goes_first_and_unchanged_on_the_next_connection() {
+    let mut bench = Bench::new();
+    let mut answers = bench.request(CLICK, 1).await;
+    let lost = bench.lanes.next(&bench.options, &bench.config).unwrap();
+    let (name, body) = (lost.properties.message_id().clone(), lost.body.clone());
+    answers.extend(bench.request(CLICK, 2).await);
+    bench.lanes.take_back(vec![lost]);
+    let again = bench.lanes.next(&bench.options, &bench.config).unwrap();
+    assert_eq!((again.properties.message_id(), &again.body), (&name, &body));
+    assert_eq!(bench.depart(), [(CLICK, 2)]);
+}
+
+#[tokio::test]
+async fn when_there_is_no_room_a_request_waits_for_its_deadline_only() {
+    let bench = Bench::new();
+    let deadline = Instant::now() + Duration::from_millis(50);
+    let first = bench.handover.claim(None, 1 << 19, deadline).await.unwrap();
+    let second = bench.handover.claim(None, 1 << 19, deadline).await;
+    assert!(matches!(second, Err(NotKept::Deadline)));
+    let other_kind = bench
+        .handover
+        .claim(Some(CLICK), 1 << 19, Instant::now())
+        .await;
+    assert!(other_kind.is_ok());
+    drop(first);
+    assert!(bench.handover.claim(None, 1 << 19, deadline).await.is_ok());
+}
