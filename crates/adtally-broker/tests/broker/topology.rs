@@ -3,6 +3,7 @@ use adtally_broker::{
 };
 use adtally_devstack::testing::TestStack;
 use adtally_domain::EventKind;
+use futures_util::future::join_all;
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -169,7 +170,7 @@ async fn a_user_without_the_right_to_configure_uses_what_is_there_and_is_told_wh
     let prefix = config.topology().prefix();
     server.ctl(&["add_user", prefix, "secret"]).await.unwrap();
     server
-        .ctl(&["set_permissions", prefix, "^$", ".*", ".*"])
+        .ctl(&["set_permissions", prefix, "^$", &format!("^{prefix}"), ".*"])
         .await
         .unwrap();
     let mut url = url::Url::parse(&stack.amqp_url()).unwrap();
@@ -186,8 +187,30 @@ async fn a_user_without_the_right_to_configure_uses_what_is_there_and_is_told_wh
     let publisher = publisher(&limited).await;
     let sent = events(EventKind::Click, 1, 2);
     assert_eq!(publisher.publish_events(sent.clone()).await, [Ok(()); 2]);
+    // Nor may it publish to the default exchange, as an idle publisher tries once.
+    until_state(&publisher, |state| {
+        state.to_string().contains("amq.default")
+    })
+    .await;
+    until_open(&publisher).await;
+    let more = events(EventKind::Click, 2, 2);
+    assert_eq!(publisher.publish_events(more.clone()).await, [Ok(()); 2]);
     assert_eq!(
         drain(&limited, &config.topology().clicks_queue()).await,
-        ids(&sent)
+        ids(&[sent, more].concat())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_start_together_do_not_hinder_each_other() {
+    let stack = TestStack::shared();
+    let prefix = stack.queue_prefix("together");
+    let sessions = (0..6).map(|_| {
+        let config = config_at(&stack.amqp_url(), &prefix);
+        tokio::spawn(async move { ConsumerSession::connect(&config).await })
+    });
+    for session in join_all(sessions).await {
+        session.unwrap().unwrap();
+    }
+    assert_eq!(warnings_with(&prefix), Vec::<String>::new());
 }
