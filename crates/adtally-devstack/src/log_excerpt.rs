@@ -1,6 +1,7 @@
 //! What a server's log says about why it did not start.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 /// How servers mark what went wrong.
@@ -17,18 +18,29 @@ const MARKS: [&str; 5] = [
 /// How many lines are worth quoting in an error message.
 const LINES: usize = 5;
 
-/// The length of a log file, to tell what is added later; 0 when there is none.
-pub(crate) fn length(log: &Path) -> u64 {
-    fs::metadata(log).map_or(0, |found| found.len())
+/// A log that has grown beyond this many bytes is put aside when its server is started again.
+const LONGEST: u64 = 16 * 1024 * 1024;
+
+/// To be called before a server is started: the present length of its log, to tell what is added.
+pub(crate) fn begin(log: &Path) -> u64 {
+    let length = fs::metadata(log).map_or(0, |found| found.len());
+    // Where that is impossible, the log just goes on growing.
+    if length > LONGEST && fs::rename(log, log.with_extension("log.old")).is_ok() {
+        return 0;
+    }
+    length
 }
 
 /// What a log file holds after its first `seen` bytes.
 pub(crate) fn added(log: &Path, seen: u64) -> String {
-    let text = fs::read(log).unwrap_or_default();
-    let added = text
-        .get(usize::try_from(seen).unwrap_or(usize::MAX)..)
-        .unwrap_or_default();
-    String::from_utf8_lossy(added).into_owned()
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(log)?;
+        file.seek(SeekFrom::Start(seen))?;
+        let mut text = Vec::new();
+        file.take(LONGEST).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
 }
 
 /// The first errors in a part of a log, without their prefixes; when there are none, its end.
@@ -73,6 +85,26 @@ mod tests {
                         2026-11-22 08:37:49.84+00:00 [error] <0.132.0> \n\
                         2026-11-22 08:37:49.84+00:00 [error] <0.132.0> BOOT FAILED\n";
         assert_eq!(excerpt(rabbitmq), "unknown variable: x | BOOT FAILED");
+    }
+
+    #[test]
+    fn a_long_log_is_put_aside_and_a_short_one_goes_on() {
+        let name = format!("adtally-{}.log", crate::secret::random_word(8));
+        let log = std::env::temp_dir().join(name);
+        assert_eq!(begin(&log), 0);
+        fs::write(&log, "before\n").unwrap();
+        assert_eq!(begin(&log), 7);
+        fs::write(&log, "before\nafter\n").unwrap();
+        assert_eq!(added(&log, 7), "after\n");
+        File::options()
+            .write(true)
+            .open(&log)
+            .unwrap()
+            .set_len(LONGEST + 1)
+            .unwrap();
+        assert_eq!(begin(&log), 0);
+        assert!(!log.exists());
+        fs::remove_file(log.with_extension("log.old")).unwrap();
     }
 
     #[test]

@@ -107,3 +107,6 @@ fn spawn_shell() -> io::Result<Child> {
         .process_group(0)
         .spawn()
 }
+
+#[cfg(test)]
+mod tests;

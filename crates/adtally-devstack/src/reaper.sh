@@ -7,6 +7,8 @@
 #   scratch DIRECTORY              to be removed at the end
 # End of input means that the parent has ended, in whatever way.
 
+# No word is a file name pattern.
+set -f
 trap '' HUP INT QUIT TERM
 cd /
 watched=''
@@ -14,8 +16,9 @@ scratch=''
 newline='
 '
 
-while read -r verb rest; do
-    case $verb in
+while IFS= read -r line; do
+    rest=${line#* }
+    case ${line%% *} in
     watch) watched="$watched $rest" ;;
     forget)
         kept=''

@@ -12,6 +12,7 @@ use crate::DevstackError;
 pub(super) struct Search {
     pub(super) root: PathBuf,
     pub(super) path: OsString,
+    pub(super) as_root: bool,
 }
 
 /// Which servers were not found.
@@ -19,6 +20,8 @@ pub(super) struct Search {
 pub(crate) struct Missing {
     pub(super) postgres: bool,
     pub(super) rabbitmq: bool,
+    /// Root needs no `sudo`, and may not have it.
+    pub(super) as_root: bool,
 }
 
 impl Search {
@@ -26,6 +29,7 @@ impl Search {
         Self {
             root: PathBuf::from("/"),
             path: std::env::var_os("PATH").unwrap_or_default(),
+            as_root: rustix::process::geteuid().is_root(),
         }
     }
 
@@ -39,6 +43,7 @@ impl Search {
             (postgres, rabbitmq, epmd) => Err(Missing {
                 postgres: postgres.is_none(),
                 rabbitmq: rabbitmq.is_none() || epmd.is_none(),
+                as_root: self.as_root,
             }),
         }
     }
@@ -113,7 +118,12 @@ impl Missing {
     /// The command a person types.
     pub(super) fn command(self) -> String {
         let packages = self.packages().join(" ");
-        format!("sudo apt-get update && sudo apt-get install -y --no-install-recommends {packages}")
+        let apt_get = if self.as_root {
+            "apt-get"
+        } else {
+            "sudo apt-get"
+        };
+        format!("{apt_get} update && {apt_get} install -y --no-install-recommends {packages}")
     }
 
     pub(crate) fn error(self) -> DevstackError {

@@ -39,7 +39,7 @@ pub(super) async fn launch(
 ) -> Result<ManagedProcess, DevstackError> {
     cluster.remove_stale_pid_file()?;
     let log = cluster.log_file();
-    let seen = log_excerpt::length(&log);
+    let seen = log_excerpt::begin(&log);
     let process = ManagedProcess::spawn(
         ProcessOptions::new("PostgreSQL", options.programs.postgres_bin.join("postgres"))
             .arg("-D")

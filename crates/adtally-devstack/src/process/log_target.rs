@@ -1,12 +1,15 @@
 //! Where a child's output goes.
 
 use std::fs::OpenOptions;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
 use crate::DevstackError;
+
+/// Longer lines are cut, in bytes.
+const LONGEST_LINE: u64 = 64 * 1024;
 
 /// Where the standard output and standard error of a process go.
 #[derive(Debug, Clone)]
@@ -48,7 +51,13 @@ impl LogTarget {
                 ))?;
                 command.stdout(out).stderr(err);
                 let prefix = prefix.clone();
-                thread::spawn(move || copy_lines(reader, &prefix));
+                thread::Builder::new()
+                    .name(format!("log of {name}"))
+                    .spawn(move || copy_lines(reader, &prefix, write_to_stderr))
+                    .map_err(DevstackError::io(
+                        "could not copy the log of",
+                        name.as_ref(),
+                    ))?;
             }
         }
         Ok(())
@@ -56,19 +65,45 @@ impl LogTarget {
 }
 
 /// Copies lines until every writer has ended.
-fn copy_lines(reader: io::PipeReader, prefix: &str) {
-    let mut reader = BufReader::new(reader);
+fn copy_lines(from: impl Read, prefix: &str, mut to: impl FnMut(&[u8])) {
+    let mut reader = BufReader::new(from);
     let mut line = Vec::new();
-    while reader
-        .read_until(b'\n', &mut line)
-        .is_ok_and(|read| read > 0)
-    {
-        if line.last() != Some(&b'\n') {
-            line.push(b'\n');
-        }
-        let mut text = format!("{prefix} ").into_bytes();
-        text.append(&mut line);
-        // Nobody reads our standard error any more: keep reading, so that the child never blocks.
-        let _ = io::stderr().lock().write_all(&text);
+    let mut next = |line: &mut Vec<u8>| {
+        line.clear();
+        let mut bounded = reader.by_ref().take(LONGEST_LINE);
+        bounded.read_until(b'\n', line).is_ok_and(|read| read > 0)
+    };
+    while next(&mut line) {
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        to(&[prefix.as_bytes(), b" ", text, b"\n"].concat());
+    }
+}
+
+/// When nobody reads our standard error any more the child must not block: the text is lost.
+fn write_to_stderr(text: &[u8]) {
+    let _ = io::stderr().lock().write_all(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_gets_the_prefix_even_the_unfinished_last_one() {
+        let mut shown = Vec::new();
+        copy_lines(&b"one\n\n\xfftwo"[..], "api |", |text| {
+            shown.extend_from_slice(text)
+        });
+        assert_eq!(shown, b"api | one\napi | \napi | \xfftwo\n");
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let mut lengths = Vec::new();
+        let length = usize::try_from(LONGEST_LINE).unwrap();
+        copy_lines(&vec![b'x'; length + 5][..], "", |text| {
+            lengths.push(text.len())
+        });
+        assert_eq!(lengths, [length + 2, 5 + 2]);
     }
 }

@@ -72,7 +72,7 @@ impl Epmd {
 
 async fn launch(program: &Path, dir: &Path, port: u16) -> Result<ManagedProcess, DevstackError> {
     let log = dir.join("epmd.log");
-    let seen = log_excerpt::length(&log);
+    let seen = log_excerpt::begin(&log);
     let process = ManagedProcess::spawn(
         ProcessOptions::new("Erlang's port mapper", program)
             .args(["-address", "127.0.0.1", "-port"])

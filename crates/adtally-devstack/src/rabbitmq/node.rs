@@ -115,7 +115,7 @@ impl Node {
         configuration::write(self)?;
         self.shared.epmd.ensure_running().await?;
         let log = self.log_file();
-        let seen = log_excerpt::length(&log);
+        let seen = log_excerpt::begin(&log);
         let program = self.options.programs.rabbitmq_bin.join("rabbitmq-server");
         let mut options = ProcessOptions::new(format!("RabbitMQ ({})", self.name), program)
             .dir(self.directory.path())

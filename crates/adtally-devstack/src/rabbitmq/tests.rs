@@ -14,7 +14,7 @@ async fn options() -> RabbitmqOptions {
 
 #[tokio::test]
 async fn what_is_durable_survives_kill_and_restart_on_the_same_port() {
-    let dir = std::env::temp_dir().join(format!("adtally-kept-{}", random_word(8)));
+    let dir = std::env::temp_dir().join(format!("adtally kept {}/été", random_word(8)));
     let asked = options().await.storage(Storage::Kept(dir.clone()));
     let server = RabbitmqServer::start(asked.clone()).await.unwrap();
     let (url, first) = (server.url(), server.pid());
@@ -42,7 +42,7 @@ async fn what_is_durable_survives_kill_and_restart_on_the_same_port() {
     let vhosts = again.ctl(&["list_vhosts"]).await.unwrap();
     assert!(vhosts.lines().any(|line| line == "kept"), "{vhosts}");
     drop(again);
-    fs::remove_dir_all(dir).unwrap();
+    fs::remove_dir_all(dir.parent().unwrap()).unwrap();
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ fn a_failed_installation_is_quoted_and_leaves_no_policy() {
     let missing = Missing {
         postgres: true,
         rabbitmq: false,
+        as_root: false,
     };
     let text = failure(&missing, error).to_string();
     assert_eq!(

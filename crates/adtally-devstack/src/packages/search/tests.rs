@@ -31,6 +31,7 @@ impl Root {
         Search {
             root: self.0.clone(),
             path: self.0.join(path).into_os_string(),
+            as_root: false,
         }
     }
 }
@@ -78,7 +79,8 @@ fn the_wrapper_that_accepts_only_root_is_not_taken() {
         missing,
         Missing {
             postgres: true,
-            rabbitmq: true
+            rabbitmq: true,
+            as_root: false
         }
     );
 }
@@ -104,5 +106,19 @@ fn what_is_missing_is_named_with_the_exact_command() {
         nothing.to_string(),
         "PostgreSQL and RabbitMQ are not installed; install them with: sudo apt-get update && \
          sudo apt-get install -y --no-install-recommends postgresql rabbitmq-server"
+    );
+}
+
+#[test]
+fn root_is_told_to_do_without_sudo() {
+    let missing = Missing {
+        postgres: true,
+        rabbitmq: true,
+        as_root: true,
+    };
+    assert_eq!(
+        missing.command(),
+        "apt-get update && \
+         apt-get install -y --no-install-recommends postgresql rabbitmq-server"
     );
 }
