@@ -47,10 +47,10 @@ impl EventConsumer {
             let (batch, held) = Batch::collect(first, &mut subscription);
             next = held;
             if let Err((end, unsettled)) = self.settle(batch).await {
-                return give_back(subscription, unsettled.into_iter().chain(next), end).await;
+                return leave(subscription, unsettled.into_iter().chain(next), end).await;
             }
         };
-        give_back(subscription, next, end).await
+        leave(subscription, next, end).await
     }
 
     async fn settle(&self, batch: Batch) -> Result<(), (End, Vec<Delivery>)> {
@@ -139,7 +139,7 @@ async fn first_of(subscription: &mut Subscription, stop: &Shutdown) -> Result<De
     }
 }
 
-async fn give_back(
+async fn leave(
     subscription: Subscription,
     unsettled: impl IntoIterator<Item = Delivery>,
     end: End,
@@ -147,7 +147,7 @@ async fn give_back(
     // A session that is over has given everything back by itself.
     if subscription.cancel().await.is_ok() {
         for delivery in unsettled {
-            if delivery.retry().await.is_err() {
+            if delivery.give_back().await.is_err() {
                 break;
             }
         }

@@ -110,7 +110,7 @@ impl TaskConsumer {
         }
         if cancelled.is_ok() {
             for delivery in failed {
-                if delivery.retry().await.is_err() {
+                if delivery.give_back().await.is_err() {
                     break;
                 }
             }

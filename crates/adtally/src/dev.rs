@@ -5,10 +5,12 @@
 
 mod args;
 mod board;
+mod demo;
 mod servers;
 mod services;
 mod watch;
 
+use std::path::Path;
 use std::time::Duration;
 
 use adtally_devstack::DirectoryLock;
@@ -19,6 +21,7 @@ use anyhow::Context;
 
 pub use args::DevArgs;
 use board::Board;
+use demo::Demo;
 use servers::Servers;
 use services::Services;
 use watch::Watch;
@@ -37,16 +40,20 @@ pub(crate) async fn run(args: &DevArgs, shutdown: Shutdown) -> anyhow::Result<()
     let board = Board::new(&data_dir);
     let watch = Watch::new(board.clone());
 
-    let started = tokio::select! {
-        started = start(args, &data_dir, &board, &watch) => started,
-        () = shutdown.requested() => Ok(()),
+    let run = async {
+        let demo = start(args, &data_dir, &board, &watch).await?;
+        match demo {
+            Some(mut demo) => {
+                demo.show().await?;
+                demo.trickle().await
+            }
+            None => std::future::pending().await,
+        }
     };
-    let result = match started {
-        Ok(()) => tokio::select! {
-            () = shutdown.requested() => Ok(()),
-            failure = watch.failure() => Err(failure.into()),
-        },
-        Err(error) => Err(error),
+    let result = tokio::select! {
+        () = shutdown.requested() => Ok(()),
+        failure = watch.failure() => Err(failure.into()),
+        result = run => result,
     };
     board.say("stopping");
     watch.stop_all().await;
@@ -56,23 +63,32 @@ pub(crate) async fn run(args: &DevArgs, shutdown: Shutdown) -> anyhow::Result<()
 
 async fn start(
     args: &DevArgs,
-    data_dir: &std::path::Path,
+    data_dir: &Path,
     board: &Board,
     watch: &Watch,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Demo>> {
     let servers = Servers::start(args, data_dir, watch).await?;
     let zone = migrate(args, &servers).await?;
     board.set("ADTALLY_DATABASE_URL", &servers.database_url);
     board.set("ADTALLY_AMQP_URL", &servers.amqp_url);
     board.set("ADTALLY_PREFIX", &args.broker.prefix);
     board.set("ADTALLY_TIMEZONE", zone.name());
+    let mut demo = None;
     if !args.services_only {
         let services = Services::start(args, &servers, data_dir, board, watch)?;
         services.wait_until_ready(READY_WITHIN, watch).await?;
+        if args.demo {
+            demo = Some(Demo::new(
+                &servers,
+                &args.broker.prefix,
+                &services.api_url(),
+                zone,
+            )?);
+        }
     }
     board.write_env().context("writing the environment file")?;
     board.announce(args);
-    Ok(())
+    Ok(demo)
 }
 
 async fn migrate(args: &DevArgs, servers: &Servers) -> Result<ReportingZone, Failure> {

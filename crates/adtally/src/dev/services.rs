@@ -20,6 +20,7 @@ use super::watch::{Member, Service, Watch};
 
 /// The processes, and where each answers health checks.
 pub(super) struct Services {
+    api: SocketAddr,
     health: Vec<(String, SocketAddr)>,
 }
 
@@ -41,18 +42,18 @@ impl Services {
             data_dir,
             board,
         };
-        let mut services = Self { health: Vec::new() };
         let api = free_address(args.api_bind).map_err(|error| {
             Failure::unavailable(format!(
                 "the API cannot listen on {}: {error}; choose another --api-bind",
                 args.api_bind
             ))
         })?;
-        services.add(
-            watch,
-            starter.service("api", "ADTALLY_API", "ADTALLY_BIND", api)?,
+        let mut services = Self {
             api,
-        );
+            health: Vec::new(),
+        };
+        let service = starter.service("api", "ADTALLY_API", "ADTALLY_BIND", api)?;
+        services.add(watch, service, api);
         for (program, count) in [("worker", args.workers), ("beat", args.beats)] {
             for number in 1..=count {
                 let name = format!("{program}-{number}");
@@ -63,6 +64,11 @@ impl Services {
             }
         }
         Ok(services)
+    }
+
+    /// Where the API is.
+    pub(super) fn api_url(&self) -> String {
+        format!("http://{}", self.api)
     }
 
     fn add(&mut self, watch: &Watch, service: Service, health: SocketAddr) {
