@@ -67,11 +67,11 @@ impl Answer {
         match response.status {
             202 | 422 => Self::judged(events, response),
             429 | 500.. => Self::Busy {
-                reason: reason(response),
+                reason: response.reason(),
                 retry_after: response.retry_after,
             },
             _ => Self::Malformed {
-                reason: reason(response),
+                reason: response.reason(),
             },
         }
     }
@@ -95,15 +95,17 @@ impl Answer {
     }
 }
 
-/// The status and what a problem document says about it, in one line.
-fn reason(response: &Response) -> String {
-    let problem: Problem = serde_json::from_slice(&response.body).unwrap_or_default();
-    let said = [problem.detail, problem.title, problem.code]
-        .into_iter()
-        .find(|text| !text.is_empty());
-    match said {
-        Some(said) => format!("{} {said}", response.status),
-        None => response.status.to_string(),
+impl Response {
+    /// The status and what a problem document says about it, in one line.
+    pub(crate) fn reason(&self) -> String {
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap_or_default();
+        let said = [problem.detail, problem.title, problem.code]
+            .into_iter()
+            .find(|text| !text.is_empty());
+        match said {
+            Some(said) => format!("{} {said}", self.status),
+            None => self.status.to_string(),
+        }
     }
 }
 

@@ -1,0 +1,47 @@
+//! `adtally audit`: whether the totals are what the events add up to, and what is on its way.
+
+mod args;
+mod findings;
+mod render;
+mod spool;
+
+use std::io::Write;
+
+use anyhow::anyhow;
+
+use crate::database;
+use crate::numbers::counted;
+pub use args::AuditArgs;
+pub(crate) use findings::Findings;
+use findings::Queued;
+pub(crate) use render::render;
+use spool::Spooled;
+
+/// Audits what `args` name and writes what it found.
+///
+/// # Errors
+/// When the database is away, or a total differs without a mark that says it will be rebuilt.
+pub(crate) async fn run(args: &AuditArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let store = database::open(&args.database).await?;
+    let zone = database::zone(&store).await?;
+    let report = store.audit(zone).await.map_err(database::failure)?;
+    let findings = Findings::of_database(zone, &report)
+        .with_queued(Queued::look(&args.broker).await)
+        .with_spooled(Spooled::ask(args.api.as_deref()).await);
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &findings)?;
+        writeln!(out)?;
+    } else {
+        render(&findings, out)?;
+    }
+    match findings.mismatches() {
+        0 => Ok(()),
+        count => Err(anyhow!(
+            "{} not what the events add up to, and no roll-up is waiting to correct it",
+            match count {
+                1 => "1 total is".to_owned(),
+                count => format!("{} are", counted(count, "total")),
+            }
+        )),
+    }
+}
