@@ -2,8 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::dev::DevArgs;
-use crate::import::ImportArgs;
+use crate::{AuditArgs, CompletionsArgs, DevArgs, ImportArgs, LoadArgs, MigrateArgs, StatsArgs};
 
 /// Operates AdTally, which counts every ad impression and click exactly once.
 #[derive(Debug, Parser)]
@@ -24,6 +23,16 @@ pub struct Cli {
 pub enum Command {
     /// Start everything on this machine: servers, API, workers and beat
     Dev(Box<DevArgs>),
+    /// Create or update the tables in PostgreSQL
+    Migrate(MigrateArgs),
     /// Send events from a CSV or NDJSON file through the API
     Import(Box<ImportArgs>),
+    /// Send generated events at a steady rate and measure the answers
+    Load(Box<LoadArgs>),
+    /// Check that hourly totals equal raw events and daily totals equal hourly ones
+    Audit(Box<AuditArgs>),
+    /// Show totals per hour or day
+    Stats(Box<StatsArgs>),
+    /// Print a script that completes these commands in a shell
+    Completions(CompletionsArgs),
 }

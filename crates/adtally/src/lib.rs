@@ -4,16 +4,29 @@
 //! that everything but the terminal can be tested.
 
 mod api;
+mod audit;
 mod cli;
+mod completions;
+mod database;
 mod dev;
 mod import;
+mod load;
+mod migrate;
 mod multicall;
 mod numbers;
 mod progress;
+mod queues;
 mod run;
+mod stats;
+mod tables;
 
+pub use audit::AuditArgs;
 pub use cli::{Cli, Command};
+pub use completions::CompletionsArgs;
 pub use dev::DevArgs;
 pub use import::ImportArgs;
+pub use load::LoadArgs;
+pub use migrate::MigrateArgs;
 pub use multicall::run_as_named;
 pub use run::run;
+pub use stats::StatsArgs;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use adtally_service::{Shutdown, logging, report};
 use tokio::task::LocalSet;
 
-use crate::{Cli, Command, dev, import};
+use crate::{Cli, Command, audit, completions, dev, import, load, migrate, stats};
 
 /// Runs the command that `cli` names and tells how it ended.
 ///
@@ -34,7 +34,12 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let result = match command {
         Command::Dev(args) => dev::run(&args, shutdown).await,
+        Command::Migrate(args) => migrate::run(&args, &mut out).await,
         Command::Import(args) => import::run(&args, shutdown, &mut out).await,
+        Command::Load(args) => load::run(&args, shutdown, &mut out).await,
+        Command::Audit(args) => audit::run(&args, &mut out).await,
+        Command::Stats(args) => stats::run(&args, &mut out).await,
+        Command::Completions(args) => completions::run(&args, &mut out),
     };
     out.flush()?;
     result
