@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 /// The path of the binary `name`, up to date.
 ///
 /// Cargo builds the binaries of other packages for no test by itself, and one that lies around
-/// may be old: so the first test of a process has cargo look.
+/// may be old: so the first test of a process has cargo look. `ADTALLY_TEST_BINARIES` names a
+/// directory of binaries to test instead, as they are.
 ///
 /// # Panics
 /// When the binaries do not build.
@@ -17,6 +18,9 @@ pub fn path(name: &str) -> PathBuf {
 }
 
 fn build() -> PathBuf {
+    if let Some(ready) = std::env::var_os("ADTALLY_TEST_BINARIES") {
+        return ready.into();
+    }
     let test = std::env::current_exe().expect("the test's own path");
     let profile = test
         .ancestors()

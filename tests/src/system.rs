@@ -144,6 +144,16 @@ impl System {
     }
 
     fn start(&self, program: &str, bind: &str) -> Process {
+        self.start_with(program, bind, &[])
+    }
+
+    /// Starts a binary that finds its address in the variable `bind`, with more variables than
+    /// every process of this system has, and does not wait for it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with(&self, program: &str, bind: &str, more: &[(&'static str, &str)]) -> Process {
         let address = free_address();
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let log = self.logs.path().join(format!("{program}.{number}.log"));
@@ -151,9 +161,13 @@ impl System {
         let options = options
             .env(bind, address.to_string())
             .log(LogTarget::File(log.clone()));
+        let more = more
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
         let options = self
             .environment()
             .into_iter()
+            .chain(more)
             .fold(options, |options, (name, value)| options.env(name, value));
         let process = ManagedProcess::spawn(options).expect("the binary starts");
         Process {
@@ -375,6 +389,12 @@ impl Process {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    /// How it ended; `None` while it runs.
+    #[must_use]
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.process.exit_status()
     }
 
     /// What it logged.
