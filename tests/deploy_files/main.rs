@@ -7,7 +7,6 @@ mod binary;
 mod docker;
 mod files;
 mod guides;
-mod http;
 mod kubernetes;
 mod started;
 mod systemd;
