@@ -5,13 +5,25 @@
 
 use env_logger::Env;
 
-/// Starts logging; `info` and above unless `RUST_LOG` says otherwise.
-///
-/// A second call does nothing, so that tests may run several processes' code in one.
+/// Our own crates tell their changes of state. The client libraries stay out of it: what they
+/// meet, ours report.
+const PROCESS: &str = "warn,adtally=info,lapin=off,tracing=off";
+/// A tool says what it has to say on standard output.
+const TOOL: &str = "warn,lapin=off,tracing=off";
+
+/// Starts the logging of a process that serves, unless `RUST_LOG` says otherwise.
 pub fn init() {
-    let quiet_libraries = "info,lapin=off,actix_server=warn,actix_web=warn,async_rs=warn";
-    let _already_started =
-        env_logger::Builder::from_env(Env::default().default_filter_or(quiet_libraries))
-            .format_timestamp_millis()
-            .try_init();
+    start(PROCESS);
+}
+
+/// Starts the logging of a command a person runs, unless `RUST_LOG` says otherwise.
+pub fn init_tool() {
+    start(TOOL);
+}
+
+/// A second call does nothing, so that tests may run several processes' code in one.
+fn start(default: &str) {
+    let _already_started = env_logger::Builder::from_env(Env::default().default_filter_or(default))
+        .format_timestamp_millis()
+        .try_init();
 }

@@ -13,7 +13,7 @@ use crate::{Cli, Command, audit, completions, dev, import, load, migrate, stats}
 /// One thread does it all: these commands wait for servers, and the HTTP client keeps to one thread.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    logging::init();
+    logging::init_tool();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
