@@ -1,10 +1,14 @@
 //! The guides name places in the tree: each must be there.
 
-use anyhow::{Result, ensure};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
 
 use crate::files::{read, repository};
 
-const GUIDES: [&str; 4] = [
+const GUIDES: [&str; 6] = [
+    "README.md",
+    "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "deploy/README.md",
@@ -26,6 +30,32 @@ fn named_paths(text: &str) -> Vec<&str> {
     code.filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder)))
         .filter(|word| !word.contains([' ', '*', '\n']))
         .collect()
+}
+
+/// The places in the tree that `text`, a file in `folder`, links to.
+fn links<'text>(text: &'text str, folder: &Path) -> Vec<PathBuf> {
+    let targets = text
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', '#']).next());
+    let ours = targets.filter(|target: &&'text str| !target.is_empty() && !target.contains("://"));
+    ours.map(|target| folder.join(target)).collect()
+}
+
+#[test]
+fn every_link_in_a_guide_leads_somewhere() -> Result<()> {
+    for guide in GUIDES {
+        let file = repository().join(guide);
+        let folder = file.parent().context("a folder")?;
+        for target in links(&read(guide)?, folder) {
+            ensure!(
+                target.exists(),
+                "{guide} links to {}, which does not exist",
+                target.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 #[test]
