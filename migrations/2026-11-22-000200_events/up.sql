@@ -107,7 +107,7 @@ BEGIN
                     convert_from(e.visitor_id, 'UTF8'), convert_from(e.user_agent, 'UTF8'),
                     convert_from(e.referer, 'UTF8'), convert_from(e.placement, 'UTF8'),
                     convert_from(e.source, 'UTF8'))
-            ON CONFLICT DO NOTHING;
+            ON CONFLICT (event_id) DO NOTHING;
         EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
             GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, detail = MESSAGE_TEXT,
                                     violated = CONSTRAINT_NAME;

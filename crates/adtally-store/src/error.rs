@@ -96,20 +96,21 @@ impl StoreError {
     }
 }
 
-impl From<Error> for StoreError {
-    fn from(error: Error) -> Self {
-        match &error {
-            Error::RollbackErrorOnCommit { commit_error, .. } => {
-                if is_contention(commit_error) {
-                    Self::Contended(one_line(&commit_error.to_string()))
-                } else {
-                    Self::Unavailable(one_line(&commit_error.to_string()))
-                }
-            }
-            _ if is_contention(&error) => Self::Contended(one_line(&error.to_string())),
-            _ if is_lost(&error) => Self::Unavailable(one_line(&error.to_string())),
+impl StoreError {
+    pub(crate) fn of(error: &Error) -> Self {
+        match error {
+            // The commit failed, and so did the rollback after it.
+            Error::RollbackErrorOnCommit { commit_error, .. } => Self::of(commit_error),
+            _ if is_contention(error) => Self::Contended(one_line(&error.to_string())),
+            _ if is_lost(error) => Self::Unavailable(one_line(&error.to_string())),
             _ => Self::Database(one_line(&error.to_string())),
         }
+    }
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        Self::of(&error)
     }
 }
 

@@ -103,7 +103,7 @@ impl Store {
         let store = self.clone();
         self.run(move |conn| {
             let raw_from = conn.transaction(|conn| drop_through(conn, zone, day))?;
-            store.partitions().clear();
+            store.memory().partitions.clear();
             Ok(raw_from)
         })
         .await

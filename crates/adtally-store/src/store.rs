@@ -6,7 +6,7 @@ use adtally_domain::Timestamp;
 use diesel::Connection;
 use diesel::pg::PgConnection;
 
-use crate::events::PartitionCache;
+use crate::events::Memory;
 use crate::pool::Pool;
 use crate::{StoreConfig, StoreError, times};
 
@@ -19,7 +19,7 @@ pub struct Store {
 struct Inner {
     config: StoreConfig,
     pool: Pool,
-    partitions: PartitionCache,
+    memory: Memory,
 }
 
 impl Store {
@@ -32,7 +32,7 @@ impl Store {
             inner: Arc::new(Inner {
                 config,
                 pool,
-                partitions: PartitionCache::default(),
+                memory: Memory::default(),
             }),
         }
     }
@@ -54,8 +54,8 @@ impl Store {
             .await
     }
 
-    pub(crate) fn partitions(&self) -> &PartitionCache {
-        &self.inner.partitions
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.inner.memory
     }
 
     /// Runs `work` with a connection on a thread for blocking work, for at most the call time-out.

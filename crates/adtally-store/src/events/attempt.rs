@@ -1,26 +1,25 @@
 //! Attempts to store a batch, each a transaction, until one commits or the database is to blame.
 
-use adtally_domain::{EventId, ReportingZone, Timestamp};
+use adtally_domain::{EventKind, ReportingZone, Timestamp};
 use diesel::pg::PgConnection;
-use diesel::result::{Error, QueryResult};
+use diesel::result::Error;
 
 use super::batch::{self, Batch};
-use super::{EventBatch, Stored, copy, merge, refused};
-use crate::error::{is_contention, is_missing_partition, is_unique_violation};
+use super::known::Expectation;
+use super::{EventBatch, Stored, copy, known, refused};
+use crate::error::{is_contention, is_lost, is_missing_partition, is_unique_violation};
 use crate::partitions::{PartitionCache, utc_day};
 use crate::{StoreError, dead_letters, marks};
 
-/// Attempts of one call before its batch is handed back. Each either takes the batch a step further
-/// or met another transaction.
+/// Attempts of one call before its batch is handed back. Each takes the batch a step further, or met
+/// another transaction.
 const ATTEMPTS: u32 = 12;
 
-/// How the events go in.
-#[derive(Clone, Copy)]
-enum Way {
-    /// All are new.
-    Copy,
-    /// Some are known.
-    Merge,
+/// What one process remembers from batch to batch.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) partitions: PartitionCache,
+    pub(crate) known: Expectation,
 }
 
 /// What an attempt met.
@@ -41,39 +40,40 @@ impl From<Error> for Setback {
 
 pub(super) fn store(
     conn: &mut PgConnection,
-    partitions: &PartitionCache,
+    memory: &Memory,
     zone: ReportingZone,
     given: &EventBatch,
 ) -> Result<Stored, StoreError> {
     let mut batch = Batch::of(&given.events);
-    let mut way = Way::Copy;
+    let mut held_known = false;
+    if memory.known.is_known_likely() {
+        held_known = batch.drop_known(&known::among(conn, &batch.rows)?);
+    }
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let closed = partitions.ensure(conn, batch.days())?;
+        let closed = memory.partitions.ensure(conn, batch.days())?;
         if !closed.is_empty() {
             batch.bury_too_old(|time| closed.contains(&utc_day(time)));
         }
-        let setback = match attempt(conn, zone, &batch, way, given) {
-            Ok(stored) => return Ok(stored),
-            Err(setback) => setback,
-        };
-        last = Some(match setback {
-            Setback::Closed(raw_from) => {
-                batch.bury_too_old(|time| time < raw_from);
-                continue;
+        match attempt(conn, zone, &batch, given) {
+            Ok(stored) => {
+                memory.known.learn(held_known);
+                return Ok(stored);
             }
-            Setback::Events(error) if is_unique_violation(&error) => {
-                way = Way::Merge;
-                error
+            Err(Setback::Closed(raw_from)) => batch.bury_too_old(|time| time < raw_from),
+            Err(Setback::Events(error)) if is_missing_partition(&error) => {
+                memory.partitions.clear();
+                last = Some(error);
             }
-            Setback::Events(error) if is_missing_partition(&error) => {
-                partitions.clear();
-                error
+            Err(Setback::Events(error) | Setback::Other(error)) if is_contention(&error) => {
+                last = Some(error);
             }
-            Setback::Events(error) | Setback::Other(error) if is_contention(&error) => error,
-            Setback::Events(error) => exclude_refused(conn, &mut batch, error)?,
-            Setback::Other(error) => return Err(error.into()),
-        });
+            Err(Setback::Events(error)) => {
+                held_known |= exclude_culprits(conn, &mut batch, &error)?;
+                last = Some(error);
+            }
+            Err(Setback::Other(error)) => return Err(error.into()),
+        }
     }
     Err(last.map_or_else(
         || StoreError::Contended("raw events are being dropped".to_owned()),
@@ -81,35 +81,38 @@ pub(super) fn store(
     ))
 }
 
-/// Takes the culprits out of the batch. An error for which no event is to blame is the database's.
-fn exclude_refused(
+/// Takes the events out of the batch that made its insert fail, and says whether they were known
+/// ones. When no event is to blame, the database is.
+fn exclude_culprits(
     conn: &mut PgConnection,
     batch: &mut Batch<'_>,
-    error: Error,
-) -> Result<Error, StoreError> {
-    if crate::error::is_lost(&error) {
-        return Err(error.into());
+    error: &Error,
+) -> Result<bool, StoreError> {
+    if is_lost(error) {
+        return Err(StoreError::of(error));
+    }
+    if is_unique_violation(error) && batch.drop_known(&known::among(conn, &batch.rows)?) {
+        return Ok(true);
     }
     let refusals = refused::among(conn, &batch.rows)?;
     if refusals.is_empty() {
-        return Err(error.into());
+        return Err(StoreError::of(error));
     }
     batch.bury_refused(refusals);
-    Ok(error)
+    Ok(false)
 }
 
 fn attempt(
     conn: &mut PgConnection,
     zone: ReportingZone,
     batch: &Batch<'_>,
-    way: Way,
     given: &EventBatch,
 ) -> Result<Stored, Setback> {
     conn.build_transaction().read_committed().run(|conn| {
-        let mut stored = batch.stored;
-        let hours = insert(conn, zone, batch, way, &mut stored).map_err(Setback::Events)?;
+        copy::insert(conn, &batch.rows).map_err(Setback::Events)?;
+        let times = batch.rows.iter().map(|event| event.occurred_at());
         // From here on this transaction holds its lock on events, so nothing is dropped under it.
-        let raw_from = marks::append(conn, &hours)?;
+        let raw_from = marks::append(conn, &batch::hours(zone, times))?;
         match (raw_from, batch.oldest()) {
             (Some(raw_from), Some(oldest)) if oldest < raw_from => {
                 return Err(Setback::Closed(raw_from));
@@ -117,42 +120,12 @@ fn attempt(
             _ => {}
         }
         dead_letters::insert(conn, batch.buried.iter())?;
-        stored.dead_letters = dead_letters::insert(conn, given.dead_letters.iter())?;
-        Ok(stored)
+        let clicks = batch.count(|event| event.kind == EventKind::Click);
+        Ok(Stored {
+            inserted_impressions: batch.count(|_| true) - clicks,
+            inserted_clicks: clicks,
+            dead_letters: dead_letters::insert(conn, given.dead_letters.iter())?,
+            ..batch.stored
+        })
     })
-}
-
-/// Inserts the batch's rows, counts them, and returns the hours that changed.
-fn insert(
-    conn: &mut PgConnection,
-    zone: ReportingZone,
-    batch: &Batch<'_>,
-    way: Way,
-    stored: &mut Stored,
-) -> QueryResult<Vec<chrono::DateTime<chrono::Utc>>> {
-    let is_new: Box<dyn Fn(EventId) -> bool> = match way {
-        Way::Copy => {
-            copy::insert(conn, &batch.rows)?;
-            Box::new(|_| true)
-        }
-        Way::Merge => {
-            let merged = merge::insert(conn, &batch.rows)?;
-            stored.conflicts += merged.conflicts;
-            Box::new(move |id| merged.new.binary_search(&id.as_uuid()).is_ok())
-        }
-    };
-    let new = batch.rows.iter().filter(|event| is_new(event.id));
-    let mut clicks = 0;
-    let mut inserted = 0;
-    let times = new.map(|event| {
-        inserted += 1;
-        clicks += u64::from(event.kind == adtally_domain::EventKind::Click);
-        event.occurred_at()
-    });
-    let hours = batch::hours(zone, times);
-    let rows = u64::try_from(batch.rows.len()).unwrap_or(u64::MAX);
-    stored.inserted_clicks += clicks;
-    stored.inserted_impressions += inserted - clicks;
-    stored.duplicates += rows - inserted;
-    Ok(hours)
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use super::Stored;
+use super::known::Payload;
 use super::refused::Refusal;
 use crate::NewDeadLetter;
 use crate::partitions::utc_day;
@@ -59,6 +60,20 @@ impl<'a> Batch<'a> {
         days
     }
 
+    /// Takes out the events that are `known`, and says whether there were any.
+    pub(super) fn drop_known(&mut self, known: &HashMap<Uuid, Payload>) -> bool {
+        let stored = &mut self.stored;
+        self.rows.retain(|event| {
+            let payload = known.get(&event.id.as_uuid());
+            if let Some(payload) = payload {
+                stored.duplicates += 1;
+                stored.conflicts += u64::from(!payload.is_of(event));
+            }
+            payload.is_none()
+        });
+        !known.is_empty()
+    }
+
     /// Takes out the events that `closed` holds for: their raw events are closed for good.
     pub(super) fn bury_too_old(&mut self, closed: impl Fn(Timestamp) -> bool) {
         let buried = &mut self.buried;
@@ -93,7 +108,12 @@ impl<'a> Batch<'a> {
 
     fn count_buried(&self, reason: &str) -> u64 {
         let of_reason = self.buried.iter().filter(|letter| letter.reason == reason);
-        u64::try_from(of_reason.count()).unwrap_or(u64::MAX)
+        of_reason.count() as u64
+    }
+
+    /// How many of the events to insert `is_counted` holds for.
+    pub(super) fn count(&self, is_counted: impl Fn(&Event) -> bool) -> u64 {
+        self.rows.iter().filter(|event| is_counted(event)).count() as u64
     }
 }
 

@@ -3,7 +3,7 @@
 mod attempt;
 mod batch;
 mod copy;
-mod merge;
+mod known;
 mod refused;
 mod row;
 
@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use adtally_domain::{Event, ReportingZone};
 
-pub(crate) use crate::partitions::PartitionCache;
+pub(crate) use attempt::Memory;
+
 use crate::{NewDeadLetter, Store, StoreError};
 
 /// Events to store, and dead letters to keep in the same transaction.
@@ -66,7 +67,7 @@ impl Store {
     ) -> Result<Stored, StoreError> {
         let batch = batch.into();
         let store = self.clone();
-        self.run(move |conn| attempt::store(conn, store.partitions(), zone, &batch))
+        self.run(move |conn| attempt::store(conn, store.memory(), zone, &batch))
             .await
     }
 }

@@ -8,67 +8,37 @@ use uuid::Uuid;
 
 use crate::schema::events;
 
-// The table each connection merges from when ids are known; see `merge`.
-diesel::table! {
-    adtally_incoming (event_id) {
-        event_id -> Uuid,
-        ad_id -> Int8,
-        kind -> Int2,
-        received_at -> Timestamptz,
-        impression_id -> Nullable<Uuid>,
-        ip -> Nullable<Inet>,
-        visitor_id -> Nullable<Text>,
-        user_agent -> Nullable<Text>,
-        referer -> Nullable<Text>,
-        placement -> Nullable<Text>,
-        source -> Nullable<Text>,
+/// A row of `events`; `verdict` and `rule_version` take their defaults.
+#[derive(Insertable)]
+#[diesel(table_name = events, treat_none_as_default_value = false)]
+pub(super) struct EventRow<'a> {
+    event_id: Uuid,
+    ad_id: i64,
+    kind: i16,
+    received_at: DateTime<Utc>,
+    impression_id: Option<Uuid>,
+    ip: Option<IpNet>,
+    visitor_id: Option<&'a str>,
+    user_agent: Option<&'a str>,
+    referer: Option<&'a str>,
+    placement: Option<&'a str>,
+    source: Option<&'a str>,
+}
+
+impl<'a> From<&&'a Event> for EventRow<'a> {
+    fn from(event: &&'a Event) -> Self {
+        Self {
+            event_id: event.id.as_uuid(),
+            ad_id: event.ad_id.get(),
+            kind: i16::from(event.kind.code()),
+            received_at: event.received_at.to_datetime(),
+            impression_id: event.impression_id,
+            ip: event.ip.map(IpNet::from),
+            visitor_id: event.visitor_id.as_deref(),
+            user_agent: event.user_agent.as_deref(),
+            referer: event.referer.as_deref(),
+            placement: event.placement.as_deref(),
+            source: event.source.as_deref(),
+        }
     }
 }
-
-macro_rules! row {
-    ($(#[$doc:meta])* $name:ident for $table:ident) => {
-        $(#[$doc])*
-        #[derive(Insertable)]
-        #[diesel(table_name = $table, treat_none_as_default_value = false)]
-        pub(super) struct $name<'a> {
-            event_id: Uuid,
-            ad_id: i64,
-            kind: i16,
-            received_at: DateTime<Utc>,
-            impression_id: Option<Uuid>,
-            ip: Option<IpNet>,
-            visitor_id: Option<&'a str>,
-            user_agent: Option<&'a str>,
-            referer: Option<&'a str>,
-            placement: Option<&'a str>,
-            source: Option<&'a str>,
-        }
-
-        impl<'a> From<&&'a Event> for $name<'a> {
-            fn from(event: &&'a Event) -> Self {
-                Self {
-                    event_id: event.id.as_uuid(),
-                    ad_id: event.ad_id.get(),
-                    kind: i16::from(event.kind.code()),
-                    received_at: event.received_at.to_datetime(),
-                    impression_id: event.impression_id,
-                    ip: event.ip.map(IpNet::from),
-                    visitor_id: event.visitor_id.as_deref(),
-                    user_agent: event.user_agent.as_deref(),
-                    referer: event.referer.as_deref(),
-                    placement: event.placement.as_deref(),
-                    source: event.source.as_deref(),
-                }
-            }
-        }
-    };
-}
-
-row!(
-    /// A row of `events`; `verdict` and `rule_version` take their defaults.
-    EventRow for events
-);
-row!(
-    /// The same row beside the table.
-    IncomingRow for adtally_incoming
-);
