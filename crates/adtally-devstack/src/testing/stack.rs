@@ -12,6 +12,7 @@ use crate::{
 };
 
 static SHARED: TestStack = TestStack::new();
+static PACKAGES: Mutex<()> = Mutex::new(());
 
 /// The servers all tests of a process share; each is started when it is first asked for.
 ///
@@ -130,10 +131,13 @@ fn started<S: Send>(
             .build();
         let runtime =
             runtime.map_err(|error| format!("no runtime for the test servers: {error}"))?;
-        let starting = async { start(packages::ensure(Install::Forbidden).await?).await };
-        runtime
-            .block_on(starting)
-            .map_err(|error| error.to_string())
+        let programs = {
+            // One look at a time: two package managers would refuse each other.
+            let _looking = PACKAGES.lock().unwrap_or_else(PoisonError::into_inner);
+            runtime.block_on(packages::ensure(Install::Allowed))
+        };
+        let started = programs.and_then(|programs| runtime.block_on(start(programs)));
+        started.map_err(|error| error.to_string())
     };
     let done = thread::scope(|scope| scope.spawn(run).join());
     done.unwrap_or_else(|_| Err("starting the test servers panicked".to_owned()))
