@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::session::End;
 use batch::Batch;
 pub(crate) use letters::letter_of_message;
-use suspects::Suspicion;
+use suspects::{Suspicion, letter_of_suspect};
 
 /// How often a batch is tried before the worker lets go of its messages and waits for the database.
 const QUICK_TRIES: u32 = 3;
@@ -27,6 +27,8 @@ pub(crate) struct EventConsumer {
     pub(crate) publisher: Publisher,
     pub(crate) zone: ReportingZone,
     pub(crate) metrics: Metrics,
+    /// Whether the queue has no dead-letter exchange: what is refused there is gone.
+    pub(crate) is_last_stop: bool,
 }
 
 impl EventConsumer {
@@ -53,7 +55,7 @@ impl EventConsumer {
         leave(subscription, next, end).await
     }
 
-    async fn settle(&self, batch: Batch) -> Result<(), (End, Vec<Delivery>)> {
+    async fn settle(&self, mut batch: Batch) -> Result<(), (End, Vec<Delivery>)> {
         let begin = Instant::now();
         for delivery in batch
             .deliveries
@@ -68,17 +70,34 @@ impl EventConsumer {
         match suspects::suspicion(&batch) {
             Suspicion::None => {}
             Suspicion::Split => return self.split(batch).await,
-            Suspicion::Bury => return bury(batch).await,
+            Suspicion::Bury => return self.bury(batch).await,
         }
-        let decoded = match batch.decode() {
-            Ok(decoded) => Arc::new(decoded),
-            Err(version) => return Err((End::NewerPack(version), batch.deliveries)),
-        };
-        if let Err(error) = self.store(&decoded).await {
-            return Err((End::Database(error), batch.deliveries));
+        let (decoded, newer) = batch.decode();
+        let stored = self.store_and_ack(decoded, batch.deliveries, begin).await;
+        match (stored, newer) {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some(newer)) => Err((End::NewerPack(newer.version), newer.deliveries)),
+            (Err((end, mut unsettled)), newer) => {
+                unsettled.extend(newer.into_iter().flat_map(|newer| newer.deliveries));
+                Err((end, unsettled))
+            }
+        }
+    }
+
+    async fn store_and_ack(
+        &self,
+        batch: EventBatch,
+        deliveries: Vec<Delivery>,
+        begin: Instant,
+    ) -> Result<(), (End, Vec<Delivery>)> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.store(&Arc::new(batch)).await {
+            return Err((End::Database(error), deliveries));
         }
         // From here on the events are safe: what is not acknowledged comes again and is known.
-        ack_all(batch.deliveries).await.map_err(broker)?;
+        ack_all(deliveries).await.map_err(broker)?;
         self.metrics
             .store_seconds
             .observe(begin.elapsed().as_secs_f64());
@@ -103,24 +122,43 @@ impl EventConsumer {
 
     /// Replaces the one pack of `batch` by its halves, to find out which event ends workers.
     async fn split(&self, batch: Batch) -> Result<(), (End, Vec<Delivery>)> {
-        let Some(halves) = batch.halves() else {
+        let Some((halves, letters)) = batch.halves() else {
             return Ok(());
         };
-        for half in halves {
-            if let Err(error) = self.publisher.publish_pack(&half).await {
+        if !letters.is_empty() {
+            let letters = EventBatch {
+                events: Vec::new(),
+                dead_letters: letters,
+            };
+            if let Err(error) = self.store(&Arc::new(letters)).await {
+                return Err((End::Database(error), batch.deliveries));
+            }
+        }
+        for half in halves.iter().filter(|half| !half.is_empty()) {
+            if let Err(error) = self.publisher.publish_pack(half).await {
                 return Err((End::Broker(error.to_string()), batch.deliveries));
             }
         }
         ack_all(batch.deliveries).await.map_err(broker)
     }
-}
 
-/// Sends the messages to the dead queue, by way of the queue's own dead-letter exchange.
-async fn bury(batch: Batch) -> Result<(), (End, Vec<Delivery>)> {
-    for delivery in batch.deliveries {
-        delivery.dead_letter().await.map_err(broker)?;
+    /// Gives the one event of `batch` up: to the dead queue, by way of the queue's own dead-letter
+    /// exchange, or, where there is none, as a dead letter.
+    async fn bury(&self, batch: Batch) -> Result<(), (End, Vec<Delivery>)> {
+        if self.is_last_stop {
+            let letters = EventBatch {
+                events: Vec::new(),
+                dead_letters: batch.deliveries.iter().map(letter_of_suspect).collect(),
+            };
+            return self
+                .store_and_ack(letters, batch.deliveries, Instant::now())
+                .await;
+        }
+        for delivery in batch.deliveries {
+            delivery.dead_letter().await.map_err(broker)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 async fn first_of(subscription: &mut Subscription, stop: &Shutdown) -> Result<Delivery, End> {

@@ -137,12 +137,15 @@ impl Session {
     async fn work(self, worker: &Worker, zone: ReportingZone, shutdown: &Shutdown) -> End {
         let stop = Shutdown::manual();
         let mut consumers = JoinSet::new();
+        let topology = worker.broker.topology();
+        let last_stops = [topology.dead_queue(), topology.unrouted_queue()];
         for subscription in self.events {
             let consumer = EventConsumer {
                 store: worker.store.clone(),
                 publisher: worker.publisher.clone(),
                 zone,
                 metrics: worker.metrics.clone(),
+                is_last_stop: last_stops.iter().any(|queue| queue == subscription.queue()),
             };
             consumers.spawn(consumer.run(subscription, stop.clone()));
         }

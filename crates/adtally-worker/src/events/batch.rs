@@ -3,7 +3,7 @@
 use adtally_broker::pack::{self, PackError};
 use adtally_broker::{Delivery, Subscription};
 use adtally_domain::Event;
-use adtally_store::EventBatch;
+use adtally_store::{EventBatch, NewDeadLetter};
 
 use super::letters::{letter_of_entry, letter_of_message};
 use super::suspects::is_suspect;
@@ -16,6 +16,13 @@ const FULL_MESSAGES: usize = 5_000;
 
 /// Deliveries of one queue in the order they came.
 pub(super) struct Batch {
+    pub(super) deliveries: Vec<Delivery>,
+}
+
+/// Messages that wait for a newer worker.
+pub(super) struct Newer {
+    /// A version that this build cannot read.
+    pub(super) version: u64,
     pub(super) deliveries: Vec<Delivery>,
 }
 
@@ -46,40 +53,56 @@ impl Batch {
         (batch, None)
     }
 
-    /// The events and dead letters in the messages.
-    ///
-    /// # Errors
-    /// The version of a pack that this build cannot read.
-    pub(super) fn decode(&self) -> Result<EventBatch, u64> {
+    /// The events and dead letters in the messages, without those messages that only a newer build
+    /// can read: their neighbours must not wait for it.
+    pub(super) fn decode(&mut self) -> (EventBatch, Option<Newer>) {
         let mut batch = EventBatch::default();
-        for delivery in &self.deliveries {
+        let (mut readable, mut newer) = (Vec::new(), Vec::new());
+        let mut version = 0;
+        for delivery in std::mem::take(&mut self.deliveries) {
             match pack::decode(&delivery.body) {
                 Ok(entries) => {
                     for entry in entries {
                         match entry {
                             Ok(event) => batch.events.push(event),
-                            Err(bad) => batch.dead_letters.push(letter_of_entry(delivery, &bad)),
+                            Err(bad) => batch.dead_letters.push(letter_of_entry(&delivery, &bad)),
                         }
                     }
                 }
-                Err(PackError::NewerVersion(version)) => return Err(version),
+                Err(PackError::NewerVersion(of)) => {
+                    version = of;
+                    newer.push(delivery);
+                    continue;
+                }
                 Err(error @ PackError::NotAPack(_)) => {
-                    let letter = letter_of_message(delivery, "not_a_pack", &error.to_string());
+                    let letter = letter_of_message(&delivery, "not_a_pack", &error.to_string());
                     batch.dead_letters.push(letter);
                 }
             }
+            readable.push(delivery);
         }
-        Ok(batch)
+        self.deliveries = readable;
+        let newer = (!newer.is_empty()).then_some(Newer {
+            version,
+            deliveries: newer,
+        });
+        (batch, newer)
     }
 
-    /// The only pack's events in two halves; `None` when it cannot be read.
-    pub(super) fn halves(&self) -> Option<[Vec<Event>; 2]> {
+    /// The only pack's events in two halves, and the dead letters of its other entries; `None` when
+    /// it cannot be read.
+    pub(super) fn halves(&self) -> Option<([Vec<Event>; 2], Vec<NewDeadLetter>)> {
         let [delivery] = self.deliveries.as_slice() else {
             return None;
         };
-        let entries = pack::decode(&delivery.body).ok()?;
-        let mut first: Vec<_> = entries.into_iter().filter_map(Result::ok).collect();
+        let (mut first, mut letters) = (Vec::new(), Vec::new());
+        for entry in pack::decode(&delivery.body).ok()? {
+            match entry {
+                Ok(event) => first.push(event),
+                Err(bad) => letters.push(letter_of_entry(delivery, &bad)),
+            }
+        }
         let second = first.split_off(first.len() / 2);
-        Some([first, second])
+        Some(([first, second], letters))
     }
 }

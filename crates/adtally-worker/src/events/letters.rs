@@ -30,7 +30,8 @@ pub(super) fn letter_of_entry(delivery: &Delivery, bad: &BadEvent) -> NewDeadLet
 pub(crate) fn letter_of_message(delivery: &Delivery, reason: &str, detail: &str) -> NewDeadLetter {
     let text = |name: &str| delivery.headers.get(name).and_then(|value| value.as_text());
     NewDeadLetter {
-        id: match &delivery.message_id {
+        // A task is named by its id: many have the same body, such as no arguments at all.
+        id: match delivery.message_id.as_deref().or_else(|| text("id")) {
             Some(message) => event_dead_letter_id(message, 0),
             None => body_dead_letter_id(&delivery.body),
         },

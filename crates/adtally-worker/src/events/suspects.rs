@@ -1,8 +1,11 @@
 //! Messages that came back too often: perhaps an event in them ends every worker that touches it.
 
-use adtally_broker::{Delivery, pack};
+use adtally_broker::Delivery;
+use adtally_broker::pack::{self, PackError};
+use adtally_store::NewDeadLetter;
 
 use super::batch::Batch;
+use super::letters::letter_of_message;
 
 /// From this many returns on, a message is handled alone, so that its neighbours do not share its
 /// fate.
@@ -37,8 +40,25 @@ pub(super) fn suspicion(batch: &Batch) -> Suspicion {
     if delivery.delivery_count < SPLIT_FROM {
         return Suspicion::None;
     }
-    let events = pack::decode(&delivery.body).map_or(0, |entries| entries.len());
-    judge(delivery.delivery_count, events)
+    match pack::decode(&delivery.body) {
+        Ok(entries) => judge(delivery.delivery_count, entries.len()),
+        Err(PackError::NotAPack(_)) => judge(delivery.delivery_count, 0),
+        // It only waits for a newer worker, and each that is too old returns it.
+        Err(PackError::NewerVersion(_)) => Suspicion::None,
+    }
+}
+
+/// The dead letter of a message whose single event is given up.
+pub(super) fn letter_of_suspect(delivery: &Delivery) -> NewDeadLetter {
+    const REASON: &str = "delivery_limit";
+    let detail = format!(
+        "no worker could finish it in {} deliveries",
+        delivery.delivery_count
+    );
+    match pack::decode(&delivery.body).ok().as_deref() {
+        Some([Ok(event)]) => NewDeadLetter::of_event(event, REASON, detail),
+        _ => letter_of_message(delivery, REASON, &detail),
+    }
 }
 
 fn judge(returns: u64, events: usize) -> Suspicion {
