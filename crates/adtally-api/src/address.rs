@@ -24,6 +24,10 @@ pub(crate) fn web_address(text: &str) -> Result<Url, String> {
     if !lower.starts_with("http://") && !lower.starts_with("https://") {
         return Err("must begin with http:// or https://".to_owned());
     }
+    // A third slash is skipped by browsers, and by the parser below.
+    if text.split_once("://").is_some_and(|(_, rest)| rest.starts_with('/')) {
+        return Err("must name a host after //".to_owned());
+    }
     let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
     if !url.has_host() {
         return Err("must name a host".to_owned());
@@ -71,6 +75,7 @@ mod tests {
             "https:\\\\evil.example",
             "https:evil.example",
             "http:/evil.example",
+            "http:///evil.example",
             "javascript:alert(1)",
             "data:text/html,x",
             "ftp://example.com/",
