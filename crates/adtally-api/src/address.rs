@@ -25,7 +25,10 @@ pub(crate) fn web_address(text: &str) -> Result<Url, String> {
         return Err("must begin with http:// or https://".to_owned());
     }
     // A third slash is skipped by browsers, and by the parser below.
-    if text.split_once("://").is_some_and(|(_, rest)| rest.starts_with('/')) {
+    if text
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.starts_with('/'))
+    {
         return Err("must name a host after //".to_owned());
     }
     let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;

@@ -1,0 +1,230 @@
+//! Messages on the queues of events that no API of ours wrote.
+
+use adtally_tests::until;
+use serde_json::{Value, json};
+
+use super::amqp::{Amqp, Field, Properties};
+use super::subject::{Subject, from_now};
+
+/// An entry of a pack, happened just now, with the fields of `more` set.
+fn entry(subject: &Subject, more: &Value) -> Value {
+    let id = subject.new_event_id();
+    let mut entry =
+        json!({"event_id": id, "kind": "click", "ad_id": 4, "received_at": from_now(0)});
+    for (name, value) in more.as_object().into_iter().flatten() {
+        entry[name] = value.clone();
+    }
+    entry
+}
+
+fn pack(entries: &[Value]) -> Vec<u8> {
+    json!({"v": 1, "events": entries}).to_string().into_bytes()
+}
+
+#[test]
+fn a_message_that_is_no_pack_becomes_a_dead_letter_and_its_neighbours_are_stored() {
+    let mut subject = Subject::new("no-packs");
+    let mut amqp = Amqp::connect();
+    let deep = format!(
+        "{{\"v\":1,\"events\":{}{}}}",
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    let garbage: Vec<u8> = (0..8_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let bodies: [&[u8]; 15] = [
+        b"",
+        b" ",
+        b"hello",
+        b"\xff\xfe\x00",
+        b"null",
+        b"[]",
+        b"{}",
+        br#"{"v": 1}"#,
+        br#"{"v": 1, "events": null}"#,
+        br#"{"v": 1, "events": {"event_id": 1}}"#,
+        br#"{"v": 0, "events": []}"#,
+        br#"{"v": -1, "events": []}"#,
+        br#"{"v": "1", "events": []}"#,
+        deep.as_bytes(),
+        &garbage,
+    ];
+    let mut letters = Vec::new();
+    for queue in ["impressions", "clicks", "dead", "unrouted"] {
+        let name = format!("{}.{queue}", subject.system.prefix());
+        subject.takes(
+            "a neighbour",
+            br#"[{"ad_id": 1, "kind": "click"}, {"ad_id": 1, "kind": "impression"}]"#,
+        );
+        for (n, body) in bodies.iter().enumerate() {
+            // Without a name of its own, a body that comes again is the same letter.
+            let named = Properties {
+                message_id: Some(format!("{queue} {n}").leak()),
+                ..Properties::default()
+            };
+            amqp.publish("", &name, &named, body);
+            let is_pack = body == &deep.as_bytes();
+            let reason = if is_pack {
+                "invalid_event"
+            } else {
+                "not_a_pack"
+            };
+            letters.push((queue, reason));
+        }
+    }
+    let clicks = format!("{}.clicks", subject.system.prefix());
+    for _ in 0..3 {
+        amqp.publish("", &clicks, &Properties::default(), b"");
+    }
+    letters.push(("clicks", "not_a_pack"));
+    subject.reckon(&letters);
+}
+
+#[test]
+fn a_bad_entry_of_a_pack_costs_only_itself() {
+    let mut subject = Subject::new("entries");
+    let mut amqp = Amqp::connect();
+    let queue = format!("{}.clicks", subject.system.prefix());
+    let deep = format!("[{}{}]", "[".repeat(1_000), "]".repeat(1_000));
+    let bad = [
+        json!({"ad_id": 0}),
+        json!({"ad_id": -7}),
+        json!({"ad_id": 9_223_372_036_854_775_808_u64}),
+        json!({"ad_id": "4"}),
+        json!({"ad_id": null}),
+        json!({"kind": "view"}),
+        json!({"kind": 1}),
+        json!({"event_id": "auction-1"}),
+        json!({"event_id": null}),
+        json!({"event_id": "ffffffff-ffff-7fff-bfff-ffffffffffff"}),
+        json!({"received_at": "yesterday"}),
+        json!({"received_at": "1969-12-31T23:59:59Z"}),
+        json!({"impression_id": "x"}),
+        json!({"ip": "999.1.1.1"}),
+        json!({"placement": "a\u{0}b"}),
+        json!({"user_agent": 7}),
+    ];
+    let mut entries: Vec<Value> = bad.iter().map(|more| entry(&subject, more)).collect();
+    entries.extend([json!(null), json!(7), json!("x"), json!([]), json!({})]);
+    let mut letters = vec![("clicks", "invalid_event"); entries.len() + 1];
+    for place in [0, 9, entries.len()] {
+        let good = entry(&subject, &json!({}));
+        subject.expect_stored(good["event_id"].as_str().unwrap());
+        entries.insert(place, good);
+    }
+    let entries: Vec<_> = entries.iter().map(Value::to_string).chain([deep]).collect();
+    let body = format!(r#"{{"v":1,"events":[{}]}}"#, entries.join(","));
+    let named = Properties {
+        message_id: Some("bad-entries"),
+        ..Properties::json()
+    };
+    amqp.publish("", &queue, &named, body.as_bytes());
+    amqp.publish("", &queue, &named, body.as_bytes());
+
+    let broken = entry(&subject, &json!({"placement": "PLACE"})).to_string();
+    let whole = entry(&subject, &json!({}));
+    subject.expect_stored(whole["event_id"].as_str().unwrap());
+    let body = format!(r#"{{"v":1,"events":[{broken},{whole}]}}"#);
+    let (head, tail) = body.split_once("PLACE").unwrap();
+    amqp.publish(
+        "",
+        &queue,
+        &Properties::json(),
+        &[head.as_bytes(), b"\xc0\xaf", tail.as_bytes()].concat(),
+    );
+    letters.push(("clicks", "invalid_event"));
+    subject.reckon(&letters);
+}
+
+#[test]
+fn an_event_is_stored_whatever_its_message_says_about_itself() {
+    let mut subject = Subject::new("properties");
+    let mut amqp = Amqp::connect();
+    let strange = [
+        Properties::default(),
+        Properties {
+            content_type: Some("text/plain"),
+            ..Properties::default()
+        },
+        Properties {
+            content_encoding: Some("gzip"),
+            ..Properties::json()
+        },
+        Properties {
+            message_id: Some(""),
+            ..Properties::json()
+        },
+        Properties::json().header("x-delivery-count", Field::Text("many")),
+        Properties::json().header("x-delivery-count", Field::Number(-1)),
+        Properties::json().header("x-first-death-reason", Field::Null),
+        Properties::json().header(
+            "x-death",
+            Field::List(vec![Field::Number(1), Field::Abyss(3)]),
+        ),
+        Properties::json().header("deep", Field::Abyss(100)),
+    ];
+    for queue in ["impressions", "clicks", "dead", "unrouted", "events"] {
+        let prefix = subject.system.prefix();
+        let (exchange, key) = match queue {
+            "events" => (format!("{prefix}.events"), "nobody.knows".to_owned()),
+            queue => (String::new(), format!("{prefix}.{queue}")),
+        };
+        for properties in &strange {
+            let event = entry(&subject, &json!({"some_day": {"a": [1, 2]}}));
+            amqp.publish(
+                &exchange,
+                &key,
+                properties,
+                &pack(std::slice::from_ref(&event)),
+            );
+            subject.expect_stored(event["event_id"].as_str().unwrap());
+        }
+    }
+    let stored = subject.taken_so_far();
+    until("they are stored", || {
+        (subject.system.count("SELECT count(*) FROM events") >= stored).then_some(())
+    });
+    subject.stored_only_what_was_taken();
+}
+
+#[test]
+fn a_header_of_a_thousand_tables_within_tables_ends_no_worker() {
+    let mut subject = Subject::new("abyss");
+    let mut amqp = Amqp::connect();
+    for (n, queue) in ["clicks", "tasks", "impressions"].into_iter().enumerate() {
+        let queue = format!("{}.{queue}", subject.system.prefix());
+        let deep = Properties::json().header("x", Field::Abyss(1_000));
+        let body = format!("deep {n}");
+        amqp.publish("", &queue, &deep, body.as_bytes());
+    }
+    subject.reckon(&[
+        ("clicks", "not_a_pack"),
+        ("impressions", "not_a_pack"),
+        ("tasks", "malformed_task"),
+    ]);
+}
+
+#[test]
+fn a_pack_of_a_newer_version_stays_queued_however_often_it_comes_back() {
+    let subject = Subject::new("newer");
+    let queue = format!("{}.clicks", subject.system.prefix());
+    let mut amqp = Amqp::connect();
+    let newer = json!({"v": 2, "rows": [[1, 2, 3]]}).to_string();
+    amqp.publish("", &queue, &Properties::json(), newer.as_bytes());
+    let Subject { system, worker, .. } = subject;
+    until("the worker says that it is too old", || {
+        let readiness = worker.readiness()?;
+        let says = String::from_utf8_lossy(&readiness.body).contains("version 2");
+        (readiness.status == 503 && says).then_some(())
+    });
+    assert!(worker.log().contains("version 2"), "{}", worker.log());
+    assert!(worker.stop().success());
+    for _ in 0..12 {
+        let worker = system.start_with("adtally-worker", "ADTALLY_HEALTH_BIND", &[]);
+        until("the next worker says so too", || {
+            worker.log().contains("version 2").then_some(())
+        });
+        assert!(worker.stop().success());
+        assert_eq!(amqp.depth(&queue), 1, "the pack is still queued");
+    }
+    assert_eq!(system.count("SELECT count(*) FROM dead_letters"), 0);
+}
