@@ -9,8 +9,8 @@ use std::io::Write;
 
 use anyhow::anyhow;
 
-use crate::database;
 use crate::numbers::counted;
+use crate::{database, json};
 pub use args::AuditArgs;
 pub(crate) use findings::Findings;
 use findings::Queued;
@@ -29,8 +29,7 @@ pub(crate) async fn run(args: &AuditArgs, out: &mut impl Write) -> anyhow::Resul
         .with_queued(Queued::look(&args.broker).await)
         .with_spooled(Spooled::ask(args.api.as_deref()).await);
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &findings)?;
-        writeln!(out)?;
+        json::write(&findings, out)?;
     } else {
         render(&findings, out)?;
     }

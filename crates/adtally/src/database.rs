@@ -1,5 +1,8 @@
 //! The database of a command that does one thing and ends.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::time::Duration;
 
 use adtally_domain::ReportingZone;

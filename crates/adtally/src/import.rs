@@ -12,6 +12,8 @@ mod ndjson_rows;
 mod row;
 mod row_id;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod completions;
 mod database;
 mod dev;
 mod import;
+mod json;
 mod load;
 mod migrate;
 mod multicall;
@@ -19,6 +20,8 @@ mod queues;
 mod run;
 mod stats;
 mod tables;
+#[cfg(test)]
+mod testing;
 
 pub use audit::AuditArgs;
 pub use cli::{Cli, Command};

@@ -7,6 +7,8 @@ mod latency;
 mod ledger;
 mod report;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod verify;
 mod zipf;
@@ -21,7 +23,7 @@ use indicatif::ProgressBar;
 use crate::api::{Client, ClientOptions};
 use crate::numbers::{per_second, short, thousands};
 use crate::queues::Queues;
-use crate::{database, progress};
+use crate::{database, json, progress};
 pub use args::LoadArgs;
 use drive::{Books, Plan, drive};
 use ledger::{Fate, Ledger};
@@ -73,7 +75,7 @@ pub(crate) async fn run(
 /// Writes what is left to write and judges the run.
 fn finish(args: &LoadArgs, report: &Report, out: &mut impl Write) -> anyhow::Result<()> {
     if args.json {
-        report.write_json(out)?;
+        json::write(report, out)?;
     } else if let Some(verification) = &report.verification {
         verification.write(out)?;
     }

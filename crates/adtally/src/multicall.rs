@@ -8,34 +8,15 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use adtally_service::{Shutdown, logging, run_main};
-use clap::Parser;
+use adtally_service::serve;
 
 /// Runs the process that this executable was started as, unless that is the tool itself.
 pub fn run_as_named() -> Option<ExitCode> {
     let started_as = std::env::args_os().next()?;
     match Path::new(&started_as).file_name().and_then(OsStr::to_str)? {
-        "adtally-api" => Some(api()),
-        "adtally-worker" => Some(worker()),
-        "adtally-beat" => Some(beat()),
+        "adtally-api" => Some(serve(adtally_api::run)),
+        "adtally-worker" => Some(serve(adtally_worker::run)),
+        "adtally-beat" => Some(serve(adtally_beat::run)),
         _ => None,
     }
-}
-
-fn api() -> ExitCode {
-    let args = adtally_api::ApiArgs::parse();
-    logging::init();
-    run_main(async { adtally_api::run(args, Shutdown::on_signals()?).await })
-}
-
-fn worker() -> ExitCode {
-    let args = adtally_worker::WorkerArgs::parse();
-    logging::init();
-    run_main(async { adtally_worker::run(args, Shutdown::on_signals()?).await })
-}
-
-fn beat() -> ExitCode {
-    let args = adtally_beat::BeatArgs::parse();
-    logging::init();
-    run_main(async { adtally_beat::run(args, Shutdown::on_signals()?).await })
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use adtally_service::{Shutdown, logging, report};
+use anyhow::anyhow;
 use tokio::task::LocalSet;
 
 use crate::{Cli, Command, audit, completions, dev, import, load, migrate, stats};
@@ -26,21 +27,42 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Err(error) => Err(error.into()),
     };
-    report(result)
+    report(result.or_else(unless_nobody_reads))
+}
+
+/// A reader that has seen enough, as `head` has, is no failure.
+fn unless_nobody_reads(error: anyhow::Error) -> anyhow::Result<()> {
+    let is_closed = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    if error.downcast_ref().is_some_and(is_closed) {
+        return Ok(());
+    }
+    Err(error)
 }
 
 async fn dispatch(command: Command) -> anyhow::Result<()> {
     let mut out = io::stdout();
-    let shutdown = Shutdown::on_signals()?;
+    let stop = Shutdown::on_signals()?;
     let result = match command {
-        Command::Dev(args) => dev::run(&args, shutdown).await,
-        Command::Migrate(args) => migrate::run(&args, &mut out).await,
-        Command::Import(args) => import::run(&args, shutdown, &mut out).await,
-        Command::Load(args) => load::run(&args, shutdown, &mut out).await,
-        Command::Audit(args) => audit::run(&args, &mut out).await,
-        Command::Stats(args) => stats::run(&args, &mut out).await,
+        Command::Dev(args) => dev::run(&args, stop).await,
+        Command::Migrate(args) => until(&stop, migrate::run(&args, &mut out)).await,
+        Command::Import(args) => import::run(&args, stop, &mut out).await,
+        Command::Load(args) => load::run(&args, stop, &mut out).await,
+        Command::Audit(args) => until(&stop, audit::run(&args, &mut out)).await,
+        Command::Stats(args) => until(&stop, stats::run(&args, &mut out)).await,
         Command::Completions(args) => completions::run(&args, &mut out),
     };
-    out.flush()?;
-    result
+    let flushed = out.flush();
+    result?;
+    Ok(flushed?)
+}
+
+/// Runs `work` until it is done or a request to `stop` breaks it off, which leaves nothing half done.
+async fn until(
+    stop: &Shutdown,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        result = work => result,
+        () = stop.requested() => Err(anyhow!("interrupted")),
+    }
 }

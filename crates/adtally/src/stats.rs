@@ -11,6 +11,7 @@ use std::io::Write;
 
 use adtally_store::Granularity;
 
+use crate::json;
 use args::Grain;
 pub use args::StatsArgs;
 use from_api::ApiTotals;
@@ -28,8 +29,7 @@ pub(crate) async fn run(args: &StatsArgs, out: &mut impl Write) -> anyhow::Resul
         None => StoredTotals::connect(args).await?.read(args).await?,
     };
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &totals)?;
-        writeln!(out)?;
+        json::write(&totals, out)?;
     } else {
         render(&totals, out)?;
     }

@@ -1,11 +1,15 @@
 //! Tables for a terminal, plain enough to be read from a file too.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+
+/// Nothing but a line below the titles.
+const STYLE: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// A table of text columns, those whose title begins with `#` aligned right as numbers are.
 pub(crate) fn table(titles: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(STYLE);
     table.set_header(titles.iter().map(|title| title.trim_start_matches('#')));
     for (index, title) in titles.iter().enumerate() {
         if let (true, Some(column)) = (title.starts_with('#'), table.column_mut(index)) {

@@ -115,12 +115,6 @@ impl Report {
         writeln!(out, "latency from due time: {}", self.latency_micros)?;
         writeln!(out, "left late by: {}", self.lateness_micros)
     }
-
-    /// Writes the report as one JSON document.
-    pub(super) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, self)?;
-        writeln!(out)
-    }
 }
 
 impl Percentiles {

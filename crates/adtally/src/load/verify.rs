@@ -1,6 +1,8 @@
 //! What became of the events, asked of the database id by id.
 
 #[cfg(test)]
+mod database_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

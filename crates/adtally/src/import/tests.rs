@@ -1,0 +1,244 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use actix_web::HttpResponse;
+use clap::Parser;
+use tempfile::TempDir;
+
+use super::*;
+use crate::testing::{FakeApi, Posted};
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    import: ImportArgs,
+}
+
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+fn csv(rows: usize) -> String {
+    let rows = (1..=rows).map(|ad| format!("{ad},2026-11-22T06:00:00Z\n"));
+    std::iter::once("ad,at\n".to_owned()).chain(rows).collect()
+}
+
+fn args(api: &str, file: &std::path::Path, more: &[&str]) -> ImportArgs {
+    let file = file.to_str().unwrap();
+    let flags = [
+        "import",
+        file,
+        "--api",
+        api,
+        "--source",
+        "test",
+        "--kind",
+        "click",
+        "--ad-id-column",
+        "ad",
+        "--time-column",
+        "at",
+    ];
+    Flags::parse_from(flags.iter().chain(more)).import
+}
+
+/// What an import wrote, and how it ended.
+async fn import(args: &ImportArgs) -> (String, anyhow::Result<()>) {
+    let mut out = Vec::new();
+    let result = run(args, Shutdown::manual(), &mut out).await;
+    (String::from_utf8(out).unwrap(), result)
+}
+
+/// The exit code an error leads to.
+fn code(error: &anyhow::Error) -> u8 {
+    error
+        .downcast_ref::<Failure>()
+        .map_or(1, |failure| failure.kind.code())
+}
+
+fn busy() -> HttpResponse {
+    HttpResponse::ServiceUnavailable()
+        .insert_header(("retry-after", "1"))
+        .finish()
+}
+
+#[actix_web::test]
+async fn every_row_is_sent_once_with_its_source() {
+    let api = FakeApi::start(|_, posted| posted.accepted());
+    let file = Files::new();
+    let file = file.write("clicks.csv", csv(250));
+    let (text, result) = import(&args(api.url(), &file, &["--batch", "100"])).await;
+    result.unwrap();
+    assert!(text.ends_with("250 accepted, 0 refused\n"), "{text}");
+    let posted = api.posted();
+    assert_eq!(posted.len(), 3);
+    assert!(posted.iter().all(|request| request.source == "test"));
+    let ids: BTreeSet<_> = posted.iter().flat_map(Posted::ids).collect();
+    assert_eq!(ids.len(), 250);
+}
+
+#[actix_web::test]
+async fn a_file_that_grew_sends_the_same_ids_for_its_old_rows() {
+    let api = FakeApi::start(|_, posted| posted.accepted());
+    let files = Files::new();
+    let old = files.write("old.csv", csv(20));
+    import(&args(api.url(), &old, &[])).await.1.unwrap();
+    let new = csv(25).replace('\n', "\r\n");
+    let new = files.write("new.txt", new);
+    import(&args(api.url(), &new, &[])).await.1.unwrap();
+    let posted = api.posted();
+    assert_eq!(posted[0].ids(), posted[1].ids()[..20]);
+}
+
+#[actix_web::test]
+async fn a_busy_api_gets_the_same_body_again_when_it_asked_for_it() {
+    let api = FakeApi::start(|number, posted| match number {
+        0 => busy(),
+        1 => posted.judged(&[(1, "not_kept")]),
+        _ => posted.accepted(),
+    });
+    let files = Files::new();
+    let file = files.write("f.csv", csv(3));
+    let started = Instant::now();
+    let (text, result) = import(&args(api.url(), &file, &[])).await;
+    result.unwrap();
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    assert!(text.ends_with("3 accepted, 0 refused\n"), "{text}");
+    let posted = api.posted();
+    assert_eq!(posted.len(), 3);
+    assert!(posted.iter().all(|request| request.body == posted[0].body));
+}
+
+#[actix_web::test]
+async fn rows_that_are_refused_are_named_by_their_lines() {
+    let api = FakeApi::start(|_, posted| posted.judged(&[(1, "too_old")]));
+    let files = Files::new();
+    let text = "ad,at\n1,2026-11-22T06:00:00Z\nx,2026-11-22T06:00:00Z\n3,2026-11-22T06:00:00Z\n";
+    let file = files.write("f.csv", text);
+    let (text, result) = import(&args(api.url(), &file, &[])).await;
+    let error = result.unwrap_err();
+    assert_eq!(error.to_string(), "2 rows refused");
+    assert_eq!(code(&error), 1);
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("line 3: invalid_ad_id: "), "{text}");
+    assert_eq!(lines[1], "line 4: too_old: as asked");
+    assert!(lines[2].contains("--max-event-age"), "{text}");
+    assert!(lines[3].ends_with("1 accepted, 2 refused"), "{text}");
+}
+
+#[actix_web::test]
+async fn an_api_that_goes_away_is_given_up_within_ten_seconds() {
+    let api = std::sync::Arc::new(FakeApi::start(|_, posted| posted.accepted()));
+    let files = Files::new();
+    let file = files.write("f.csv", csv(2));
+    let client = Client::new(
+        args(api.url(), &file, &[]).sending.api.resolve().unwrap(),
+        ClientOptions::default(),
+    )
+    .unwrap();
+    api.stop().await;
+    let courier = Courier::new(
+        client,
+        "test".to_owned(),
+        Duration::from_secs(60),
+        Shutdown::manual(),
+    );
+    let batch = Batch {
+        body: "[]".into(),
+        lines: vec![2],
+        refused: Vec::new(),
+    };
+    let started = Instant::now();
+    let given_up = courier.deliver(batch).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(14));
+    let GivenUp::Failed(failure) = given_up else {
+        panic!("{given_up}");
+    };
+    assert_eq!(failure.kind.code(), 69);
+}
+
+#[actix_web::test]
+async fn an_api_that_stays_busy_is_given_up_after_the_patience() {
+    let api = FakeApi::start(|_, _| busy());
+    let files = Files::new();
+    let file = files.write("f.csv", csv(2));
+    let (_, result) = import(&args(api.url(), &file, &["--patience", "2s"])).await;
+    let error = result.unwrap_err();
+    assert_eq!(code(&error), 69);
+    assert!(
+        error.to_string().contains("kept nothing for 2 s"),
+        "{error}"
+    );
+}
+
+#[actix_web::test]
+async fn nothing_is_sent_to_an_api_that_is_not_there() {
+    let files = Files::new();
+    let file = files.write("f.csv", csv(2));
+    let (text, result) = import(&args("http://127.0.0.1:1", &file, &[])).await;
+    assert_eq!(code(&result.unwrap_err()), 69);
+    assert_eq!(text, "");
+}
+
+#[actix_web::test]
+async fn an_import_that_is_stopped_says_how_far_it_came() {
+    let shutdown = Shutdown::manual();
+    let stop = shutdown.clone();
+    let api = FakeApi::start(move |number, posted| {
+        if number == 3 {
+            stop.trigger();
+        }
+        posted.accepted()
+    });
+    let files = Files::new();
+    let file = files.write("f.csv", csv(10_000));
+    let args = args(api.url(), &file, &["--batch", "10", "--in-flight", "1"]);
+    let mut out = Vec::new();
+    let error = run(&args, shutdown, &mut out).await.unwrap_err();
+    let text = String::from_utf8(out).unwrap();
+    assert!(
+        error.to_string().contains("stopped before all rows"),
+        "{error}"
+    );
+    assert!(
+        text.contains("40 accepted") || text.contains("50 accepted"),
+        "{text}"
+    );
+}
+
+#[actix_web::test]
+async fn an_address_that_is_no_api_ends_the_import() {
+    let api = FakeApi::start(|_, _| HttpResponse::NotFound().finish());
+    let files = Files::new();
+    let file = files.write("f.csv", csv(2));
+    let (_, result) = import(&args(api.url(), &file, &[])).await;
+    let error = result.unwrap_err();
+    assert_eq!(code(&error), 1);
+    assert!(error.to_string().contains("line 2 (404)"), "{error}");
+}
+
+#[actix_web::test]
+async fn ndjson_events_are_sent_as_they_are() {
+    let api = FakeApi::start(|_, posted| posted.accepted());
+    let files = Files::new();
+    let file = files.write(
+        "f",
+        "{\"ad_id\":1,\"event_id\":\"a\",\"occurred_at\":\"x\"}\n",
+    );
+    import(&args(api.url(), &file, &[])).await.1.unwrap();
+    let expected = serde_json::json!(
+        {"ad_id": 1, "event_id": "a", "occurred_at": "x", "kind": "click"}
+    );
+    assert_eq!(api.posted()[0].events, [expected]);
+}

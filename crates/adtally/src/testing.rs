@@ -1,0 +1,124 @@
+//! An API that answers as a test wants it to.
+
+use std::sync::{Arc, Mutex};
+
+use actix_web::web::{Bytes, Data};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, web};
+use serde_json::{Value, json};
+
+/// A request with events.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Posted {
+    /// The header `x-adtally-source`.
+    pub(crate) source: String,
+    /// The events, also of a request with a single one.
+    pub(crate) events: Vec<Value>,
+    /// The body as it arrived.
+    pub(crate) body: Bytes,
+}
+
+impl Posted {
+    /// The answer that accepts all events.
+    pub(crate) fn accepted(&self) -> HttpResponse {
+        self.judged(&[])
+    }
+
+    /// The answer that refuses the events at these places with these codes, and accepts the others.
+    pub(crate) fn judged(&self, refused: &[(usize, &str)]) -> HttpResponse {
+        let rejected: Vec<_> = refused
+            .iter()
+            .map(|(index, code)| json!({"index": index, "code": code, "detail": "as asked"}))
+            .collect();
+        let accepted = self.events.len() - rejected.len();
+        HttpResponse::Accepted().json(json!({"accepted": accepted, "rejected": rejected}))
+    }
+
+    /// The `event_id` of each event.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let id = |event: &Value| event["event_id"].as_str().unwrap().to_owned();
+        self.events.iter().map(id).collect()
+    }
+}
+
+type Answer = dyn Fn(usize, &Posted) -> HttpResponse + Send + Sync;
+
+#[derive(Clone)]
+struct State {
+    posted: Arc<Mutex<Vec<Posted>>>,
+    answer: Arc<Answer>,
+}
+
+/// A server on a free port of its own.
+pub(crate) struct FakeApi {
+    url: String,
+    posted: Arc<Mutex<Vec<Posted>>>,
+    server: ServerHandle,
+}
+
+impl FakeApi {
+    /// A server that answers each request with events as `answer` says, which is told the number of
+    /// the request, from 0.
+    pub(crate) fn start(
+        answer: impl Fn(usize, &Posted) -> HttpResponse + Send + Sync + 'static,
+    ) -> Self {
+        let posted = Arc::new(Mutex::new(Vec::new()));
+        let state = State {
+            posted: Arc::clone(&posted),
+            answer: Arc::new(answer),
+        };
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(Data::new(state.clone()))
+                .route("/livez", web::get().to(HttpResponse::Ok))
+                .route("/v1/events", web::post().to(post))
+        });
+        let server = server
+            .workers(1)
+            .disable_signals()
+            .bind(("127.0.0.1", 0))
+            .unwrap();
+        let url = format!("http://{}", server.addrs()[0]);
+        let server = server.run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        Self {
+            url,
+            posted,
+            server: handle,
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The requests so far.
+    pub(crate) fn posted(&self) -> Vec<Posted> {
+        self.posted.lock().unwrap().clone()
+    }
+
+    /// Ends it at once.
+    pub(crate) async fn stop(&self) {
+        self.server.stop(false).await;
+    }
+}
+
+async fn post(request: HttpRequest, body: Bytes, state: Data<State>) -> HttpResponse {
+    let source = request.headers().get("x-adtally-source").unwrap();
+    let events = match serde_json::from_slice(&body).unwrap() {
+        Value::Array(events) => events,
+        event => vec![event],
+    };
+    let request = Posted {
+        source: source.to_str().unwrap().to_owned(),
+        events,
+        body,
+    };
+    let number = {
+        let mut posted = state.posted.lock().unwrap();
+        posted.push(request.clone());
+        posted.len() - 1
+    };
+    (state.answer)(number, &request)
+}
