@@ -221,34 +221,35 @@ fn two_visitors_behind_one_address_are_two_impressions() {
 
 #[test]
 fn an_event_that_could_not_be_kept_is_counted_when_it_is_sent_again() {
-    let (system, _worker) = System::with_worker("sent-again");
-    let event = json!({"ad_id": 5, "kind": "click", "event_id": "auction-1", "occurred_at": now()});
-    let (rabbitmq, policy) = (
-        TestStack::shared().rabbitmq(),
-        format!("full-{}", system.prefix()),
-    );
-    let pattern = format!("^{}\\.clicks$", system.prefix());
-    let full = r#"{"max-length": 0}"#;
-    rabbitmq
-        .ctl_blocking(&[
-            "set_policy",
-            "--apply-to",
-            "queues",
-            &policy,
-            &pattern,
-            full,
-        ])
-        .unwrap();
-    let refused = until("the full queue refuses", || {
-        let response = system.post(&event);
-        (response.status == 503).then_some(response)
+    let system = System::builder("sent-again").start();
+    bound_clicks(&system, r#"{"max-length": 10}"#);
+    until("the full queue refuses", || {
+        let filler = json!({"ad_id": 6, "kind": "click"});
+        (system.post(&filler).status == 503).then_some(())
     });
+    let event = json!({"ad_id": 5, "kind": "click", "event_id": "auction-1", "occurred_at": now()});
+    let refused = system.post(&event);
+    assert_eq!(refused.status, 503, "{refused:?}");
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
-    rabbitmq.ctl_blocking(&["clear_policy", &policy]).unwrap();
+
+    let _worker = system.worker();
     until("the queue takes events again", || {
         (system.post(&event).status == 202).then_some(())
     });
-    system.wait_for_events(1);
+    until("the event is stored once", || {
+        (system.count("SELECT count(*) FROM events WHERE ad_id = 5") == 1).then_some(())
+    });
+}
+
+/// Sets a policy on the system's queue of clicks.
+fn bound_clicks(system: &System, definition: &str) {
+    let name = format!("{}-clicks", system.prefix());
+    let queue = format!("^{}\\.clicks$", system.prefix());
+    let rabbitmq = TestStack::shared().rabbitmq();
+    let set = ["set_policy", "--apply-to", "queues", &name, &queue];
+    rabbitmq
+        .ctl_blocking(&[&set[..], &[definition]].concat())
+        .unwrap();
 }
 
 #[test]

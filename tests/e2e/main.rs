@@ -1,0 +1,11 @@
+//! Promises of the whole system, kept by the real binaries on real servers.
+
+mod bad_input;
+mod counting;
+mod dev;
+mod import;
+mod load;
+mod origin;
+mod scaling;
+mod shutdown;
+mod zones;

@@ -1,0 +1,174 @@
+//! Processes that are asked to stop, or killed, while there is work: nothing is lost or counted twice.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use adtally_tests::{System, http, until};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The ids of the events one client sent, by what it was told.
+#[derive(Default)]
+struct Told {
+    accepted: BTreeSet<String>,
+    /// Server errors and broken connections: the events may be kept or not.
+    unclear: BTreeSet<String>,
+}
+
+/// Posts five events at a time until nobody listens any more.
+fn post_until_refused(api: SocketAddr, accepted: &AtomicUsize) -> Told {
+    let mut told = Told::default();
+    loop {
+        let ids: Vec<_> = (0..5).map(|_| Uuid::now_v7().to_string()).collect();
+        let events: Value = ids
+            .iter()
+            .map(|id| json!({"ad_id": 7, "kind": "impression", "event_id": id}))
+            .collect();
+        let headers = [("Content-Type", "application/json")];
+        let body = events.to_string();
+        match http::request(api, "POST", "/v1/events", &headers, body.as_bytes()) {
+            Ok(answer) if answer.status == 202 => {
+                assert_eq!(answer.json(), json!({"accepted": 5, "rejected": []}));
+                told.accepted.extend(ids);
+                accepted.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(answer) => {
+                assert_eq!(answer.status, 503, "{answer:?}");
+                told.unclear.extend(ids);
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return told,
+            Err(_) => told.unclear.extend(ids),
+        }
+    }
+}
+
+#[test]
+fn an_api_that_stops_under_load_keeps_what_it_accepted_and_nothing_it_did_not() {
+    let (mut system, worker) = System::with_worker("api-stops");
+    let api = system.take_api();
+    let (address, accepted) = (api.address, AtomicUsize::new(0));
+    let (status, told) = thread::scope(|scope| {
+        let client = || post_until_refused(address, &accepted);
+        let clients: Vec<_> = (0..8).map(|_| scope.spawn(client)).collect();
+        until("the load is on", || {
+            (accepted.load(Ordering::Relaxed) >= 100).then_some(())
+        });
+        let status = api.stop();
+        let told: Vec<_> = clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .collect();
+        (status, told)
+    });
+    assert_eq!(status.code(), Some(0));
+
+    let all = |ids: fn(&Told) -> &BTreeSet<String>| -> BTreeSet<String> {
+        told.iter()
+            .flat_map(|told| ids(told).iter().cloned())
+            .collect()
+    };
+    let (accepted, unclear) = (all(|told| &told.accepted), all(|told| &told.unclear));
+    until("what was accepted is stored", || {
+        accepted.is_subset(&system.event_ids()).then_some(())
+    });
+    until("the queues are empty", || {
+        (system.audit()["queued"]
+            .as_object()
+            .unwrap()
+            .values()
+            .all(|count| count == 0))
+        .then_some(())
+    });
+    assert_eq!(worker.stop().code(), Some(0));
+    let possible: BTreeSet<_> = accepted.union(&unclear).cloned().collect();
+    let strange: Vec<_> = system.event_ids().difference(&possible).cloned().collect();
+    assert_eq!(strange, [""; 0]);
+}
+
+/// Storing takes a while, so that a worker can be met in the middle of it.
+const SLOW: &str = "
+    CREATE FUNCTION take_a_while() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END $$;
+    CREATE TRIGGER take_a_while BEFORE INSERT ON events
+        FOR EACH STATEMENT EXECUTE FUNCTION take_a_while();";
+
+/// A system with more messages in its queues than a worker takes at once, and their events' ids.
+fn with_backlog(name: &str) -> (System, BTreeSet<String>) {
+    let system = System::builder(name).max_event_age("36500d").start();
+    let mut ids = BTreeSet::new();
+    // Requests one by one: each makes one message of impressions and one of clicks.
+    for number in 0..300 {
+        let event = |ad: u32, kind: &str| {
+            json!({
+                "ad_id": ad, "kind": kind, "event_id": format!("event-{number}"),
+                "occurred_at": format!("2026-03-01T{:02}:30:00Z", number % 24),
+            })
+        };
+        let events = json!([
+            event(1, "impression"),
+            event(2, "impression"),
+            event(1, "click")
+        ]);
+        ids.extend(system.accept(&events));
+    }
+    assert_eq!(ids.len(), 900);
+    system.sql(SLOW);
+    (system, ids)
+}
+
+/// Waits until the worker has stored something, but not all.
+fn until_in_the_middle(system: &System, all: usize) {
+    until("something is stored", || {
+        let stored = system.count("SELECT count(*) FROM events") as usize;
+        assert!(stored < all, "the worker was too quick for this test");
+        (stored > 0).then_some(())
+    });
+}
+
+/// Every event is stored once and counts once.
+fn assert_counted_once(system: &System, ids: &BTreeSet<String>) {
+    until("everything is stored", || {
+        (system.count("SELECT count(*) FROM events") >= ids.len() as u64).then_some(())
+    });
+    assert_eq!(system.event_ids(), *ids);
+    assert_eq!(
+        system.count("SELECT count(*) FROM events"),
+        ids.len() as u64
+    );
+    assert_eq!(system.count("SELECT count(*) FROM dead_letters"), 0);
+    system.sql("DROP TRIGGER take_a_while ON events");
+    system.settle();
+    let totals = |table: &str, of: &str| {
+        system.sql(&format!(
+            "SELECT count(*), sum(impressions), sum(clicks) FROM {table} WHERE ad_id = {of}"
+        ))
+    };
+    assert_eq!(totals("ad_hourly_stats", "1"), "24|300|300");
+    assert_eq!(totals("ad_hourly_stats", "2"), "24|300|0");
+    assert_eq!(totals("ad_daily_stats", "1"), "1|300|300");
+    assert_eq!(totals("ad_daily_stats", "2"), "1|300|0");
+}
+
+#[test]
+fn a_worker_that_stops_hands_its_backlog_to_the_others() {
+    let (system, ids) = with_backlog("worker-stops");
+    let first = system.worker();
+    let _second = system.worker();
+    until_in_the_middle(&system, ids.len());
+    assert_eq!(first.stop().code(), Some(0));
+    assert_counted_once(&system, &ids);
+}
+
+#[test]
+fn a_worker_that_is_killed_in_the_middle_of_its_backlog_loses_and_repeats_nothing() {
+    let (system, ids) = with_backlog("worker-killed");
+    let first = system.worker();
+    until_in_the_middle(&system, ids.len());
+    first.kill();
+    assert!(system.event_ids().len() < ids.len());
+    let _second = system.worker();
+    assert_counted_once(&system, &ids);
+}
