@@ -76,7 +76,12 @@ impl StoreError {
 
     /// The error of a failed attempt to connect, as libpq worded it.
     pub(crate) fn of_connection(message: &str) -> Self {
-        let message = one_line(message);
+        const WAITED: &str = "timed out waiting for connection";
+        let message = match message.strip_prefix(WAITED) {
+            Some("") => "all connections are in use".to_owned(),
+            Some(reason) => one_line(reason.trim_start_matches(':')),
+            None => one_line(message),
+        };
         // libpq's own words, which it does not translate in this build.
         if message.contains("invalid when SSL support is not compiled in") {
             return Self::NoTls;
@@ -170,5 +175,7 @@ pub(crate) fn is_missing_partition(error: &Error) -> bool {
 }
 
 fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
+    let lines = message.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
 }

@@ -6,7 +6,7 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Nullable, Timestamptz};
 
-use crate::schema::{dirty_days, dirty_hours};
+use crate::schema::dirty_days;
 use crate::{Store, StoreError, times};
 
 #[derive(QueryableByName)]
@@ -35,20 +35,35 @@ pub(crate) fn append_day(conn: &mut PgConnection, day: NaiveDate) -> QueryResult
         .execute(conn)
 }
 
+#[derive(QueryableByName)]
+struct Marked {
+    #[diesel(sql_type = Timestamptz)]
+    hour: DateTime<Utc>,
+}
+
 /// The hours that are marked in `[from, to)`, in order.
+///
+/// Steps from hour to hour along the index: an hour that runs has a mark for each batch, which a
+/// DISTINCT would all read.
 pub(crate) fn hours_between(
     conn: &mut PgConnection,
     from: Timestamp,
     to: Timestamp,
 ) -> QueryResult<Vec<Timestamp>> {
-    let hours: Vec<DateTime<Utc>> = dirty_hours::table
-        .filter(dirty_hours::hour.ge(from.to_datetime()))
-        .filter(dirty_hours::hour.lt(to.to_datetime()))
-        .select(dirty_hours::hour)
-        .distinct()
-        .order(dirty_hours::hour)
-        .load(conn)?;
-    Ok(hours.into_iter().map(times::timestamp).collect())
+    let hours: Vec<Marked> = diesel::sql_query(
+        "WITH RECURSIVE marked AS ( \
+             SELECT min(hour) AS hour FROM dirty_hours WHERE hour >= $1 AND hour < $2 \
+             UNION ALL \
+             SELECT (SELECT min(hour) FROM dirty_hours \
+                     WHERE hour > marked.hour AND hour < $2) \
+             FROM marked WHERE marked.hour IS NOT NULL) \
+         SELECT hour FROM marked WHERE hour IS NOT NULL",
+    )
+    .bind::<Timestamptz, _>(from.to_datetime())
+    .bind::<Timestamptz, _>(to.to_datetime())
+    .load(conn)?;
+    let hours = hours.into_iter().map(|marked| marked.hour);
+    Ok(hours.map(times::timestamp).collect())
 }
 
 /// The days that are marked, in order.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use adtally_domain::{Slot, Timestamp};
+use adtally_domain::{CatchUp, Slot, Timestamp};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{Array, BigInt, Bool, Text};
 use uuid::Uuid;
 
 use crate::schema::schedule_runs::dsl;
@@ -105,6 +105,41 @@ impl Store {
                 .set(dsl::enqueued_at.eq(diesel::dsl::now))
                 .execute(conn)?;
             Ok(marked > 0)
+        })
+        .await
+    }
+
+    /// Forgets what nothing will ask for again, once it is older than `age`: the slots of entries of
+    /// which only the latest counts, and the runs of tasks that succeeded. Says how many rows went.
+    ///
+    /// `age` must exceed the time a message can wait in a queue, or a task could run twice.
+    ///
+    /// # Errors
+    /// The transient ones.
+    pub async fn forget_old_runs(&self, age: Duration) -> Result<u64, StoreError> {
+        let millis = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        self.run(move |conn| {
+            let entries: Vec<&str> = adtally_domain::ENTRIES
+                .iter()
+                .filter(|entry| entry.catch_up == CatchUp::Latest)
+                .map(|entry| entry.name)
+                .collect();
+            let slots = diesel::sql_query(
+                "DELETE FROM schedule_runs AS old USING (SELECT entry, max(slot) AS latest \
+                     FROM schedule_runs WHERE entry = ANY($1) GROUP BY entry) AS kept \
+                 WHERE old.entry = kept.entry AND old.slot < kept.latest \
+                     AND old.enqueued_at < now() - interval '1 ms' * $2",
+            )
+            .bind::<Array<Text>, _>(entries)
+            .bind::<BigInt, _>(millis)
+            .execute(conn)?;
+            let tasks = diesel::sql_query(
+                "DELETE FROM task_runs WHERE state = 'succeeded' \
+                     AND finished_at < now() - interval '1 ms' * $1",
+            )
+            .bind::<BigInt, _>(millis)
+            .execute(conn)?;
+            Ok((slots + tasks) as u64)
         })
         .await
     }

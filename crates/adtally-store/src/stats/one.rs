@@ -21,6 +21,13 @@ struct Counts {
     clicks: i64,
 }
 
+impl Counts {
+    fn add(&mut self, more: Self) {
+        self.impressions += more.impressions;
+        self.clicks += more.clicks;
+    }
+}
+
 pub(super) fn rows(
     conn: &mut PgConnection,
     zone: ReportingZone,
@@ -117,6 +124,7 @@ fn kept_days(
     Ok(kept.collect())
 }
 
+/// A marked bucket's counts, anew: an hour from its raw events, a day from its hours.
 fn live(
     conn: &mut PgConnection,
     view: &View,
@@ -124,22 +132,33 @@ fn live(
     bucket: Bucket,
     granularity: Granularity,
 ) -> QueryResult<Counts> {
-    if granularity == Granularity::Day {
-        let totals = view.live(conn, bucket)?;
-        return Ok(totals
-            .get(&ad_id.get())
-            .map_or_else(Counts::default, |counts| Counts {
-                impressions: counts.impressions,
-                clicks: counts.clicks,
-            }));
+    if granularity == Granularity::Hour {
+        return raw(conn, ad_id, bucket);
     }
+    let hours = view.zone.hours(bucket.start, bucket.end);
+    let hours = hours.map(|hour| Bucket {
+        start: hour.start,
+        end: hour.end,
+    });
+    let (marked, kept): (Vec<_>, Vec<_>) = hours.partition(|hour| view.is_marked_hour(hour.start));
+    let mut sum = Counts::default();
+    for counts in kept_hours(conn, ad_id, &kept)?.into_values() {
+        sum.add(counts);
+    }
+    for hour in marked {
+        sum.add(raw(conn, ad_id, hour)?);
+    }
+    Ok(sum)
+}
+
+fn raw(conn: &mut PgConnection, ad_id: AdId, hour: Bucket) -> QueryResult<Counts> {
     diesel::sql_query(
         "SELECT count(*) FILTER (WHERE kind = 0) AS impressions, \
                 count(*) FILTER (WHERE kind = 1) AS clicks \
          FROM events WHERE event_id >= $1 AND event_id < $2 AND ad_id = $3",
     )
-    .bind::<SqlUuid, _>(EventId::floor(bucket.start))
-    .bind::<SqlUuid, _>(EventId::floor(bucket.end))
+    .bind::<SqlUuid, _>(EventId::floor(hour.start))
+    .bind::<SqlUuid, _>(EventId::floor(hour.end))
     .bind::<BigInt, _>(ad_id.get())
     .get_result(conn)
 }

@@ -68,12 +68,17 @@ impl View {
     /// Whether a bucket's numbers are counted anew.
     pub(super) fn is_marked(&self, bucket: Bucket) -> bool {
         match self.span.granularity {
-            Granularity::Hour => self.hours.contains(&bucket.start),
+            Granularity::Hour => self.is_marked_hour(bucket.start),
             Granularity::Day => {
                 self.days.contains(&self.zone.day_of(bucket.start).date)
                     || self.hours.range(bucket.start..bucket.end).next().is_some()
             }
         }
+    }
+
+    /// Whether the hour that begins at `start` is counted anew.
+    pub(super) fn is_marked_hour(&self, start: Timestamp) -> bool {
+        self.hours.contains(&start)
     }
 
     pub(super) fn status(&self, bucket: Bucket) -> BucketStatus {

@@ -47,6 +47,47 @@ async fn a_url_with_several_hosts_leads_to_the_one_that_answers() {
     Store::connect(config(&url)).ping().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_connection_to_a_server_that_became_a_standby_is_given_up() {
+    let store = store();
+    let name = store.database.name().to_owned();
+    store.sql(&format!(
+        "ALTER DATABASE {name} SET default_transaction_read_only = on"
+    ));
+    let event = impression("2026-06-01T10:15:00Z");
+    let error = store.try_save(vec![event.clone()]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    // Only a new connection sees that the server takes writes again.
+    store.sql(&format!(
+        "SET default_transaction_read_only = off; \
+         ALTER DATABASE {name} SET default_transaction_read_only = off"
+    ));
+    assert_eq!(store.save(vec![event]).await.inserted(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_needs_no_right_to_make_tables() {
+    let mut store = store();
+    let role = format!("writer_of_{}", store.database.name());
+    store.sql(&format!(
+        "CREATE ROLE {role}; GRANT SELECT, INSERT ON events, dirty_hours TO {role}; \
+         GRANT SELECT, INSERT, UPDATE ON dead_letters TO {role}; \
+         GRANT SELECT ON settings TO {role}"
+    ));
+    let url = format!("{}?options=-crole%3D{role}", store.database.url());
+    store.store = Store::connect(config(&url));
+    let mut refused = impression("2026-06-01T10:15:00Z");
+    refused.user_agent = Some("\0".to_owned());
+    let stored = store
+        .save(vec![impression("2026-06-01T10:15:00Z"), refused])
+        .await;
+    assert_eq!((stored.inserted(), stored.invalid), (1, 1));
+    let owner =
+        store.sql("SELECT relowner::regrole FROM pg_class WHERE relname = 'events_20260601'");
+    assert_ne!(owner.trim(), role);
+    store.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
 #[cfg(not(feature = "system-pq"))]
 #[tokio::test]
 async fn a_url_that_asks_for_tls_gets_the_advice_where_to_find_it() {

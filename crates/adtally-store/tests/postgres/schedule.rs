@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use adtally_domain::{Entry, Slot};
 
-use crate::support::{at, store};
+use crate::support::{at, store, task};
 
 fn slot(entry: &str, time: &str) -> Slot {
     Slot {
@@ -52,4 +52,54 @@ async fn slots_wait_in_the_outbox_until_they_are_marked_as_sent() {
     assert!(mark().await.unwrap());
     assert!(!mark().await.unwrap());
     assert_eq!(unsent().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn only_runs_that_nothing_asks_for_again_are_forgotten() {
+    let store = store();
+    let (sweep, hour) = ("sweep-dirty", "aggregate-last-hour");
+    let slots: Vec<Slot> = [sweep, hour]
+        .into_iter()
+        .flat_map(|entry| {
+            ["10", "11", "12"].map(|h| slot(entry, &format!("2026-06-01T{h}:00:00Z")))
+        })
+        .collect();
+    store.store.insert_slots(slots.clone()).await.unwrap();
+    for slot in &slots[1..] {
+        let entry = slot.entry.name.to_owned();
+        store.store.mark_enqueued(entry, slot.at).await.unwrap();
+    }
+    let (done, failed) = (task("done"), task("failed"));
+    store.store.finish_task(done).await.unwrap();
+    store
+        .store
+        .fail_task(failed, "why".to_owned(), true)
+        .await
+        .unwrap();
+
+    assert_eq!(
+        store
+            .store
+            .forget_old_runs(Duration::from_secs(60))
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        store.store.forget_old_runs(Duration::ZERO).await.unwrap(),
+        2
+    );
+    let left =
+        store.sql("SELECT entry, extract(hour FROM slot)::int FROM schedule_runs ORDER BY 1, 2");
+    let expected = [
+        "aggregate-last-hour|10",
+        "aggregate-last-hour|11",
+        "aggregate-last-hour|12",
+        // Not sent yet.
+        "sweep-dirty|10",
+        // The one that tells beat where it stopped.
+        "sweep-dirty|12",
+    ];
+    assert_eq!(left.trim(), expected.join("\n"));
+    assert_eq!(store.sql("SELECT name FROM task_runs").trim(), "failed");
 }
