@@ -1,18 +1,17 @@
 //! Dead letters: what could not be processed, kept with the reason.
 
+mod row;
+
 use adtally_domain::{AdId, Event, EventId, Timestamp, event_dead_letter_id};
-use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::upsert::excluded;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::schema::dead_letters::{self, dsl};
-use crate::{Store, StoreError, times};
+pub(crate) use row::{counts, insert};
 
-/// Rows of one INSERT: PostgreSQL takes at most 65,535 parameters.
-const CHUNK: usize = 1_000;
+use crate::schema::dead_letters::dsl;
+use crate::{Store, StoreError};
+use row::Row;
 
 /// A dead letter to keep.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,137 +134,6 @@ pub struct DeadLetterCount {
     pub state: DeadLetterState,
     /// How many.
     pub count: u64,
-}
-
-#[derive(Insertable)]
-#[diesel(table_name = dead_letters, treat_none_as_default_value = false)]
-struct NewRow<'a> {
-    id: Uuid,
-    source: String,
-    reason: &'a str,
-    detail: String,
-    body: &'a [u8],
-    headers: Value,
-    event_id: Option<Uuid>,
-    ad_id: Option<i64>,
-    occurred_at: Option<DateTime<Utc>>,
-}
-
-impl<'a> From<&'a NewDeadLetter> for NewRow<'a> {
-    fn from(letter: &'a NewDeadLetter) -> Self {
-        Self {
-            id: letter.id,
-            source: without_nul(&letter.source),
-            reason: &letter.reason,
-            detail: without_nul(&letter.detail),
-            body: &letter.body,
-            headers: without_nul_in(&letter.headers),
-            event_id: letter.event_id.map(EventId::as_uuid),
-            ad_id: letter.ad_id.map(AdId::get),
-            occurred_at: letter.occurred_at.map(Timestamp::to_datetime),
-        }
-    }
-}
-
-/// PostgreSQL keeps no NUL in a text, and a dead letter must never fail for what is in it. Only the
-/// body is kept to the byte.
-fn without_nul(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
-}
-
-fn without_nul_in(value: &Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(without_nul(text)),
-        Value::Array(items) => Value::Array(items.iter().map(without_nul_in).collect()),
-        Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .map(|(name, value)| (without_nul(name), without_nul_in(value)))
-                .collect(),
-        ),
-        other => other.clone(),
-    }
-}
-
-/// Keeps `letters` and says how many of them are new, or new again after they had been requeued.
-pub(crate) fn insert<'a>(
-    conn: &mut PgConnection,
-    letters: impl Iterator<Item = &'a NewDeadLetter>,
-) -> QueryResult<u64> {
-    use diesel::query_dsl::methods::FilterDsl;
-    let mut rows: Vec<NewRow<'_>> = letters.map(NewRow::from).collect();
-    // Stable, and then one row for each id: an INSERT may touch a row only once.
-    rows.sort_by_key(|row| row.id);
-    rows.dedup_by_key(|row| row.id);
-    let mut changed = 0;
-    for chunk in rows.chunks(CHUNK) {
-        changed += diesel::insert_into(dsl::dead_letters)
-            .values(chunk)
-            .on_conflict(dsl::id)
-            .do_update()
-            .set((
-                dsl::state.eq(DeadLetterState::New.as_str()),
-                dsl::reason.eq(excluded(dsl::reason)),
-                dsl::detail.eq(excluded(dsl::detail)),
-            ))
-            .filter(dsl::state.eq(DeadLetterState::Requeued.as_str()))
-            .execute(conn)?;
-    }
-    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = dead_letters)]
-struct Row {
-    id: Uuid,
-    source: String,
-    reason: String,
-    detail: String,
-    body: Vec<u8>,
-    headers: Value,
-    event_id: Option<Uuid>,
-    ad_id: Option<i64>,
-    occurred_at: Option<DateTime<Utc>>,
-    first_seen: DateTime<Utc>,
-    requeued_at: Option<DateTime<Utc>>,
-    state: String,
-}
-
-impl From<Row> for DeadLetter {
-    fn from(row: Row) -> Self {
-        Self {
-            letter: NewDeadLetter {
-                id: row.id,
-                source: row.source,
-                reason: row.reason,
-                detail: row.detail,
-                body: row.body,
-                headers: row.headers,
-                event_id: row.event_id.and_then(EventId::from_uuid),
-                ad_id: row.ad_id.and_then(AdId::new),
-                occurred_at: row.occurred_at.map(times::timestamp),
-            },
-            first_seen: times::timestamp(row.first_seen),
-            requeued_at: row.requeued_at.map(times::timestamp),
-            state: DeadLetterState::named(&row.state),
-        }
-    }
-}
-
-pub(crate) fn counts(conn: &mut PgConnection) -> QueryResult<Vec<DeadLetterCount>> {
-    let rows: Vec<(String, String, i64)> = dsl::dead_letters
-        .group_by((dsl::reason, dsl::state))
-        .select((dsl::reason, dsl::state, diesel::dsl::count_star()))
-        .order((dsl::reason, dsl::state))
-        .load(conn)?;
-    let counts = rows
-        .into_iter()
-        .map(|(reason, state, count)| DeadLetterCount {
-            reason,
-            state: DeadLetterState::named(&state),
-            count: u64::try_from(count).unwrap_or(0),
-        });
-    Ok(counts.collect())
 }
 
 impl Store {

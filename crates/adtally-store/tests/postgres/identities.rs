@@ -106,7 +106,7 @@ fn totals(store: &TestStore) -> (String, String) {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 24, max_shrink_iters: 60, ..Config::default() })]
+    #![proptest_config(Config { cases: 16, max_shrink_iters: 60, ..Config::default() })]
 
     #[test]
     fn totals_are_what_the_set_of_events_says(

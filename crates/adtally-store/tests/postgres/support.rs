@@ -111,14 +111,12 @@ impl TestStore {
 
     /// All stored events and totals, as text that is equal when they are.
     pub(crate) fn tables(&self) -> String {
-        [
+        self.sql(
             "SELECT event_id, ad_id, kind, verdict, rule_version, impression_id, ip, visitor_id, \
-                    user_agent, referer, placement FROM events ORDER BY event_id",
-            "SELECT hour, ad_id, impressions, clicks FROM ad_hourly_stats ORDER BY hour, ad_id",
-            "SELECT day, ad_id, impressions, clicks FROM ad_daily_stats ORDER BY day, ad_id",
-        ]
-        .map(|sql| self.sql(sql))
-        .join("\n--\n")
+                    user_agent, referer, placement FROM events ORDER BY event_id; \
+             SELECT hour, ad_id, impressions, clicks FROM ad_hourly_stats ORDER BY hour, ad_id; \
+             SELECT day, ad_id, impressions, clicks FROM ad_daily_stats ORDER BY day, ad_id",
+        )
     }
 
     /// Polls until `sql` answers `t`.
