@@ -28,6 +28,7 @@ mod run;
 mod server;
 #[cfg(test)]
 mod testing;
+mod unread;
 mod visitor;
 mod zone;
 

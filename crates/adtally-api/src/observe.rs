@@ -1,4 +1,5 @@
-//! What happens around every request: it is counted, and its id is echoed.
+//! What happens around every request: it is counted, its id is echoed, and the rest of
+//! a body that nobody wants is not waited for.
 
 use std::time::Instant;
 
@@ -10,13 +11,14 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 
 use crate::context::Context;
+use crate::unread;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES: usize = 128;
 
 /// The middleware.
 pub(crate) async fn observe(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
@@ -26,7 +28,11 @@ pub(crate) async fn observe(
         .filter(|id| is_plain(id))
         .cloned();
     let context = request.app_data::<Data<Context>>().cloned();
+    let body = unread::hold(&mut request);
     let mut response = next.call(request).await?;
+    if let Some(body) = body {
+        body.release();
+    }
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -218,11 +218,36 @@ fn a_body_that_is_too_large_gets_its_answer_although_it_is_not_read() {
     let chunk = format!("{:x}\r\n{}\r\n", 65_536, " ".repeat(65_536));
     let chunked = "POST /v1/events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".to_owned()
         + &chunk.repeat(80);
+    let started = Instant::now();
     let answer = exchange(&api, &chunked);
     assert!(
         answer.starts_with("HTTP/1.1 413") && answer.contains("body_too_large"),
         "{answer}"
     );
+    // The rest of the body, which never comes, is not waited for.
+    assert!(
+        started.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[test]
+fn a_chunked_body_that_was_read_leaves_its_connection_open() {
+    let api = Api::start("chunked", &[]);
+    api.until_ready();
+    let event = r#"{"ad_id":1,"kind":"click"}"#;
+    let (first, second) = event.split_at(9);
+    let chunked = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+         transfer-encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+        first.len(),
+        second.len()
+    );
+    let last = "GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let answers = exchange(&api, &[&chunked, &chunked, last].concat());
+    assert_eq!(answers.matches("HTTP/1.1 202").count(), 2, "{answers}");
+    assert!(answers.contains("HTTP/1.1 200"), "{answers}");
 }
 
 #[test]
