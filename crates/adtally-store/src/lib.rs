@@ -23,6 +23,7 @@ mod settings;
 mod stats;
 mod store;
 mod tasks;
+mod text;
 mod times;
 
 pub use ads::{Ad, AdPatch, AdTarget, NewAd};

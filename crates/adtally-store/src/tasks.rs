@@ -14,6 +14,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::schema::task_runs::{self, dsl};
+use crate::text::{without_nul, without_nul_in};
 use crate::{Store, StoreError};
 
 const RUNNING: &str = "running";
@@ -52,19 +53,19 @@ pub enum TaskStart {
 #[diesel(table_name = task_runs)]
 struct NewRow<'a> {
     task_id: Uuid,
-    name: &'a str,
-    arguments: &'a Value,
+    name: String,
+    arguments: Value,
     worker: &'a str,
     state: &'a str,
     attempts: i32,
 }
 
 impl<'a> NewRow<'a> {
-    const fn of(task: &'a TaskRun, state: &'a str) -> Self {
+    fn of(task: &'a TaskRun, state: &'a str) -> Self {
         Self {
             task_id: task.task_id,
-            name: task.name.as_str(),
-            arguments: &task.arguments,
+            name: without_nul(&task.name),
+            arguments: without_nul_in(&task.arguments),
             worker: task.worker.as_str(),
             state,
             attempts: 1,
@@ -100,7 +101,7 @@ impl Store {
         for_good: bool,
     ) -> Result<(), StoreError> {
         let state = if for_good { DISCARDED } else { RETRYING };
-        self.run(move |conn| Ok(end(conn, &task, state, Some(&error.replace('\0', " ")))?))
+        self.run(move |conn| Ok(end(conn, &task, state, Some(&without_nul(&error)))?))
             .await
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{DeadLetter, DeadLetterCount, DeadLetterState, NewDeadLetter};
 use crate::schema::dead_letters::{self, dsl};
+use crate::text::{without_nul, without_nul_in};
 use crate::times;
 
 /// Rows of one INSERT: PostgreSQL takes at most 65,535 parameters.
@@ -42,26 +43,6 @@ impl<'a> From<&'a NewDeadLetter> for NewRow<'a> {
             ad_id: letter.ad_id.map(AdId::get),
             occurred_at: letter.occurred_at.map(Timestamp::to_datetime),
         }
-    }
-}
-
-/// PostgreSQL keeps no NUL in a text, and a dead letter must never fail for what is in it. Only the
-/// body is kept to the byte.
-fn without_nul(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
-}
-
-fn without_nul_in(value: &Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(without_nul(text)),
-        Value::Array(items) => Value::Array(items.iter().map(without_nul_in).collect()),
-        Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .map(|(name, value)| (without_nul(name), without_nul_in(value)))
-                .collect(),
-        ),
-        other => other.clone(),
     }
 }
 

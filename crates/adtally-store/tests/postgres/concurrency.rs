@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use adtally_domain::Event;
 use adtally_store::{EventBatch, StoreError};
@@ -168,4 +169,44 @@ async fn roll_ups_and_writers_at_once_end_in_totals_that_add_up() {
         "600"
     );
     assert_eq!(store.store.audit(store.zone).await.unwrap().mismatches, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_are_ended_again_and_again_lose_and_double_nothing() {
+    let store = store();
+    let batches: Vec<_> = (0..12)
+        .map(|_| batch((0..800).map(|_| impression(HOUR)).collect()))
+        .collect();
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                store.sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                     WHERE datname = current_database() AND pid <> pg_backend_pid()",
+                );
+            }
+        });
+        let refused = crate::support::blocking(async {
+            for batch in batches {
+                while let Err(error) = store.store.store_events(store.zone, batch.clone()).await {
+                    if !error.is_transient() {
+                        return Some(error);
+                    }
+                }
+            }
+            None
+        });
+        is_done.store(true, Ordering::Relaxed);
+        assert!(refused.is_none(), "{refused:?}");
+    });
+    assert_eq!(
+        (store.count("events"), store.count("dead_letters")),
+        (9_600, 0)
+    );
+    store.roll_up_all().await;
+    assert_eq!(
+        store.sql("SELECT impressions FROM ad_hourly_stats").trim(),
+        "9600"
+    );
 }

@@ -13,11 +13,11 @@ async fn a_task_is_begun_until_it_succeeded_and_never_after() {
     assert_eq!(begin().await.unwrap(), RUN(2), "its worker died");
     store
         .store
-        .fail_task(task.clone(), "no\0t now".to_owned(), false)
+        .fail_task(task.clone(), "not now".to_owned(), false)
         .await
         .unwrap();
     let row = "SELECT state, attempts, error FROM task_runs";
-    assert_eq!(store.sql(row).trim(), "retrying|2|no t now");
+    assert_eq!(store.sql(row).trim(), "retrying|2|not now");
     assert_eq!(begin().await.unwrap(), RUN(3));
 
     store.store.finish_task(task.clone()).await.unwrap();
@@ -44,4 +44,24 @@ async fn a_discarded_task_runs_again_only_when_an_operator_says_so() {
     assert!(store.store.requeue_task(task.task_id).await.unwrap());
     assert!(!store.store.requeue_task(task.task_id).await.unwrap());
     assert_eq!(begin().await.unwrap(), RUN(2));
+}
+
+#[tokio::test]
+async fn a_task_is_noted_whatever_its_sender_put_into_it() {
+    let store = store();
+    let task = adtally_store::TaskRun {
+        arguments: serde_json::json!({"a\u{0}": ["\u{0}"]}),
+        ..task("nul \0")
+    };
+    store.store.begin_task(task.clone()).await.unwrap();
+    store
+        .store
+        .fail_task(task, "unknown \0".to_owned(), true)
+        .await
+        .unwrap();
+    let row = store.sql("SELECT name, arguments, error FROM task_runs");
+    assert_eq!(
+        row.trim(),
+        "nul \u{fffd}|{\"a\u{fffd}\": [\"\u{fffd}\"]}|unknown \u{fffd}"
+    );
 }
