@@ -14,10 +14,13 @@ fn the_demonstration_ends_with_both_tables_a_clean_audit_and_live_traffic() {
         let said = dev.output();
         said.contains("live traffic goes on").then_some(said)
     });
-    let lines = |start: &str| shown.lines().filter(|line| line.contains(start)).count();
-    assert!(lines("+03:30") >= 24 * 4, "an hour is missing: {shown}");
-    assert!(
-        lines("every total is what its events add up to") == 1,
+    let lines = |part: &str| shown.lines().filter(|line| line.contains(part)).count();
+    assert!(lines(":00 +03:30  ") >= 24, "an hour is missing: {shown}");
+    assert_eq!(lines("totals per hour (Asia/Tehran)"), 1, "{shown}");
+    assert_eq!(lines("totals per day (Asia/Tehran)"), 1, "{shown}");
+    assert_eq!(
+        lines("every total is what its events add up to"),
+        1,
         "{shown}"
     );
     assert!(!shown.contains("pending"), "{shown}");
