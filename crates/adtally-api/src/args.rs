@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use adtally_broker::BrokerConfig;
@@ -10,6 +11,8 @@ use adtally_service::{BrokerArgs, DatabaseArgs, Failure, ZoneArgs};
 use adtally_store::StoreConfig;
 use clap::Parser;
 use clap::builder::BoolishValueParser;
+
+use crate::spool::{SpoolOptions, parse_size};
 
 /// AdTally's HTTP API: takes events, answers when they are safe, and serves ads and totals
 #[derive(Debug, Clone, Parser)]
@@ -43,6 +46,13 @@ pub struct ApiArgs {
     /// Keep visitors' addresses whole instead of cutting them to their /24 or /48 network
     #[arg(long, env = "ADTALLY_KEEP_IP", value_parser = BoolishValueParser::new())]
     pub keep_ip: bool,
+    /// Keep events in this directory while the broker cannot take them; each API has its own
+    #[arg(long, env = "ADTALLY_SPOOL_DIR", value_name = "DIRECTORY")]
+    pub spool_dir: Option<PathBuf>,
+    /// The most bytes the spool may hold, such as 512M or 1G
+    #[arg(long, env = "ADTALLY_SPOOL_MAX_BYTES", value_name = "BYTES", default_value = "1G",
+          value_parser = parse_size)]
+    pub spool_max_bytes: u64,
     /// How many proxies in front of the API append to x-forwarded-for; 0 trusts the connection only
     #[arg(long, env = "ADTALLY_TRUSTED_PROXIES", value_name = "N", default_value_t = 0,
           value_parser = clap::value_parser!(u8).range(0..=32))]
@@ -68,6 +78,7 @@ pub(crate) struct Config {
     pub(crate) zone: Option<ReportingZone>,
     pub(crate) intake: Intake,
     pub(crate) final_after: Duration,
+    pub(crate) spool: Option<SpoolOptions>,
     pub(crate) trusted_proxies: usize,
     pub(crate) http_workers: usize,
     pub(crate) connections_per_worker: usize,
@@ -101,6 +112,10 @@ impl ApiArgs {
                 keep_ip: self.keep_ip,
             },
             final_after: self.final_after,
+            spool: self.spool_dir.map(|directory| SpoolOptions {
+                directory,
+                max_bytes: self.spool_max_bytes,
+            }),
             trusted_proxies: self.trusted_proxies.into(),
             http_workers,
             connections_per_worker: self.max_connections.get().div_ceil(http_workers),
@@ -155,7 +170,22 @@ mod tests {
             Duration::from_secs(35 * 86_400)
         );
         assert_eq!(config.final_after, Duration::from_secs(86_400));
+        assert_eq!(config.spool, None);
         assert!(!config.intake.keep_ip && config.trusted_proxies == 0 && config.zone.is_none());
+    }
+
+    #[test]
+    fn a_spool_holds_one_gibibyte_unless_told_otherwise() {
+        for (more, max_bytes) in [(&[][..], 1 << 30), (&["--spool-max-bytes", "64K"], 1 << 16)] {
+            let args = [&["--spool-dir", "s"], more].concat();
+            let config = resolved(&args).unwrap_or_else(|error| panic!("{error}"));
+            let directory = PathBuf::from("s");
+            let expected = SpoolOptions {
+                directory,
+                max_bytes,
+            };
+            assert_eq!(config.spool, Some(expected));
+        }
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl Keeper for BrokerKeeper {
     }
 }
 
-fn kept(result: Result<(), NotKept>) -> Kept {
+/// What the broker's answer says of an event.
+pub(crate) fn kept(result: Result<(), NotKept>) -> Kept {
     match result {
         Ok(()) => Kept::Yes,
         Err(NotKept::Nacked) => Kept::No,

@@ -2,7 +2,7 @@
 //!
 //! A request for `POST /v1/events` walks through the files of this crate in this order: `body` reads
 //! it, `batch` splits it into items, `judge` turns items into events, `keeper` makes them safe,
-//! `routes::events` answers.
+//! `routes::events` answers. `spool` is where events wait that the broker cannot take.
 
 mod address;
 mod args;
@@ -23,9 +23,11 @@ mod observe;
 mod openapi;
 mod problem;
 mod query;
+mod readiness;
 mod routes;
 mod run;
 mod server;
+mod spool;
 #[cfg(test)]
 mod testing;
 mod unread;

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
-use adtally_broker::{BrokerState, Publisher, PublisherOptions};
+use adtally_broker::{Publisher, PublisherOptions};
 use adtally_domain::Timestamp;
 use adtally_service::metrics::Registry;
-use adtally_service::{Check, Health, Shutdown, clock};
+use adtally_service::{Health, Shutdown, clock};
 use adtally_store::Store;
 use anyhow::Context as _;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 
 use crate::args::{ApiArgs, Config};
 use crate::body::BodyReader;
@@ -21,7 +20,9 @@ use crate::descriptors;
 use crate::directory::{self, Directory};
 use crate::keeper::{BrokerKeeper, Keeper};
 use crate::metrics::Metrics;
+use crate::readiness;
 use crate::server::{self, Bounds};
+use crate::spool::{Spool, SpoolKeeper};
 use crate::zone::Zone;
 
 /// How long a body may take to arrive.
@@ -30,17 +31,20 @@ const BODY_DEADLINE: Duration = Duration::from_secs(15);
 /// Bytes that all bodies being read or judged may hold at once.
 const BODY_ALLOWANCE: usize = 256 * 1_024 * 1_024;
 
+/// How long the broker may take to confirm an event that could go to the spool instead.
+const BEFORE_SPOOLING: Duration = Duration::from_secs(2);
+
 /// How long browser events may take to be kept once the server has stopped.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs the API until `shutdown` is requested, then finishes what it began: requests are answered,
-/// and everything handed to the broker is confirmed.
+/// and everything handed to the broker is confirmed or on disk.
 ///
 /// The database and the broker may be away at start and at any time later.
 ///
 /// # Errors
-/// A failure with its exit code: malformed configuration or another zone than the stored one (78),
-/// an address that cannot be listened on (69).
+/// A failure with its exit code: malformed configuration, a spool directory that cannot be used or
+/// another zone than the stored one (78), an address that cannot be listened on (69).
 pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = args.resolve()?;
     descriptors::allow(config.http_workers * config.connections_per_worker);
@@ -48,9 +52,14 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let store = Store::connect(config.store.clone());
     let zone = Arc::new(Zone::new(config.zone));
     let directory = Arc::new(Directory::default());
-    let publisher = Publisher::start(config.broker.clone(), PublisherOptions::default());
+    let spool = match &config.spool {
+        Some(options) => Some(Spool::open(options, &registry, now)?),
+        None => None,
+    };
+    let publisher = Publisher::start(config.broker.clone(), publishing(spool.is_some()));
+    let keeper = keeper(&publisher, spool.as_ref());
     let context = Data::new(context(
-        &config, &publisher, &store, &zone, &directory, &registry,
+        &config, keeper, &store, &zone, &directory, &registry,
     ));
     let bounds = Bounds {
         bind: config.bind,
@@ -63,7 +72,11 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     let handle = server.handle();
     let mut serving = tokio::spawn(server);
-    let watching = tokio::spawn(watch_broker(publisher.state(), health.check("broker")));
+    let watching = tokio::spawn(readiness::watch(publisher.state(), spool.clone(), &health));
+    let replaying = spool.clone().map(|spool| {
+        let publisher = publisher.clone();
+        tokio::spawn(spool.replay(publisher))
+    });
     let refreshing = tokio::spawn({
         let (store, shutdown) = (store.clone(), shutdown.clone());
         async move { directory::keep_fresh(&directory, &store, &shutdown).await }
@@ -77,7 +90,15 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     shutdown.trigger();
     handle.stop(true).await;
     context.browser_events.drained(DRAIN).await;
+    if let Some(replaying) = replaying {
+        replaying.abort();
+    }
     publisher.close().await;
+    if let Some(spool) = spool {
+        // What the publisher could not finish is on its way there.
+        context.browser_events.drained(DRAIN).await;
+        spool.close().await;
+    }
     watching.abort();
     refreshing.abort();
     log::info!("stopped");
@@ -91,16 +112,32 @@ async fn until_stopped(zone: &Zone, store: &Store, shutdown: &Shutdown) -> anyho
     Ok(())
 }
 
+fn keeper(publisher: &Publisher, spool: Option<&Spool>) -> Arc<dyn Keeper> {
+    let publisher = publisher.clone();
+    match spool {
+        Some(spool) => Arc::new(SpoolKeeper::new(publisher, spool.clone())),
+        None => Arc::new(BrokerKeeper::new(publisher)),
+    }
+}
+
+/// With a spool to fall back on, the broker gets less time.
+fn publishing(has_spool: bool) -> PublisherOptions {
+    let mut options = PublisherOptions::default();
+    if has_spool {
+        options.deadline = BEFORE_SPOOLING;
+    }
+    options
+}
+
 fn context(
     config: &Config,
-    publisher: &Publisher,
+    keeper: Arc<dyn Keeper>,
     store: &Store,
     zone: &Arc<Zone>,
     directory: &Arc<Directory>,
     registry: &Registry,
 ) -> Context {
     let metrics = Metrics::new(registry);
-    let keeper: Arc<dyn Keeper> = Arc::new(BrokerKeeper::new(publisher.clone()));
     Context {
         intake: config.intake,
         keeper: Arc::clone(&keeper),
@@ -119,17 +156,4 @@ fn context(
 /// The time, to the millisecond; a clock set before 1970 reads as 1970.
 fn now() -> Timestamp {
     Timestamp::try_from(clock::now()).unwrap_or(Timestamp::EPOCH)
-}
-
-/// An event can be kept while the broker takes messages.
-async fn watch_broker(mut state: watch::Receiver<BrokerState>, check: Check) {
-    loop {
-        match &*state.borrow_and_update() {
-            BrokerState::Open => check.ready(),
-            other => check.not_ready(other.to_string()),
-        }
-        if state.changed().await.is_err() {
-            return;
-        }
-    }
 }

@@ -1,0 +1,57 @@
+//! Whether an event can be kept now.
+
+use std::time::Duration;
+
+use adtally_broker::BrokerState;
+use adtally_service::{Check, Health};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::spool::Spool;
+
+/// How often the spool is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Ready while the broker takes messages, or the spool has room for those it does not take.
+pub(crate) fn watch(
+    state: watch::Receiver<BrokerState>,
+    spool: Option<Spool>,
+    health: &Health,
+) -> impl Future<Output = ()> + use<> {
+    let check = health.check("broker");
+    async move {
+        match spool {
+            Some(spool) => watch_both(state, &spool, &check).await,
+            None => watch_broker(state, &check).await,
+        }
+    }
+}
+
+async fn watch_broker(mut state: watch::Receiver<BrokerState>, check: &Check) {
+    loop {
+        match &*state.borrow_and_update() {
+            BrokerState::Open => check.ready(),
+            other => check.not_ready(other.to_string()),
+        }
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn watch_both(mut state: watch::Receiver<BrokerState>, spool: &Spool, check: &Check) {
+    loop {
+        spool.refresh();
+        let broker = state.borrow_and_update().clone();
+        match spool.obstacle() {
+            Some(obstacle) if !broker.is_open() => {
+                check.not_ready(format!("{broker}; {obstacle}"));
+            }
+            _ => check.ready(),
+        }
+        tokio::select! {
+            () = sleep(LOOK) => {}
+            changed = state.changed() => if changed.is_err() { return },
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Events on disk: what the broker cannot take now is kept here and brought to it later.
+//!
+//! Segments are files of records. One thread appends to the newest and syncs it once for all who
+//! wait (`writer`, `appender`); one task reads the oldest and removes it when the broker has
+//! confirmed all of it (`replay`, `reader`); the `ledger` is where both meet. An event may come out
+//! more than once, its id makes it count once; what was acknowledged comes out at least once.
+
+mod appender;
+mod directory;
+mod disk;
+mod keeper;
+mod ledger;
+mod metrics;
+mod position;
+mod reader;
+mod record;
+mod replay;
+mod size;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use adtally_broker::pack;
+use adtally_domain::{Event, Timestamp};
+use adtally_service::Failure;
+use adtally_service::metrics::Registry;
+use tokio::sync::oneshot;
+
+use appender::Appender;
+use directory::Directory;
+use disk::{Disk, RealDisk};
+pub(crate) use keeper::SpoolKeeper;
+use ledger::{Extent, Ledger};
+use metrics::SpoolMetrics;
+use position::Position;
+use reader::Reader;
+use replay::Broker;
+pub(crate) use size::parse_size;
+use writer::Pending;
+
+/// Events of one record at most: what one damaged byte may cost.
+const RECORD_EVENTS: usize = 256;
+
+/// Bytes from which on a segment is over: what replaying holds in memory.
+const SEGMENT_BYTES: u64 = 16 * 1_024 * 1_024;
+
+/// How long the disk may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Where and how much to spool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SpoolOptions {
+    /// The directory, made when it is missing.
+    pub(crate) directory: PathBuf,
+    /// Bytes of all segments at most.
+    pub(crate) max_bytes: u64,
+}
+
+/// Why events are not in the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotSpooled {
+    /// There is no room, or the disk cannot be written to. They surely are not.
+    Refused,
+    /// The disk failed, or did not answer in time, while they were written. They may be.
+    Unsure,
+}
+
+/// The spool. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Spool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    ledger: Arc<Ledger>,
+    queue: Mutex<Option<Sender<Pending>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    reader: Mutex<Option<Reader>>,
+    clock: fn() -> Timestamp,
+}
+
+impl Spool {
+    /// Takes hold of the directory and of what an earlier process left there.
+    ///
+    /// # Errors
+    /// A configuration failure when the directory cannot be used or is used by another process.
+    pub(crate) fn open(
+        options: &SpoolOptions,
+        registry: &Registry,
+        clock: fn() -> Timestamp,
+    ) -> Result<Self, Failure> {
+        Self::open_on(options, registry, clock, Box::new(RealDisk))
+    }
+
+    fn open_on(
+        options: &SpoolOptions,
+        registry: &Registry,
+        clock: fn() -> Timestamp,
+        disk: Box<dyn Disk>,
+    ) -> Result<Self, Failure> {
+        let (appender, reader, ledger) = parts(options, registry, disk)?;
+        let (sender, queue) = mpsc::channel();
+        let shared = Arc::clone(&ledger);
+        let writer = thread::Builder::new()
+            .name("spool-writer".to_owned())
+            .spawn(move || writer::run(appender, &shared, &queue))
+            .map_err(|error| Failure::unavailable(format!("no thread for the spool: {error}")))?;
+        Ok(Self(Arc::new(Inner {
+            ledger,
+            queue: Mutex::new(Some(sender)),
+            writer: Mutex::new(Some(writer)),
+            reader: Mutex::new(Some(reader)),
+            clock,
+        })))
+    }
+
+    /// Keeps all of `events`; returns once they are on disk.
+    ///
+    /// # Errors
+    /// Why none of them is known to be there.
+    pub(crate) async fn append(&self, events: &[Event]) -> Result<(), NotSpooled> {
+        let written_at = (self.0.clock)().as_millis();
+        let mut records = Vec::new();
+        for events in events.chunks(RECORD_EVENTS) {
+            let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
+            record::append(&mut records, &pack::encode(events), count, written_at);
+        }
+        let (answer, answered) = oneshot::channel();
+        let pending = Pending {
+            records,
+            events: events.len() as u64,
+            written_at,
+            answer,
+        };
+        self.enqueue(pending)?;
+        match tokio::time::timeout(DEADLINE, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(NotSpooled::Unsure),
+        }
+    }
+
+    /// Why no event can be kept here now, if so.
+    pub(crate) fn obstacle(&self) -> Option<String> {
+        self.0.ledger.obstacle()
+    }
+
+    /// Brings the age of the oldest event up to date.
+    pub(crate) fn refresh(&self) {
+        self.0.ledger.age((self.0.clock)().as_millis());
+    }
+
+    /// Replays to `broker` until it is stopped, which loses nothing. Only the first call does.
+    pub(crate) async fn replay(self, broker: impl Broker) {
+        let reader = lock(&self.0.reader).take();
+        if let Some(reader) = reader {
+            replay::run(reader, self, broker).await;
+        }
+    }
+
+    /// Takes nothing more, and returns once everything taken is on disk.
+    pub(crate) async fn close(&self) {
+        drop(lock(&self.0.queue).take());
+        let writer = lock(&self.0.writer).take();
+        let joined = tokio::task::spawn_blocking(|| writer.is_none_or(|it| it.join().is_ok()));
+        if tokio::time::timeout(DEADLINE, joined).await.is_err() {
+            log::error!("spool: the disk did not answer before the end");
+        }
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
+    fn enqueue(&self, pending: Pending) -> Result<(), NotSpooled> {
+        let queue = lock(&self.0.queue);
+        let queue = queue.as_ref().ok_or(NotSpooled::Refused)?;
+        self.0.ledger.admit(pending.records.len() as u64)?;
+        queue.send(pending).map_err(|_| NotSpooled::Refused)
+    }
+}
+
+type Parts = (Appender, Reader, Arc<Ledger>);
+
+fn parts(
+    options: &SpoolOptions,
+    registry: &Registry,
+    disk: Box<dyn Disk>,
+) -> Result<Parts, Failure> {
+    let directory = Arc::new(Directory::open(&options.directory)?);
+    let position = Position::load(&directory);
+    let segments = leftovers(&directory, position).map_err(|error| {
+        let path = options.directory.display();
+        Failure::configuration(format!("--spool-dir {path} cannot be read: {error}"))
+    })?;
+    let last = segments.keys().next_back().copied().unwrap_or(0);
+    let ledger = Arc::new(Ledger::new(
+        segments,
+        last.max(position.segment),
+        options.max_bytes,
+        SpoolMetrics::new(registry),
+    ));
+    let segment_bytes = SEGMENT_BYTES.min(options.max_bytes / 8 + 1);
+    let appender = Appender::new(directory.clone(), ledger.clone(), disk, segment_bytes);
+    let reader = Reader::new(directory, ledger.clone(), position);
+    Ok((appender, reader, ledger))
+}
+
+fn leftovers(directory: &Directory, position: Position) -> std::io::Result<BTreeMap<u64, Extent>> {
+    let mut segments = BTreeMap::new();
+    let mut total = 0;
+    for left in directory.leftovers()? {
+        let here = left.number == position.segment && position.offset <= left.bytes;
+        let from = if here { position.offset } else { 0 };
+        let (oldest, events) = directory.count(left.number, from)?;
+        segments.insert(left.number, Extent::left(left.bytes, events, oldest));
+        total += events;
+    }
+    if total > 0 {
+        log::info!("spool: {total} events of an earlier run are to be replayed");
+    }
+    Ok(segments)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,139 @@
+//! The spool beside a broker that comes and goes.
+
+use adtally_broker::NotKept;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use super::*;
+use crate::keeper::{Keeper, Kept};
+
+/// Keeps what it is given, in order, or refuses.
+#[derive(Debug, Clone)]
+struct TestBroker {
+    open: watch::Sender<bool>,
+    refuses: Arc<Mutex<Option<NotKept>>>,
+    got: watch::Sender<Vec<Event>>,
+}
+
+impl TestBroker {
+    fn new(open: bool) -> Self {
+        Self {
+            open: watch::Sender::new(open),
+            refuses: Arc::default(),
+            got: watch::Sender::new(Vec::new()),
+        }
+    }
+
+    async fn until_got(&self, count: usize) -> Vec<Event> {
+        let mut got = self.got.subscribe();
+        let enough = got.wait_for(|events| events.len() >= count);
+        let events = tokio::time::timeout(Duration::from_secs(30), enough).await;
+        events.expect("the broker gets them").unwrap().clone()
+    }
+}
+
+impl Broker for TestBroker {
+    fn is_open(&self) -> bool {
+        *self.open.borrow()
+    }
+
+    fn opened(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let mut open = self.open.subscribe();
+            open.wait_for(|open| *open).await.unwrap();
+        })
+    }
+
+    fn publish(&self, events: Vec<Event>) -> BoxFuture<'_, Vec<Result<(), NotKept>>> {
+        Box::pin(async move {
+            if let Some(reason) = *lock(&self.refuses) {
+                return vec![Err(reason); events.len()];
+            }
+            // Every third is lost on the way, if there are several.
+            let is_kept = |place: usize, all: usize| all == 1 || place % 3 != 2;
+            let all = events.len();
+            let results = (0..all).map(|place| match is_kept(place, all) {
+                true => Ok(()),
+                false => Err(NotKept::Deadline),
+            });
+            let results: Vec<_> = results.collect();
+            let kept = events.into_iter().zip(&results);
+            let kept = kept.filter(|(_, result)| result.is_ok());
+            let kept: Vec<_> = kept.map(|(event, _)| event).collect();
+            self.got.send_modify(|got| got.extend(kept));
+            results
+        })
+    }
+}
+
+fn keeper(directory: &TempDir, broker: &TestBroker, max: u64) -> (SpoolKeeper<TestBroker>, Spool) {
+    let spool = opened(directory, max, &TestDisk::default());
+    (SpoolKeeper::new(broker.clone(), spool.clone()), spool)
+}
+
+#[tokio::test]
+async fn what_the_broker_confirms_never_touches_the_disk() {
+    let (directory, broker) = (TempDir::new().unwrap(), TestBroker::new(true));
+    let (keeper, spool) = keeper(&directory, &broker, 1 << 30);
+    assert_eq!(keeper.keep(events(0..1)).await, [Kept::Yes]);
+    assert_eq!(spool.ledger().metrics.written.get(), 0);
+}
+
+#[tokio::test]
+async fn only_what_the_broker_does_not_confirm_goes_to_disk() {
+    let (directory, broker) = (TempDir::new().unwrap(), TestBroker::new(true));
+    let (keeper, spool) = keeper(&directory, &broker, 1 << 30);
+    assert_eq!(keeper.keep(events(0..6)).await, [Kept::Yes; 6]);
+    assert_eq!(drained(&spool), [event(2), event(5)]);
+}
+
+#[tokio::test]
+async fn while_the_broker_is_away_all_goes_to_disk_and_comes_back_in_order() {
+    let (directory, broker) = (TempDir::new().unwrap(), TestBroker::new(false));
+    let (keeper, spool) = keeper(&directory, &broker, 1 << 30);
+    let replaying = tokio::spawn(spool.clone().replay(broker.clone()));
+    for n in 0..20 {
+        assert_eq!(keeper.keep(events(n..n + 1)).await, [Kept::Yes]);
+    }
+    assert!(broker.got.borrow().is_empty());
+    broker.open.send_replace(true);
+    let mut got = broker.until_got(20).await;
+    got.sort_by_key(|event| event.ad_id);
+    assert_eq!(got, events(0..20));
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while spool.ledger().metrics.bytes.get() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the spool gets empty");
+    assert_eq!(spool.ledger().metrics.replayed.get(), 20);
+    replaying.abort();
+}
+
+#[tokio::test]
+async fn what_neither_takes_is_not_kept_and_what_may_have_arrived_is_unknown() {
+    let (directory, broker) = (TempDir::new().unwrap(), TestBroker::new(false));
+    let (keeper, _spool) = keeper(&directory, &broker, 10);
+    assert_eq!(keeper.keep(events(0..2)).await, [Kept::No; 2]);
+    broker.open.send_replace(true);
+    *lock(&broker.refuses) = Some(NotKept::Deadline);
+    assert_eq!(keeper.keep(events(0..2)).await, [Kept::Unknown; 2]);
+    *lock(&broker.refuses) = Some(NotKept::Nacked);
+    assert_eq!(keeper.keep(events(0..2)).await, [Kept::No; 2]);
+}
+
+#[tokio::test]
+async fn replaying_goes_on_with_what_comes_later() {
+    let (directory, broker) = (TempDir::new().unwrap(), TestBroker::new(true));
+    let spool = opened(&directory, 1 << 30, &TestDisk::default());
+    let replaying = tokio::spawn(spool.clone().replay(broker.clone()));
+    for n in 0..50 {
+        spool.append(&events(n..n + 1)).await.unwrap();
+        if n % 10 == 0 {
+            broker.until_got(n as usize + 1).await;
+        }
+    }
+    assert_eq!(broker.until_got(50).await.len(), 50);
+    replaying.abort();
+}
