@@ -37,7 +37,7 @@ pub(super) async fn privilege() -> Option<Privilege> {
 
 /// Installs what is missing.
 pub(super) async fn run(missing: &Missing, privilege: Privilege) -> Result<(), DevstackError> {
-    log::info!(
+    log::warn!(
         "installing {} with apt-get; this takes about a minute (their system services stay off)",
         missing.names()
     );
