@@ -3,7 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use utoipa::{IntoParams, OpenApi, ToSchema};
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 
 use crate::routes::{ads, advertisers, click, events, pixel, stats};
 
@@ -16,6 +17,7 @@ use crate::routes::{ads, advertisers, click, events, pixel, stats};
                        per hour and per day. Errors are RFC 9457 `application/problem+json` with a \
                        stable `code`.",
     ),
+    modifiers(&AnyProblem),
     paths(
         events::post_events,
         pixel::pixel,
@@ -45,10 +47,33 @@ struct ApiDescription;
 pub(crate) fn json() -> String {
     let mut description = ApiDescription::openapi();
     description.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    // A page that shows a licence links to an outside host.
+    description.info.license = None;
     description.to_json().unwrap_or_else(|error| {
         log::error!("the API's description cannot be written: {error}");
         "{}".to_owned()
     })
+}
+
+/// Any route may answer a problem, such as 404, 415 or 503, besides what it lists itself.
+struct AnyProblem;
+
+impl Modify for AnyProblem {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let schema = Ref::from_schema_name("Problem");
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        let response = ResponseBuilder::new()
+            .description("A problem")
+            .content("application/problem+json", content)
+            .build();
+        for item in description.paths.paths.values_mut() {
+            let operations = [&mut item.get, &mut item.post, &mut item.patch];
+            for operation in operations.into_iter().flatten() {
+                let responses = &mut operation.responses.responses;
+                responses.insert("default".to_owned(), response.clone().into());
+            }
+        }
+    }
 }
 
 /// An impression or a click. Unknown fields are ignored.

@@ -83,6 +83,17 @@ fn an_event_is_described_by_the_fields_that_are_read() {
 }
 
 #[test]
+fn every_operation_may_answer_a_problem() {
+    let description = description();
+    for (method, path) in operations() {
+        let method = method.as_str().to_lowercase();
+        let default = &description["paths"][&path][&method]["responses"]["default"];
+        let schema = &default["content"]["application/problem+json"]["schema"]["$ref"];
+        assert_eq!(schema, "#/components/schemas/Problem", "{method} {path}");
+    }
+}
+
+#[test]
 fn no_address_of_another_host_is_in_the_description() {
     let text = json();
     assert!(!text.contains("//"), "{text}");
