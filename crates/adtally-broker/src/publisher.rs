@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::celery;
-use crate::{BrokerConfig, BrokerState, NotKept};
+use crate::{BrokerConfig, BrokerState, Delivery, NotKept};
 use chunk::split;
 use handover::{Claim, Command, Handover};
 use owner::Owner;
@@ -124,6 +124,26 @@ impl Publisher {
             .into_iter()
             .map(|(draft, _)| self.send(draft.into_shipment(&self.config), deadline));
         join_all(packs).await.into_iter().collect()
+    }
+
+    /// Sends a delivered pack once more, the way it came, as if it had never come back.
+    /// Acknowledge the delivery afterwards.
+    ///
+    /// # Errors
+    /// [`NotKept`] when it is not confirmed: keep the delivery.
+    pub async fn publish_again(&self, delivery: &Delivery) -> Result<(), NotKept> {
+        let shipment = Shipment::again(delivery, &delivery.exchange);
+        self.send(shipment, self.deadline()).await
+    }
+
+    /// Sends a delivered pack to the dead queue. Acknowledge the delivery afterwards: unlike
+    /// [`Delivery::dead_letter`], this loses nothing where the queue has no dead-letter exchange.
+    ///
+    /// # Errors
+    /// [`NotKept`] when it is not confirmed: keep the delivery.
+    pub async fn publish_dead(&self, delivery: &Delivery) -> Result<(), NotKept> {
+        let shipment = Shipment::again(delivery, &self.config.topology().dead_queue());
+        self.send(shipment, self.deadline()).await
     }
 
     /// Puts a task on its queue, as Celery would.

@@ -69,7 +69,7 @@ impl ConsumerSession {
     }
 
     /// Says goodbye. Unsettled deliveries return to their queues.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         self.link.close().await;
     }
 }

@@ -9,11 +9,11 @@ use lapin::types::ShortString;
 use uuid::Uuid;
 
 use super::handover::Claim;
-use crate::NotKept;
 use crate::celery::EncodedTask;
 use crate::connection::short;
 use crate::pack;
 use crate::topology::event_routing_key;
+use crate::{Delivery, NotKept};
 
 const PERSISTENT: u8 = 2;
 
@@ -54,6 +54,32 @@ impl Shipment {
             routing_key: short(routing_key),
             properties: task.properties,
             body: Arc::new(task.body),
+            claims: Vec::new(),
+            kind: None,
+        }
+    }
+
+    /// A message that was delivered, as if it were new. It leaves its headers behind: in them the
+    /// broker counts how often it came back.
+    pub(super) fn again(delivery: &Delivery, exchange: &str) -> Self {
+        let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        if let Some(id) = &delivery.message_id {
+            properties = properties.with_message_id(short(id));
+        }
+        if let Some(kind) = &delivery.message_type {
+            properties = properties.with_type(short(kind));
+        }
+        if let Some(content_type) = &delivery.content_type {
+            properties = properties.with_content_type(short(content_type));
+        }
+        if let Some(encoding) = &delivery.content_encoding {
+            properties = properties.with_content_encoding(short(encoding));
+        }
+        Self {
+            exchange: short(exchange),
+            routing_key: short(&delivery.routing_key),
+            properties,
+            body: Arc::new(delivery.body.clone()),
             claims: Vec::new(),
             kind: None,
         }

@@ -81,6 +81,27 @@ async fn a_refused_message_is_found_in_the_dead_queue_with_its_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pack_sent_again_is_the_same_but_never_came_back() {
+    let config = config("again");
+    let (_session, mut subscription) = stocked(&config, 1, 10).await;
+    next(&mut subscription).await.retry().await.unwrap();
+    let old = next(&mut subscription).await;
+    let publisher = publisher(&config).await;
+    publisher.publish_again(&old).await.unwrap();
+    let new = next(&mut subscription).await;
+    assert_eq!((old.delivery_count, new.delivery_count), (1, 0));
+    assert_eq!(
+        (&new.body, &new.message_id, &new.message_type),
+        (&old.body, &old.message_id, &old.message_type)
+    );
+
+    publisher.publish_dead(&new).await.unwrap();
+    ack_all(vec![old, new]).await.unwrap();
+    let dead = take_all(&config, &config.topology().dead_queue()).await;
+    assert_eq!((dead.len(), dead[0].delivery_count), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_more_is_handed_out_than_the_prefetch() {
     let config = config("prefetch");
     let (session, mut subscription) = stocked(&config, 10, 3).await;
