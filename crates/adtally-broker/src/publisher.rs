@@ -94,9 +94,10 @@ impl Publisher {
     /// Publishes events and says of each, in order, whether the broker has it for sure.
     ///
     /// Takes no longer than the deadline. Events that wait together travel together.
-    pub async fn publish_events(&self, events: Vec<Event>) -> Vec<Result<(), NotKept>> {
+    pub async fn publish_events(&self, events: impl AsRef<[Event]>) -> Vec<Result<(), NotKept>> {
+        let events = events.as_ref();
         let mut results = vec![Err(NotKept::Closed); events.len()];
-        let chunks = split(&events, &self.options);
+        let chunks = split(events, &self.options);
         let deadline = self.deadline();
         let sends = chunks.into_iter().map(|(draft, places)| async move {
             let (kind, bytes) = (Some(draft.kind()), draft.bytes());
