@@ -16,11 +16,12 @@ mod reader;
 mod record;
 mod replay;
 mod size;
+mod start;
+mod stretch;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,23 +34,17 @@ use adtally_service::Failure;
 use adtally_service::metrics::Registry;
 use tokio::sync::oneshot;
 
-use appender::Appender;
-use directory::Directory;
 use disk::{Disk, RealDisk};
 pub(crate) use keeper::SpoolKeeper;
-use ledger::{Extent, Ledger};
-use metrics::SpoolMetrics;
-use position::Position;
+use ledger::Ledger;
 use reader::Reader;
 use replay::Broker;
 pub(crate) use size::parse_size;
+use start::parts;
 use writer::Pending;
 
 /// Events of one record at most: what one damaged byte may cost.
 const RECORD_EVENTS: usize = 256;
-
-/// Bytes from which on a segment is over: what replaying holds in memory.
-const SEGMENT_BYTES: u64 = 16 * 1_024 * 1_024;
 
 /// How long the disk may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -183,48 +178,6 @@ impl Spool {
         self.0.ledger.admit(pending.records.len() as u64)?;
         queue.send(pending).map_err(|_| NotSpooled::Refused)
     }
-}
-
-type Parts = (Appender, Reader, Arc<Ledger>);
-
-fn parts(
-    options: &SpoolOptions,
-    registry: &Registry,
-    disk: Box<dyn Disk>,
-) -> Result<Parts, Failure> {
-    let directory = Arc::new(Directory::open(&options.directory)?);
-    let position = Position::load(&directory);
-    let segments = leftovers(&directory, position).map_err(|error| {
-        let path = options.directory.display();
-        Failure::configuration(format!("--spool-dir {path} cannot be read: {error}"))
-    })?;
-    let last = segments.keys().next_back().copied().unwrap_or(0);
-    let ledger = Arc::new(Ledger::new(
-        segments,
-        last.max(position.segment),
-        options.max_bytes,
-        SpoolMetrics::new(registry),
-    ));
-    let segment_bytes = SEGMENT_BYTES.min(options.max_bytes / 8 + 1);
-    let appender = Appender::new(directory.clone(), ledger.clone(), disk, segment_bytes);
-    let reader = Reader::new(directory, ledger.clone(), position);
-    Ok((appender, reader, ledger))
-}
-
-fn leftovers(directory: &Directory, position: Position) -> std::io::Result<BTreeMap<u64, Extent>> {
-    let mut segments = BTreeMap::new();
-    let mut total = 0;
-    for left in directory.leftovers()? {
-        let here = left.number == position.segment && position.offset <= left.bytes;
-        let from = if here { position.offset } else { 0 };
-        let (oldest, events) = directory.count(left.number, from)?;
-        segments.insert(left.number, Extent::left(left.bytes, events, oldest));
-        total += events;
-    }
-    if total > 0 {
-        log::info!("spool: {total} events of an earlier run are to be replayed");
-    }
-    Ok(segments)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,5 +1,9 @@
 //! The API as a process: start, raw bytes on its socket, stop.
 
+#![cfg(test)]
+
+#[path = "process/spool.rs"]
+mod spool;
 mod support;
 
 use std::time::{Duration, Instant};

@@ -24,7 +24,7 @@ impl<B: Broker> SpoolKeeper<B> {
         if !self.broker.is_open() {
             return vec![Kept::No; events.len()];
         }
-        let results: Vec<Result<(), NotKept>> = self.broker.publish(events.to_vec()).await;
+        let results: Vec<Result<(), NotKept>> = self.broker.publish(events).await;
         results.into_iter().map(kept).collect()
     }
 }

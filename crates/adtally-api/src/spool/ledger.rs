@@ -1,5 +1,7 @@
 //! What is in the spool at this moment, as writer, reader and everybody who asks agree on it.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +10,8 @@ use tokio::sync::Notify;
 use super::NotSpooled;
 use super::metrics::SpoolMetrics;
 use super::position::Position;
+use state::{Change, State};
+pub(super) use state::{Extent, Unread};
 
 /// Bytes that may wait for the disk at most: memory, should the disk hang.
 const MAX_WAITING: u64 = 64 * 1_024 * 1_024;
@@ -22,54 +26,6 @@ pub(super) struct Ledger {
     grown: Notify,
     max_bytes: u64,
     pub(super) metrics: SpoolMetrics,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    segments: BTreeMap<u64, Extent>,
-    /// The segment that is written to.
-    active: Option<u64>,
-    /// The writer is at it: the segment must not be removed.
-    writing: bool,
-    /// Bytes that were let in and are not on disk yet.
-    waiting: u64,
-    /// Why the disk cannot be written to.
-    trouble: Option<String>,
-    /// The highest number ever given.
-    last: u64,
-}
-
-/// What is known of one segment.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Extent {
-    /// Bytes that are surely on disk.
-    end: u64,
-    /// Events that are not replayed yet.
-    events: u64,
-    /// When the first of them was written, in Unix milliseconds.
-    oldest: Option<i64>,
-    /// It cannot be read now; another process may try again.
-    aside: bool,
-}
-
-impl Extent {
-    /// A segment that an earlier process left.
-    pub(super) fn left(end: u64, events: u64, oldest: Option<i64>) -> Self {
-        Self {
-            end,
-            events,
-            oldest,
-            aside: false,
-        }
-    }
-}
-
-/// A stretch of a segment that was not read yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unread {
-    pub(super) segment: u64,
-    pub(super) from: u64,
-    pub(super) end: u64,
 }
 
 impl Ledger {
@@ -193,20 +149,7 @@ impl Ledger {
     /// What comes next after `position`. A segment that is over comes even when nothing of it is
     /// left, so that it can be finished.
     pub(super) fn unread(&self, position: Position) -> Option<Unread> {
-        let state = self.lock();
-        state
-            .segments
-            .iter()
-            .filter(|(_, extent)| !extent.aside)
-            .map(|(&segment, extent)| {
-                let here = segment == position.segment && position.offset <= extent.end;
-                Unread {
-                    segment,
-                    from: if here { position.offset } else { 0 },
-                    end: extent.end,
-                }
-            })
-            .find(|unread| unread.from < unread.end || state.active != Some(unread.segment))
+        self.lock().unread(position)
     }
 
     /// Waits for [`Self::unread`] to have news.
@@ -263,49 +206,5 @@ impl Ledger {
             state: self.lock(),
             metrics: &self.metrics,
         }
-    }
-}
-
-impl State {
-    fn bytes(&self) -> u64 {
-        self.segments.values().map(|extent| extent.end).sum()
-    }
-
-    fn settle(&mut self, bytes: u64) {
-        self.waiting = self.waiting.saturating_sub(bytes);
-        self.writing = false;
-    }
-
-    fn active_extent(&mut self) -> Option<&mut Extent> {
-        self.segments.get_mut(&self.active?)
-    }
-}
-
-/// A change of the account that the gauges show as soon as it is over.
-struct Change<'a> {
-    state: MutexGuard<'a, State>,
-    metrics: &'a SpoolMetrics,
-}
-
-impl std::ops::Deref for Change<'_> {
-    type Target = State;
-
-    fn deref(&self) -> &State {
-        &self.state
-    }
-}
-
-impl std::ops::DerefMut for Change<'_> {
-    fn deref_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-}
-
-impl Drop for Change<'_> {
-    fn drop(&mut self) {
-        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let events = self.segments.values().map(|extent| extent.events).sum();
-        self.metrics.bytes.set(gauge(self.bytes()));
-        self.metrics.events.set(gauge(events));
     }
 }

@@ -1,16 +1,13 @@
 //! Reads the spool from its oldest end and gives back what the broker has confirmed.
 
-use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 
-use adtally_broker::pack::{self, PackError};
 use adtally_domain::Event;
 
 use super::directory::Directory;
 use super::ledger::{Ledger, Unread};
 use super::position::Position;
-use super::record::{Piece, pieces};
+use super::stretch::{Content, Stretch};
 
 /// What the broker takes in one go without a pause for others.
 const BATCH_EVENTS: usize = 2_000;
@@ -21,17 +18,9 @@ pub(super) struct Reader {
     directory: Arc<Directory>,
     ledger: Arc<Ledger>,
     position: Position,
-    loaded: Option<Loaded>,
+    loaded: Option<Stretch>,
     /// Events of one batch, give or take a record.
     pub(super) batch_events: usize,
-}
-
-/// A stretch of a segment in memory.
-#[derive(Debug)]
-struct Loaded {
-    stretch: Unread,
-    bytes: Vec<u8>,
-    pieces: VecDeque<Piece>,
 }
 
 /// Consecutive events of the spool.
@@ -43,13 +32,6 @@ pub(super) struct Batch {
     said: u64,
     /// Where the next batch begins.
     end: Position,
-}
-
-/// What is inside a record.
-enum Content {
-    Events(Vec<Event>),
-    /// A newer build wrote it.
-    Newer,
 }
 
 impl Reader {
@@ -72,10 +54,10 @@ impl Reader {
                 None => self.load()?,
             };
             let Some(batch) = self.batch(&mut loaded) else {
-                self.put_aside(loaded.stretch.segment, "a newer adtally-api wrote it");
+                self.put_aside(loaded.place.segment, "a newer adtally-api wrote it");
                 continue;
             };
-            if !loaded.pieces.is_empty() {
+            if !loaded.is_over() {
                 self.loaded = Some(loaded);
             }
             return Some(batch);
@@ -98,20 +80,15 @@ impl Reader {
         }
     }
 
-    fn load(&mut self) -> Option<Loaded> {
+    fn load(&mut self) -> Option<Stretch> {
         loop {
             let stretch = self.ledger.unread(self.position)?;
             let Unread { segment, from, end } = stretch;
             match self.directory.read(segment, from, end) {
                 Ok(bytes) => {
-                    let pieces = pieces(&bytes).into();
-                    let loaded = Loaded {
-                        stretch,
-                        bytes,
-                        pieces,
-                    };
-                    self.report_damage(&loaded);
-                    return Some(loaded);
+                    let stretch = Stretch::new(stretch, bytes);
+                    stretch.keep_damage_aside(&self.directory, &self.ledger);
+                    return Some(stretch);
                 }
                 Err(error) => self.put_aside(segment, &error.to_string()),
             }
@@ -119,85 +96,30 @@ impl Reader {
     }
 
     /// The next batch of what is loaded; `None` when a newer build wrote what comes now.
-    fn batch(&self, loaded: &mut Loaded) -> Option<Batch> {
-        let Unread { segment, from, end } = loaded.stretch;
-        let (mut events, mut said, mut offset) = (Vec::new(), 0, from);
+    fn batch(&self, loaded: &mut Stretch) -> Option<Batch> {
+        let (mut events, mut said) = (Vec::new(), 0);
         while events.len() < self.batch_events
-            && let Some(piece) = loaded.pieces.pop_front()
+            && let Some(record) = loaded.first_record()
         {
-            offset = from + end_of(&piece);
-            let Piece::Record { head, pack } = &piece else {
-                continue;
-            };
-            match self.content(loaded, pack) {
-                Content::Events(more) => {
-                    if events.is_empty() {
-                        self.ledger.next_is_from(segment, head.written_at);
-                    }
-                    said += head.events;
-                    events.extend(more);
-                }
+            match loaded.content(&record) {
                 Content::Newer if events.is_empty() => return None,
-                Content::Newer => {
-                    offset = from + start_of(&piece);
-                    loaded.pieces.push_front(piece);
-                    break;
+                Content::Newer => break,
+                Content::Events { sound, all_sound } => {
+                    if events.is_empty() {
+                        let segment = loaded.place.segment;
+                        self.ledger.next_is_from(segment, record.head.written_at);
+                    }
+                    if !all_sound {
+                        loaded.keep_aside(&record.bytes(), 1, &self.directory, &self.ledger);
+                    }
+                    said += record.head.events;
+                    events.extend(sound);
+                    loaded.pass_record();
                 }
             }
         }
-        if loaded.pieces.is_empty() {
-            // Also when the file was cut short behind our back.
-            offset = end;
-        }
-        let end = Position { segment, offset };
+        let end = loaded.position();
         Some(Batch { events, said, end })
-    }
-
-    fn content(&self, loaded: &Loaded, place: &Range<usize>) -> Content {
-        let body = loaded.bytes.get(place.clone()).unwrap_or_default();
-        let entries = match pack::decode(body) {
-            Ok(entries) => entries,
-            Err(PackError::NewerVersion(_)) => return Content::Newer,
-            Err(PackError::NotAPack(_)) => {
-                self.damaged(loaded, place, 1);
-                return Content::Events(Vec::new());
-            }
-        };
-        if entries.iter().any(Result::is_err) {
-            self.damaged(loaded, place, 1);
-        }
-        Content::Events(entries.into_iter().flatten().collect())
-    }
-
-    /// Counts and keeps aside all damage of a stretch, and says so once.
-    fn report_damage(&self, loaded: &Loaded) {
-        let damage = loaded.pieces.iter().filter_map(|piece| match piece {
-            Piece::Damaged { bytes, records } => Some((bytes, *records)),
-            Piece::Record { .. } => None,
-        });
-        let mut total = 0;
-        for (bytes, records) in damage {
-            self.damaged(loaded, bytes, records);
-            total += records;
-        }
-        if total > 0 {
-            let segment = loaded.stretch.segment;
-            log::error!(
-                "spool: {total} records of segment {segment} are damaged; their bytes are kept in its .corrupt file, the rest is replayed"
-            );
-        }
-    }
-
-    fn damaged(&self, loaded: &Loaded, place: &Range<usize>, records: u64) {
-        self.ledger.metrics.corrupt.inc_by(records);
-        let bytes = loaded.bytes.get(place.clone()).unwrap_or_default();
-        let (segment, at) = (loaded.stretch.segment, loaded.stretch.from);
-        let kept = self
-            .directory
-            .keep_aside(segment, at + place.start as u64, bytes);
-        if let Err(error) = kept {
-            log::warn!("spool: damaged bytes of segment {segment} cannot be kept: {error}");
-        }
     }
 
     fn put_aside(&self, segment: u64, reason: &str) {
@@ -206,18 +128,4 @@ impl Reader {
         );
         self.ledger.set_aside(segment);
     }
-}
-
-fn start_of(piece: &Piece) -> u64 {
-    (match piece {
-        Piece::Record { pack, .. } => pack.start - super::record::HEAD_BYTES,
-        Piece::Damaged { bytes, .. } => bytes.start,
-    }) as u64
-}
-
-fn end_of(piece: &Piece) -> u64 {
-    (match piece {
-        Piece::Record { pack, .. } => pack.end,
-        Piece::Damaged { bytes, .. } => bytes.end,
-    }) as u64
 }

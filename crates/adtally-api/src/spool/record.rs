@@ -11,6 +11,9 @@
 //!
 //! All numbers are little-endian.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 const MAGIC: [u8; 4] = [0xff, b'a', b'd', 1];
@@ -34,16 +37,27 @@ pub(super) struct Head {
     pub(super) written_at: i64,
 }
 
+/// A readable record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    /// What it says of itself.
+    pub(super) head: Head,
+    /// Where its pack is.
+    pub(super) pack: Range<usize>,
+}
+
+impl Record {
+    /// Where all of it is.
+    pub(super) fn bytes(&self) -> Range<usize> {
+        self.pack.start - HEAD_BYTES..self.pack.end
+    }
+}
+
 /// A part of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Piece {
     /// A readable record.
-    Record {
-        /// What it says of itself.
-        head: Head,
-        /// Where its pack is.
-        pack: Range<usize>,
-    },
+    Record(Record),
     /// Bytes up to the next readable record or the end.
     Damaged {
         /// Where they are.
@@ -96,7 +110,7 @@ pub(super) fn pieces(bytes: &[u8]) -> Vec<Piece> {
     while at < bytes.len() {
         let piece = record_at(bytes, at).unwrap_or_else(|| damage_at(bytes, at));
         at = match &piece {
-            Piece::Record { pack, .. } => pack.end,
+            Piece::Record(record) => record.pack.end,
             Piece::Damaged { bytes, .. } => bytes.end,
         };
         pieces.push(piece);
@@ -109,7 +123,7 @@ fn record_at(bytes: &[u8], at: usize) -> Option<Piece> {
     let end = (at + HEAD_BYTES).checked_add(head.length)?;
     let covered = bytes.get(at + COVERED_FROM..end)?;
     let pack = at + HEAD_BYTES..end;
-    (crc32c::crc32c(covered) == head.sum).then_some(Piece::Record { head, pack })
+    (crc32c::crc32c(covered) == head.sum).then_some(Piece::Record(Record { head, pack }))
 }
 
 fn damage_at(bytes: &[u8], at: usize) -> Piece {
@@ -126,69 +140,4 @@ fn damage_at(bytes: &[u8], at: usize) -> Piece {
     }
     let bytes = at..end;
     Piece::Damaged { bytes, records }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn three() -> (Vec<u8>, [usize; 3]) {
-        let mut bytes = Vec::new();
-        let ends = [1, 2, 3].map(|n: u32| {
-            append(&mut bytes, format!("pack {n}").as_bytes(), n, n.into());
-            bytes.len()
-        });
-        (bytes, ends)
-    }
-
-    fn events(bytes: &[u8]) -> Vec<u64> {
-        let count = |piece| match piece {
-            Piece::Record { head, .. } => Some(head.events),
-            Piece::Damaged { .. } => None,
-        };
-        pieces(bytes).into_iter().filter_map(count).collect()
-    }
-
-    #[test]
-    fn records_are_read_as_they_were_written() {
-        let (bytes, _) = three();
-        assert_eq!(events(&bytes), [1, 2, 3]);
-        let Some(Piece::Record { head, pack }) = pieces(&bytes).pop() else {
-            panic!("no record")
-        };
-        assert_eq!((head.written_at, &bytes[pack]), (3, &b"pack 3"[..]));
-    }
-
-    #[test]
-    fn any_single_flipped_bit_costs_its_own_record_only() {
-        let (bytes, ends) = three();
-        for bit in 0..bytes.len() * 8 {
-            let mut bad = bytes.clone();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            let hit = ends.iter().position(|end| bit / 8 < *end).unwrap();
-            let expected: Vec<u64> = (1..=3).filter(|n| *n != hit as u64 + 1).collect();
-            assert_eq!(events(&bad), expected, "bit {bit}");
-        }
-    }
-
-    #[test]
-    fn a_cut_anywhere_leaves_the_records_before_it() {
-        let (bytes, ends) = three();
-        for cut in 0..bytes.len() {
-            let whole = ends.iter().filter(|end| **end <= cut).count() as u64;
-            assert_eq!(events(&bytes[..cut]), (1..=whole).collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn damaged_records_are_counted_as_far_as_they_can_be_seen() {
-        let (mut bytes, ends) = three();
-        bytes[ends[0] - 1] ^= 1;
-        bytes[ends[1] - 1] ^= 1;
-        let expected = Piece::Damaged {
-            bytes: 0..ends[1],
-            records: 2,
-        };
-        assert_eq!(pieces(&bytes)[0], expected);
-    }
 }

@@ -22,7 +22,7 @@ pub(crate) trait Broker: Clone + Send + Sync + 'static {
     /// Waits until it is open.
     fn opened(&self) -> BoxFuture<'_, ()>;
     /// Publishes events and says of each, in order, whether it is confirmed.
-    fn publish(&self, events: Vec<Event>) -> BoxFuture<'_, Vec<Result<(), NotKept>>>;
+    fn publish<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<(), NotKept>>>;
 }
 
 impl Broker for Publisher {
@@ -41,7 +41,7 @@ impl Broker for Publisher {
         })
     }
 
-    fn publish(&self, events: Vec<Event>) -> BoxFuture<'_, Vec<Result<(), NotKept>>> {
+    fn publish<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<(), NotKept>>> {
         Box::pin(self.publish_events(events))
     }
 }
@@ -83,7 +83,7 @@ async fn deliver(batch: &Batch, broker: &impl Broker) {
     while !left.is_empty() {
         broker.opened().await;
         let later = left.split_off(share.min(left.len()));
-        let results = broker.publish(left.clone()).await;
+        let results = broker.publish(&left).await;
         let mut results = results.into_iter();
         let before = left.len();
         left.retain(|_| !matches!(results.next(), Some(Ok(()))));

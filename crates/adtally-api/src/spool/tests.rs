@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use adtally_domain::{AdId, EventId, EventKind};
 use tempfile::TempDir;
 
+use super::start::Parts;
 use super::*;
 
 /// 2026-11-22T06:00:00.123Z.

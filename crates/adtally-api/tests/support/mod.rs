@@ -63,7 +63,12 @@ impl Api {
     /// Starts it beside whatever the URLs lead to.
     pub(crate) fn start_with(name: &str, database: &str, amqp: &str, more: &[&str]) -> Self {
         let prefix = TestStack::shared().queue_prefix(name);
-        let mut child = command(&prefix, database, amqp)
+        Self::start_as(&prefix, database, amqp, more)
+    }
+
+    /// Starts it with the queues of an earlier one.
+    pub(crate) fn start_as(prefix: &str, database: &str, amqp: &str, more: &[&str]) -> Self {
+        let mut child = command(prefix, database, amqp)
             .args(["--bind", "127.0.0.1:0", "--http-workers", "2"])
             .args(more)
             .spawn()
@@ -83,7 +88,7 @@ impl Api {
         Self {
             child,
             address,
-            prefix,
+            prefix: prefix.to_owned(),
             _database: None,
         }
     }
@@ -192,7 +197,7 @@ pub(crate) fn exchange(api: &Api, bytes: &str) -> String {
     connection.read_to_end()
 }
 
-fn poll(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn poll(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(40);
     while !holds() {
         assert!(Instant::now() < deadline, "not within 40 s: {what}");

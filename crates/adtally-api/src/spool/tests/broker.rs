@@ -44,7 +44,7 @@ impl Broker for TestBroker {
         })
     }
 
-    fn publish(&self, events: Vec<Event>) -> BoxFuture<'_, Vec<Result<(), NotKept>>> {
+    fn publish<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<(), NotKept>>> {
         Box::pin(async move {
             if let Some(reason) = *lock(&self.refuses) {
                 return vec![Err(reason); events.len()];
@@ -57,7 +57,7 @@ impl Broker for TestBroker {
                 false => Err(NotKept::Deadline),
             });
             let results: Vec<_> = results.collect();
-            let kept = events.into_iter().zip(&results);
+            let kept = events.iter().cloned().zip(&results);
             let kept = kept.filter(|(_, result)| result.is_ok());
             let kept: Vec<_> = kept.map(|(event, _)| event).collect();
             self.got.send_modify(|got| got.extend(kept));
