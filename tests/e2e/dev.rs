@@ -194,9 +194,39 @@ fn a_killed_dev_leaves_nothing_running_and_its_directory_usable() {
     let named = Named::new("dev-killed");
     let few = named.arguments(&["--workers", "1"]);
     Dev::start(&dir, &few).kill();
-    // What it named is gone: the file must not be taken for the next one's.
-    std::fs::remove_file(dir.join("env")).unwrap();
     let dev = Dev::start(&dir, &few);
     dev.accept(1);
     assert_eq!(dev.stop(Signal::TERM).code(), Some(0));
+}
+
+#[test]
+fn the_environment_file_of_a_killed_run_is_gone_before_anything_starts() {
+    let (_temp, dir) = data_dir();
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("env"), "export ADTALLY_PREFIX='old'\n").unwrap();
+    // A database that takes connections and never says a word keeps dev from starting.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let database = format!("postgres://nobody@{}/x", silent.local_addr().unwrap());
+    let amqp_url = TestStack::shared().amqp_url();
+    let dev = Dev::begin(
+        &dir,
+        &["--database-url", &database, "--amqp-url", &amqp_url],
+    );
+    until("the old file is gone", || {
+        assert!(dev.runs(), "{}", dev.output());
+        (!dev.env_file().exists()).then_some(())
+    });
+    assert_eq!(dev.stop(Signal::TERM).code(), Some(0));
+}
+
+#[test]
+fn a_dev_that_is_stopped_while_its_servers_start_leaves_nothing_running() {
+    let (_temp, dir) = data_dir();
+    let dev = Dev::begin(&dir, &[]);
+    // Itself, the one that cleans up after it, and what starts the servers.
+    until("the servers are starting", || {
+        assert!(dev.runs(), "{}", dev.output());
+        (dir.join("rabbitmq").exists() && dev.family().len() > 3).then_some(())
+    });
+    assert_eq!(dev.stop(Signal::INT).code(), Some(0));
 }

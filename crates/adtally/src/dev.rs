@@ -19,6 +19,8 @@ use adtally_service::{ExitKind, Failure, ResultExt, Shutdown};
 use adtally_store::{Store, StoreConfig};
 use anyhow::Context;
 
+use crate::database;
+use crate::queues::Queues;
 pub use args::DevArgs;
 use board::Board;
 use demo::Demo;
@@ -35,9 +37,13 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A server that is missing or does not start (69), a configuration that contradicts itself or
 /// what is stored (78).
 pub(crate) async fn run(args: &DevArgs, shutdown: Shutdown) -> anyhow::Result<()> {
+    // What is wrong with the flags is told before anything is made or started.
+    args.zone.resolve()?;
     let data_dir = args.prepare_data_dir()?;
     let _lock = DirectoryLock::acquire(&data_dir).or_exit(ExitKind::Failure)?;
     let board = Board::new(&data_dir);
+    // Left by a run that was killed: whoever waits for the file must not find that one's servers.
+    board.remove_env();
     let watch = Watch::new(board.clone());
 
     let run = async {
@@ -67,6 +73,7 @@ async fn start(
     board: &Board,
     watch: &Watch,
 ) -> anyhow::Result<Option<Demo>> {
+    reach_named(args).await?;
     let servers = Servers::start(args, data_dir, watch).await?;
     let zone = migrate(args, &servers).await?;
     board.set("ADTALLY_DATABASE_URL", &servers.database_url);
@@ -86,14 +93,25 @@ async fn start(
             )?);
         }
     }
-    board.write_env().context("writing the environment file")?;
+    board.publish().context("writing the environment file")?;
     board.announce(args);
     Ok(demo)
 }
 
+/// Gives up at once on a server that was named and is not there.
+async fn reach_named(args: &DevArgs) -> Result<(), Failure> {
+    if args.database.is_given() {
+        database::open(&args.database).await?;
+    }
+    if args.broker.is_given() {
+        Queues::connect(&args.broker).await?.close().await;
+    }
+    Ok(())
+}
+
 async fn migrate(args: &DevArgs, servers: &Servers) -> Result<ReportingZone, Failure> {
     let store = Store::connect(StoreConfig::new(&servers.database_url));
-    store.migrate().await.or_exit(ExitKind::Unavailable)?;
+    store.migrate().await.map_err(database::failure)?;
     let zone = store.claim_zone(args.zone.resolve()?).await;
-    zone.or_exit(ExitKind::Configuration)
+    zone.map_err(database::failure)
 }

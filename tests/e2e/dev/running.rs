@@ -46,15 +46,18 @@ pub(super) fn refused(dir: &Path, more: &[&str]) -> (i32, String) {
 impl Dev {
     /// Starts it in `dir` and waits until it has written its environment file.
     pub(super) fn start(dir: &Path, more: &[&str]) -> Self {
+        let old = std::fs::read(dir.join("env")).ok();
         let dev = Self::begin(dir, more);
         until_within(SERVERS, "dev has started", || {
-            assert!(dev.process.exit_status().is_none(), "{}", dev.output());
-            dev.env_file().exists().then_some(())
+            assert!(dev.runs(), "{}", dev.output());
+            let new = std::fs::read(dev.env_file()).ok();
+            (new.is_some() && new != old).then_some(())
         });
         dev
     }
 
-    fn begin(dir: &Path, more: &[&str]) -> Self {
+    /// Starts it in `dir` and does not wait.
+    pub(super) fn begin(dir: &Path, more: &[&str]) -> Self {
         let out = dir.with_extension("out");
         let options = ProcessOptions::new("dev", programs::path("adtally"))
             .args(arguments(dir, more))
@@ -67,7 +70,13 @@ impl Dev {
         }
     }
 
-    fn env_file(&self) -> PathBuf {
+    /// Whether it has not ended.
+    pub(super) fn runs(&self) -> bool {
+        self.process.exit_status().is_none()
+    }
+
+    /// Where it writes its variables.
+    pub(super) fn env_file(&self) -> PathBuf {
         self.dir.join("env")
     }
 
