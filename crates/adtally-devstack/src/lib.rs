@@ -35,6 +35,7 @@ pub mod testing;
 pub use directory::{DirectoryLock, Storage};
 pub use error::DevstackError;
 pub use packages::ServerPrograms;
+pub use ports::free_port;
 pub use postgres::{PostgresOptions, PostgresServer};
 pub use process::{LogTarget, ManagedProcess, ProcessOptions, Stage};
 pub use rabbitmq::{RabbitmqCluster, RabbitmqOptions, RabbitmqServer};

@@ -17,8 +17,12 @@ const ATTEMPTS: u32 = 2_000;
 /// Ports handed out by this process: none is handed out twice.
 static TAKEN: LazyLock<Mutex<BTreeSet<u16>>> = LazyLock::new(Mutex::default);
 
-/// A port that is free now. Another process may still take it first: callers try again then.
-pub(crate) fn free_port() -> Result<u16, DevstackError> {
+/// A loopback port that is free now, below those the kernel gives to outgoing connections. Another
+/// process may still take it first.
+///
+/// # Errors
+/// None was found.
+pub fn free_port() -> Result<u16, DevstackError> {
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let below = first_outgoing_port().max(LOWEST + 1_000);
     for _ in 0..ATTEMPTS {
