@@ -8,10 +8,14 @@
     reason = "all of this is part of tests, which end by panicking"
 )]
 
+mod builder;
 pub mod http;
+mod process;
 pub mod programs;
 mod system;
 mod wait;
 
-pub use system::{Process, System, SystemBuilder};
+pub use builder::SystemBuilder;
+pub use process::Process;
+pub use system::System;
 pub use wait::{until, until_within};

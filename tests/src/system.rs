@@ -1,26 +1,17 @@
 //! A whole AdTally for one test: its own database, its own queues, real processes.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, ExitStatus, Stdio};
+use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_devstack::testing::{TestDatabase, TestStack};
-use adtally_devstack::{LogTarget, ManagedProcess, ProcessOptions, Signal};
 use adtally_domain::{SweepDirty, Task, TaskMessage};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{http, programs, until};
-
-/// How a [`System`] is to be set up.
-#[derive(Debug, Clone)]
-pub struct SystemBuilder {
-    name: String,
-    timezone: Option<String>,
-    max_event_age: String,
-}
+use crate::{Process, SystemBuilder, http, programs, until};
 
 /// One API, and as many workers and beats as the test starts.
 pub struct System {
@@ -32,23 +23,11 @@ pub struct System {
     api: Option<Process>,
 }
 
-/// A running binary with the address of its health checks.
-pub struct Process {
-    process: ManagedProcess,
-    /// Where it answers HTTP.
-    pub address: SocketAddr,
-    log: std::path::PathBuf,
-}
-
 impl System {
     /// A system whose database and queues carry `name`.
     #[must_use]
     pub fn builder(name: &str) -> SystemBuilder {
-        SystemBuilder {
-            name: name.to_owned(),
-            timezone: None,
-            max_event_age: "35d".to_owned(),
-        }
+        SystemBuilder::new(name)
     }
 
     /// A system with an API and one worker, reporting in UTC.
@@ -57,6 +36,21 @@ impl System {
         let system = Self::builder(name).start();
         let worker = system.worker();
         (system, worker)
+    }
+
+    pub(crate) fn new(builder: SystemBuilder, database: TestDatabase<'static>) -> Self {
+        Self {
+            database,
+            prefix: TestStack::shared().queue_prefix(&builder.name),
+            builder,
+            logs: tempfile::tempdir().expect("a directory for logs"),
+            started: AtomicU32::new(0),
+            api: None,
+        }
+    }
+
+    pub(crate) fn start_api(&mut self) {
+        self.api = Some(self.start("adtally-api", "ADTALLY_BIND").ready());
     }
 
     /// The URL of its database.
@@ -155,27 +149,13 @@ impl System {
     /// When it does not start.
     #[must_use]
     pub fn start_with(&self, program: &str, bind: &str, more: &[(&'static str, &str)]) -> Process {
-        let address = free_address();
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let log = self.logs.path().join(format!("{program}.{number}.log"));
-        let options = ProcessOptions::new(program, programs::path(program));
-        let options = options
-            .env(bind, address.to_string())
-            .log(LogTarget::File(log.clone()));
         let more = more
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()));
-        let options = self
-            .environment()
-            .into_iter()
-            .chain(more)
-            .fold(options, |options, (name, value)| options.env(name, value));
-        let process = ManagedProcess::spawn(options).expect("the binary starts");
-        Process {
-            process,
-            address,
-            log,
-        }
+        let environment = self.environment().into_iter().chain(more);
+        Process::start(program, bind, environment, log)
     }
 
     /// Posts events, one or an array of them, and returns the whole answer.
@@ -334,160 +314,5 @@ impl System {
     pub fn audit(&self) -> Value {
         let (_, out, err) = self.adtally(&["audit", "--json"]);
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out} {err}"))
-    }
-}
-
-impl SystemBuilder {
-    /// Reports in another zone than the stored one or UTC.
-    #[must_use]
-    pub fn timezone(mut self, zone: &str) -> Self {
-        self.timezone = Some(zone.to_owned());
-        self
-    }
-
-    /// Takes older events.
-    #[must_use]
-    pub fn max_event_age(mut self, age: &str) -> Self {
-        self.max_event_age = age.to_owned();
-        self
-    }
-
-    /// Makes the database and starts the API.
-    #[must_use]
-    pub fn start(self) -> System {
-        let mut system = self.without_api();
-        let api = system.start("adtally-api", "ADTALLY_BIND").ready();
-        system.api = Some(api);
-        system
-    }
-
-    /// Makes the database only.
-    ///
-    /// # Panics
-    /// When the logs have no place.
-    #[must_use]
-    pub fn without_api(self) -> System {
-        let stack = TestStack::shared();
-        let database = stack.prepared_database("migrated", migrate);
-        System {
-            database,
-            prefix: stack.queue_prefix(&self.name),
-            builder: self,
-            logs: tempfile::tempdir().expect("a directory for logs"),
-            started: AtomicU32::new(0),
-            api: None,
-        }
-    }
-}
-
-fn migrate(url: &str) {
-    let status = Command::new(programs::path("adtally"))
-        .args(["migrate", "--database-url", url])
-        .stdout(Stdio::null())
-        .status();
-    assert!(
-        status.expect("the tool starts").success(),
-        "the database is migrated"
-    );
-}
-
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address")
-}
-
-impl Process {
-    /// The URL it answers HTTP at.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// Its process id.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.process.pid()
-    }
-
-    /// How it ended; `None` while it runs.
-    #[must_use]
-    pub fn exit_status(&self) -> Option<ExitStatus> {
-        self.process.exit_status()
-    }
-
-    /// What it logged.
-    #[must_use]
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// The status of `/readyz`; `None` when nothing answers.
-    #[must_use]
-    pub fn readiness(&self) -> Option<http::Response> {
-        http::request(self.address, "GET", "/readyz", &[], b"").ok()
-    }
-
-    /// Whether it can do its work now.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.readiness()
-            .is_some_and(|response| response.status == 200)
-    }
-
-    /// Waits until it can do its work.
-    ///
-    /// # Panics
-    /// With its log, when it cannot within a minute or ends.
-    #[must_use]
-    pub fn ready(self) -> Self {
-        until("a process is ready", || {
-            assert!(
-                self.process.exit_status().is_none(),
-                "ended: {}",
-                self.log()
-            );
-            self.is_ready().then_some(())
-        });
-        self
-    }
-
-    /// The value of the metric whose line begins with `name`, 0 when there is none.
-    ///
-    /// # Panics
-    /// When the process does not answer.
-    #[must_use]
-    pub fn metric(&self, name: &str) -> f64 {
-        let response = http::request(self.address, "GET", "/metrics", &[], b"").expect("metrics");
-        let text = String::from_utf8_lossy(&response.body).into_owned();
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        let values = lines.filter_map(|line| {
-            line.strip_prefix(name)?
-                .rsplit(' ')
-                .next()?
-                .parse::<f64>()
-                .ok()
-        });
-        values.sum()
-    }
-
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        self.process.signal(signal);
-    }
-
-    /// Ends it as a crash would, and waits for its end.
-    pub fn kill(self) {
-        self.process.kill();
-        until("a killed process ends", || self.process.exit_status());
-    }
-
-    /// Asks it to stop, and waits for its end.
-    ///
-    /// # Panics
-    /// When it does not stop within a minute.
-    #[must_use]
-    pub fn stop(self) -> ExitStatus {
-        self.process.signal(Signal::TERM);
-        until("a process stops", || self.process.exit_status())
     }
 }
