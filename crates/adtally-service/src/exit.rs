@@ -4,9 +4,11 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser;
 use thiserror::Error;
 
 use crate::secret::redact;
+use crate::{Shutdown, logging};
 
 /// Why a process ends, as its exit code tells (the numbers above 64 are those of sysexits.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +136,17 @@ pub fn run_main(process: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         }
         Err(error) => report(Err(error.into())),
     }
+}
+
+/// The whole of a serving process: reads the command line, starts the log, runs `process` until
+/// SIGTERM or SIGINT, and tells how it ended.
+#[must_use]
+pub fn serve<Args: Parser, Process: Future<Output = anyhow::Result<()>>>(
+    process: impl FnOnce(Args, Shutdown) -> Process,
+) -> ExitCode {
+    let args = Args::parse();
+    logging::init();
+    run_main(async { process(args, Shutdown::on_signals()?).await })
 }
 
 #[cfg(test)]

@@ -8,12 +8,14 @@ mod health;
 mod health_server;
 pub mod logging;
 pub mod metrics;
+mod outage;
 mod secret;
 mod shutdown;
 
 pub use args::{Broker, BrokerArgs, Database, DatabaseArgs, HealthArgs, ZoneArgs};
-pub use exit::{ExitKind, Failure, ResultExt, report, run_main};
+pub use exit::{ExitKind, Failure, ResultExt, report, run_main, serve};
 pub use health::{Check, Health, Readiness};
 pub use health_server::{HealthServer, health_routes};
+pub use outage::Outage;
 pub use secret::{SecretUrl, redact};
 pub use shutdown::Shutdown;
