@@ -5,35 +5,70 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use adtally_service::redact;
+
 use super::DevArgs;
 
 /// The facts of a running environment: URLs and process ids.
 #[derive(Debug, Clone)]
 pub(super) struct Board {
     data_dir: Arc<Path>,
-    facts: Arc<Mutex<BTreeMap<String, String>>>,
+    facts: Arc<Mutex<Facts>>,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
+    values: BTreeMap<String, String>,
+    /// The file is there: everything was ready once.
+    published: bool,
 }
 
 impl Board {
+    /// An empty board. A file that an earlier run could not remove is removed now: who waits for
+    /// one must not find it.
     pub(super) fn new(data_dir: &Path) -> Self {
-        Self {
+        let board = Self {
             data_dir: data_dir.into(),
             facts: Arc::default(),
-        }
+        };
+        board.remove_env();
+        board
     }
 
-    /// Notes a fact. Call [`Self::write_env`] once all facts of a change are noted.
+    /// Notes a fact. Call [`Self::publish`] or [`Self::update`] once all facts of a change are
+    /// noted.
     pub(super) fn set(&self, name: &str, value: impl Into<String>) {
-        self.facts().insert(name.to_owned(), value.into());
+        self.facts().values.insert(name.to_owned(), value.into());
     }
 
-    /// Replaces `<data-dir>/env` atomically: whoever reads it sees a whole file.
+    /// Writes `<data-dir>/env` for the first time: everything it names is ready.
     ///
     /// # Errors
     /// When the data directory cannot be written to.
-    pub(super) fn write_env(&self) -> io::Result<()> {
+    pub(super) fn publish(&self) -> io::Result<()> {
+        let mut facts = self.facts();
+        self.write_env(&facts)?;
+        facts.published = true;
+        Ok(())
+    }
+
+    /// Writes `<data-dir>/env` again, if it was published.
+    ///
+    /// # Errors
+    /// When the data directory cannot be written to.
+    pub(super) fn update(&self) -> io::Result<()> {
+        // Held to the end: two writers would share the new file.
+        let facts = self.facts();
+        if facts.published {
+            self.write_env(&facts)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the file atomically: whoever reads it sees a whole one.
+    fn write_env(&self, facts: &Facts) -> io::Result<()> {
         let mut text = String::new();
-        for (name, value) in self.facts().iter() {
+        for (name, value) in &facts.values {
             text.push_str(&format!(
                 "export {name}='{}'\n",
                 value.replace('\'', r"'\''")
@@ -60,7 +95,21 @@ impl Board {
     /// Prints the block with everything a person needs to start.
     pub(super) fn announce(&self, args: &DevArgs) {
         let facts = self.facts();
-        let fact = |name: &str| facts.get(name).map_or("not started", String::as_str);
+        let fact = |name: &str| {
+            let value = facts.values.get(name);
+            value.map_or("not started", String::as_str)
+        };
+        // The password of a server that was named is for those who named it to show.
+        let shown = |name: &str, is_given: bool| {
+            let value = fact(name);
+            if is_given {
+                redact(value)
+            } else {
+                value.to_owned()
+            }
+        };
+        let database = shown("ADTALLY_DATABASE_URL", args.database.is_given());
+        let broker = shown("ADTALLY_AMQP_URL", args.broker.is_given());
         let env = self.env_file();
         let mut lines = vec![String::new()];
         if !args.services_only {
@@ -69,8 +118,8 @@ impl Board {
             lines.push(format!("  API docs    {api}/api-docs/"));
             lines.push(format!("  health      {api}/readyz"));
         }
-        lines.push(format!("  PostgreSQL  {}", fact("ADTALLY_DATABASE_URL")));
-        lines.push(format!("  RabbitMQ    {}", fact("ADTALLY_AMQP_URL")));
+        lines.push(format!("  PostgreSQL  {database}"));
+        lines.push(format!("  RabbitMQ    {broker}"));
         lines.push(format!(
             "  logs        {}",
             self.data_dir.join("log").display()
@@ -85,8 +134,8 @@ impl Board {
         self.data_dir.join("env")
     }
 
-    fn facts(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
-        // A panic elsewhere leaves the map whole: each change is one insert.
+    fn facts(&self) -> std::sync::MutexGuard<'_, Facts> {
+        // A panic elsewhere leaves the facts whole: each change is one insert.
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,4 +155,29 @@ fn print(text: &str) {
     let mut out = io::stdout().lock();
     // Nobody reads on when standard output is closed; the processes run all the same.
     let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_appears_whole_when_everything_is_ready_and_follows_every_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("env");
+        std::fs::write(&file, "export ADTALLY_API_PID='1'\n").unwrap();
+        let board = Board::new(dir.path());
+        assert!(!file.exists(), "an earlier run's file names what is gone");
+
+        board.set("ADTALLY_API_PID", "7");
+        board.update().unwrap();
+        assert!(!file.exists(), "a process that is restarted too early");
+        board.publish().unwrap();
+        board.set("ADTALLY_API_PID", "it's 8");
+        board.update().unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text, "export ADTALLY_API_PID='it'\\''s 8'\n");
+        board.remove_env();
+        assert!(!file.exists());
+    }
 }

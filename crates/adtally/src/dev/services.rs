@@ -4,9 +4,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use adtally_devstack::{LogTarget, ProcessOptions};
+use adtally_devstack::{LogTarget, ProcessOptions, free_port};
 use adtally_service::{ExitKind, Failure, ResultExt};
 use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,12 +43,7 @@ impl Services {
             data_dir,
             board,
         };
-        let api = free_address(args.api_bind).map_err(|error| {
-            Failure::unavailable(format!(
-                "the API cannot listen on {}: {error}; choose another --api-bind",
-                args.api_bind
-            ))
-        })?;
+        let api = api_address(args.api_bind)?;
         let mut services = Self {
             api,
             health: Vec::new(),
@@ -58,7 +54,7 @@ impl Services {
             for number in 1..=count {
                 let name = format!("{program}-{number}");
                 let key = format!("ADTALLY_{}_{number}", program.to_uppercase());
-                let health = free_address(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+                let health = SocketAddr::from(([127, 0, 0, 1], free_port()?));
                 let service = starter.service(&name, &key, "ADTALLY_HEALTH_BIND", health)?;
                 services.add(watch, service, health);
             }
@@ -73,7 +69,7 @@ impl Services {
 
     fn add(&mut self, watch: &Watch, service: Service, health: SocketAddr) {
         self.health.push((service.name().to_owned(), health));
-        watch.add(Some(Member::Service(service)));
+        watch.add(Some(Member::Service(Arc::new(service))));
     }
 
     /// Waits until every process says that it can do its work.
@@ -161,10 +157,19 @@ impl Starter<'_> {
     }
 }
 
-/// `wanted`, with a free port in place of 0. The port is let go again: its process takes it next,
-/// and takes it again after a restart.
-fn free_address(wanted: SocketAddr) -> io::Result<SocketAddr> {
-    TcpListener::bind(wanted)?.local_addr()
+/// `wanted`, with a free port in place of 0: its process takes it, and takes it again after a
+/// restart.
+fn api_address(mut wanted: SocketAddr) -> Result<SocketAddr, Failure> {
+    if wanted.port() == 0 {
+        wanted.set_port(free_port().or_exit(ExitKind::Unavailable)?);
+    }
+    // Told here, where a person sees it, and not in the log of a process.
+    match TcpListener::bind(wanted) {
+        Ok(_listener) => Ok(wanted),
+        Err(error) => Err(Failure::unavailable(format!(
+            "the API cannot listen on {wanted}: {error}; choose another --api-bind"
+        ))),
+    }
 }
 
 async fn is_ready(address: SocketAddr) -> bool {

@@ -19,12 +19,11 @@ const GRACE: Duration = Duration::from_secs(40);
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
 /// One of AdTally's own processes.
-#[derive(Clone)]
 pub(super) struct Service {
     name: String,
     pid_key: String,
     options: ProcessOptions,
-    process: Arc<Mutex<ManagedProcess>>,
+    process: Mutex<ManagedProcess>,
 }
 
 impl Service {
@@ -37,7 +36,7 @@ impl Service {
     ) -> Result<Self, DevstackError> {
         let process = ManagedProcess::spawn(options.clone())?;
         board.set(&pid_key, process.pid().to_string());
-        let process = Arc::new(Mutex::new(process));
+        let process = Mutex::new(process);
         Ok(Self {
             name: name.to_owned(),
             pid_key,
@@ -69,7 +68,7 @@ impl Service {
 pub(super) enum Member {
     Postgres(Arc<PostgresServer>),
     Rabbitmq(Arc<RabbitmqServer>),
-    Service(Service),
+    Service(Arc<Service>),
 }
 
 impl Member {
@@ -225,7 +224,7 @@ async fn keep_running(
             Ok(()) => board.set(member.pid_key(), member.process().pid().to_string()),
             Err(error) => board.say(&format!("{} does not start: {error}", member.name())),
         }
-        if let Err(error) = board.write_env() {
+        if let Err(error) = board.update() {
             board.say(&format!("the environment file cannot be written: {error}"));
         }
     }
