@@ -1,5 +1,7 @@
 //! One connection, every call on it under a deadline.
 
+mod sieve;
+
 use std::future::Future;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
@@ -11,6 +13,8 @@ use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream};
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
+
+use sieve::Sieve;
 
 use crate::BrokerError;
 use crate::config::{BrokerConfig, BrokerUrl};
@@ -142,11 +146,11 @@ async fn connect(
     properties: ConnectionProperties,
     socket: Socket,
 ) -> lapin::Result<Connection> {
-    let runtime = lapin::runtime::default_runtime()?;
     Connection::connector(
         uri,
-        runtime,
-        async move |uri, runtime| {
+        sieve::runtime(),
+        async move |uri, _| {
+            let runtime = lapin::runtime::default_runtime()?;
             let stream = AMQPUriTcpExt::connect_async(&uri, &runtime).await?;
             match &stream {
                 AsyncTcpStream::Plain(plain) => socket.keep(plain.get_ref()),
@@ -154,7 +158,7 @@ async fn connect(
                 // No other kind is built in.
                 _ => {}
             }
-            Ok(stream)
+            Ok(AsyncTcpStream::Plain(Sieve::new(stream)))
         },
         properties,
     )

@@ -1,0 +1,162 @@
+//! Keeps away from the client library what it cannot read.
+//!
+//! The library reads a header within a header by calling itself, so a message with some thousand
+//! levels of them overflows its stack and ends the process; a name that is not UTF-8 ends the
+//! connection. The broker minds neither, and would deliver such a message again and again, to one
+//! worker after the other. Here it loses its properties on the way in: it is then judged by its
+//! body alone.
+
+mod frames;
+mod readable;
+
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use async_rs::traits::Reactor;
+use async_rs::util::RuntimeParts;
+use async_rs::{Runtime, Tokio};
+use futures_util::io::{AsyncRead, AsyncWrite};
+use lapin::tcp::AsyncTcpStream;
+
+use frames::Frames;
+
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1_024;
+
+/// What tokio connects to, plain or by TLS.
+pub(super) type Stream = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
+
+/// The runtime of connections whose streams are sieved.
+pub(super) type SievedRuntime = Runtime<RuntimeParts<Tokio, SievedReactor>>;
+
+/// Tokio's runtime, whose connections are sieved.
+pub(super) fn runtime() -> SievedRuntime {
+    let reactor = SievedReactor(Tokio::current());
+    Runtime::new(RuntimeParts::new(Tokio::current(), reactor))
+}
+
+/// A stream from the broker of which every message can be read.
+pub(crate) struct Sieve {
+    inner: Stream,
+    chunk: Box<[u8]>,
+    frames: Frames,
+    /// What may be read, of which the first `taken` bytes have been.
+    sieved: Vec<u8>,
+    taken: usize,
+}
+
+impl Sieve {
+    pub(super) fn new(inner: Stream) -> Self {
+        Self {
+            inner,
+            chunk: vec![0; CHUNK].into(),
+            frames: Frames::default(),
+            sieved: Vec::new(),
+            taken: 0,
+        }
+    }
+
+    /// Hands out what is ready, 0 when nothing is.
+    fn hand_out(&mut self, to: &mut [u8]) -> usize {
+        let ready = self.sieved.get(self.taken..).unwrap_or_default();
+        let length = ready.len().min(to.len());
+        if let (Some(to), Some(from)) = (to.get_mut(..length), ready.get(..length)) {
+            to.copy_from_slice(from);
+        }
+        self.taken += length;
+        if self.taken == self.sieved.len() {
+            self.sieved.clear();
+            self.taken = 0;
+        }
+        length
+    }
+}
+
+impl AsyncRead for Sieve {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        to: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        loop {
+            let length = this.hand_out(to);
+            if length > 0 || to.is_empty() {
+                return Poll::Ready(Ok(length));
+            }
+            let read = Pin::new(&mut this.inner).poll_read(context, &mut this.chunk);
+            let length = ready!(read)?;
+            if length == 0 {
+                return Poll::Ready(Ok(0));
+            }
+            let chunk = this.chunk.get(..length).unwrap_or_default();
+            this.frames.pass(chunk, &mut this.sieved);
+        }
+    }
+}
+
+impl AsyncWrite for Sieve {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        from: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, from)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        from: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_close(context)
+    }
+}
+
+/// Tokio's reactor with another type of stream.
+#[derive(Debug, Clone)]
+pub(crate) struct SievedReactor(Tokio);
+
+impl Reactor for SievedReactor {
+    type TcpStream = Sieve;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    fn register<H: Read + Write + AsFd + AsRawFd + Send + 'static>(
+        &self,
+        socket: H,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        self.0.register(socket)
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.0.sleep(duration)
+    }
+
+    fn interval(
+        &self,
+        duration: Duration,
+    ) -> impl futures_util::Stream<Item = Instant> + Send + 'static {
+        self.0.interval(duration)
+    }
+
+    fn tcp_connect_addr(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Sieve>> + Send + 'static {
+        let connecting = self.0.tcp_connect_addr(address);
+        async move { Ok(Sieve::new(AsyncTcpStream::Plain(connecting.await?))) }
+    }
+}
