@@ -30,6 +30,8 @@ pub(super) struct Properties {
     pub(super) content_encoding: Option<&'static str>,
     pub(super) headers: Vec<(&'static str, Field)>,
     pub(super) message_id: Option<&'static str>,
+    /// The `type` property, of any bytes.
+    pub(super) kind: Option<&'static [u8]>,
 }
 
 impl Amqp {
@@ -183,6 +185,11 @@ impl Properties {
         if let Some(id) = self.message_id {
             flags |= 0x80;
             values.extend(short(id));
+        }
+        if let Some(kind) = self.kind {
+            flags |= 0x20;
+            values.push(kind.len() as u8);
+            values.extend(kind);
         }
         [&flags.to_be_bytes()[..], &values].concat()
     }

@@ -187,20 +187,39 @@ fn an_event_is_stored_whatever_its_message_says_about_itself() {
 }
 
 #[test]
-fn a_header_of_a_thousand_tables_within_tables_ends_no_worker() {
-    let mut subject = Subject::new("abyss");
+fn properties_that_nobody_can_read_end_no_worker() {
+    let mut subject = Subject::new("unreadable");
     let mut amqp = Amqp::connect();
-    for (n, queue) in ["clicks", "tasks", "impressions"].into_iter().enumerate() {
-        let queue = format!("{}.{queue}", subject.system.prefix());
-        let deep = Properties::json().header("x", Field::Abyss(1_000));
-        let body = format!("deep {n}");
-        amqp.publish("", &queue, &deep, body.as_bytes());
+    let unreadable = [
+        Properties::json().header("x", Field::Abyss(1_000)),
+        Properties::json().header("x", Field::Abyss(15_000)),
+        Properties {
+            kind: Some(b"\xff\xfe"),
+            ..Properties::json()
+        },
+    ];
+    let mut letters = Vec::new();
+    for (n, properties) in unreadable.iter().enumerate() {
+        for queue in ["clicks", "impressions", "tasks", "dead"] {
+            let name = format!("{}.{queue}", subject.system.prefix());
+            let body = format!("unreadable {n} on {queue}");
+            amqp.publish("", &name, properties, body.as_bytes());
+            let is_task = queue == "tasks";
+            letters.push((
+                queue,
+                if is_task {
+                    "malformed_task"
+                } else {
+                    "not_a_pack"
+                },
+            ));
+        }
+        let event = entry(&subject, &json!({}));
+        let clicks = format!("{}.clicks", subject.system.prefix());
+        amqp.publish("", &clicks, properties, &pack(std::slice::from_ref(&event)));
+        subject.expect_stored(event["event_id"].as_str().unwrap());
     }
-    subject.reckon(&[
-        ("clicks", "not_a_pack"),
-        ("impressions", "not_a_pack"),
-        ("tasks", "malformed_task"),
-    ]);
+    subject.reckon(&letters);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn call(name: &'static str) -> Properties {
 
 #[test]
 fn a_malformed_task_becomes_a_dead_letter_and_the_next_task_runs() {
-    let mut subject = Subject::new("tasks");
+    let subject = Subject::new("tasks");
     let mut amqp = Amqp::connect();
     let queue = format!("{}.tasks", subject.system.prefix());
     let sound = || call(SWEEP);
