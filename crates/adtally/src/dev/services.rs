@@ -123,6 +123,7 @@ impl Starter<'_> {
             .env("ADTALLY_AMQP_URL", &self.servers.amqp_url)
             .env("ADTALLY_PREFIX", &self.args.broker.prefix)
             .env("ADTALLY_MAX_EVENT_AGE", &self.args.max_event_age)
+            .env("ADTALLY_SPOOL_DIR", self.data_dir.join("spool"))
             .env(bind, address.to_string())
             .env_remove("ADTALLY_DATABASE_URL_FILE")
             .env_remove("ADTALLY_AMQP_URL_FILE")
