@@ -24,15 +24,11 @@ struct Facts {
 }
 
 impl Board {
-    /// An empty board. A file that an earlier run could not remove is removed now: who waits for
-    /// one must not find it.
     pub(super) fn new(data_dir: &Path) -> Self {
-        let board = Self {
+        Self {
             data_dir: data_dir.into(),
             facts: Arc::default(),
-        };
-        board.remove_env();
-        board
+        }
     }
 
     /// Notes a fact. Call [`Self::publish`] or [`Self::update`] once all facts of a change are
@@ -165,10 +161,7 @@ mod tests {
     fn the_file_appears_whole_when_everything_is_ready_and_follows_every_change() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("env");
-        std::fs::write(&file, "export ADTALLY_API_PID='1'\n").unwrap();
         let board = Board::new(dir.path());
-        assert!(!file.exists(), "an earlier run's file names what is gone");
-
         board.set("ADTALLY_API_PID", "7");
         board.update().unwrap();
         assert!(!file.exists(), "a process that is restarted too early");
