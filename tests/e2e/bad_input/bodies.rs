@@ -31,7 +31,7 @@ fn a_body_that_is_no_json_is_refused_as_a_whole() {
             "a byte order mark",
             b"\xef\xbb\xbf{\"ad_id\": 1, \"kind\": \"click\"}",
         ),
-        ("UTF-16", b"{\0\"\0a\0d\0_\0i\0d\0\"\0:\01\0}\0"),
+        ("UTF-16", b"{\0\"\0a\0d\0_\0i\0d\0\"\0:\x001\0}\0"),
         (
             "bytes that are not UTF-8",
             b"{\"ad_id\": 1, \"kind\": \"click\", \"placement\": \"\xff\"}",

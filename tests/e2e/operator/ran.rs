@@ -27,6 +27,7 @@ pub(super) struct Ran {
     pub(super) out: String,
     pub(super) err: String,
     pub(super) took: Duration,
+    #[expect(dead_code, reason = "read by Debug, when a promise is broken")]
     called: String,
 }
 
