@@ -2,18 +2,11 @@
 
 use adtally_tests::System;
 
-fn verified(name: &str, batch: &str) {
+/// Sends 1,000 events, verified.
+fn verified(name: &str, more: &[&str]) {
     let (system, _worker) = System::with_worker(name);
-    let (code, out, err) = system.adtally(&[
-        "load",
-        "--rate",
-        "200",
-        "--duration",
-        "5s",
-        "--batch",
-        batch,
-        "--verify",
-    ]);
+    let load = ["load", "--rate", "200", "--duration", "5s", "--verify"];
+    let (code, out, err) = system.adtally(&[&load[..], more].concat());
     assert_eq!(code, 0, "{out}{err}");
     assert!(out.contains("1,000 accepted"), "{out}");
     assert!(out.contains("1,000 are stored"), "{out}");
@@ -23,12 +16,12 @@ fn verified(name: &str, batch: &str) {
 
 #[test]
 fn every_event_of_a_load_is_verified() {
-    verified("load", "1");
+    verified("load", &[]);
 }
 
 #[test]
-fn every_event_of_a_load_in_batches_is_verified() {
-    verified("load-batches", "10");
+fn every_event_of_a_load_in_batches_some_sent_twice_is_verified() {
+    verified("load-batches", &["--batch", "10", "--repeat-share", "0.3"]);
 }
 
 /// The database loses one impression and says nothing.

@@ -45,7 +45,7 @@ fn buckets(system: &System, query: &str) -> Vec<String> {
         String::from_utf8_lossy(&answer.body)
     );
     let data = answer.json()["data"].as_array().unwrap().clone();
-    data.iter().map(|bucket| line(bucket)).collect()
+    data.iter().map(line).collect()
 }
 
 fn line(bucket: &Value) -> String {
@@ -180,21 +180,44 @@ fn days_of_berlin_have_23_and_25_hours_when_clocks_change() {
 }
 
 #[test]
-fn the_status_of_a_bucket_goes_from_open_to_provisional_to_final() {
+fn a_bucket_is_open_until_it_is_over_and_rolled_up_then_provisional_then_final() {
     let (system, _worker) = reporting_in("Asia/Kathmandu", "statuses");
-    // Old enough to be over, for every hour of the day the test may run in; then over for a day.
-    let events = json!([{"ad_id": 7, "kind": "click"}]);
-    system.accept(&events);
-    system.wait_for_events(1);
-    let hours = system.get("/v1/ads/7/stats?granularity=hour").json()["data"].clone();
-    let status: Vec<_> = hours
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|hour| hour["status"].clone())
-        .collect();
-    assert_eq!(status.last(), Some(&json!("open")), "{hours}");
-    assert_eq!(status[status.len() - 3], json!("provisional"), "{hours}");
-    let start = hours[0]["start"].as_str().unwrap();
-    assert!(start.ends_with(":00:00+05:45"), "{start}");
+    let statuses = |query: &str| {
+        let data = system.get(&format!("/v1/ads/7/stats?{query}")).json()["data"].clone();
+        let buckets = data.as_array().unwrap().iter();
+        let line = |bucket: &Value| {
+            format!(
+                "{} {}",
+                bucket["clicks"],
+                bucket["status"].as_str().unwrap()
+            )
+        };
+        buckets.map(line).collect::<Vec<_>>()
+    };
+    let long_ago = "2026-03-01T10:20:00Z";
+    system.accept(&json!([
+        {"ad_id": 7, "kind": "click"},
+        {"ad_id": 7, "kind": "click", "occurred_at": long_ago},
+    ]));
+    system.wait_for_events(2);
+    // No beat runs here: what is marked stays marked until the test sweeps.
+    let old = |granularity: &str| {
+        statuses(&format!(
+            "granularity={granularity}&from={long_ago}&to=2026-03-01T10:20:01Z"
+        ))
+    };
+    assert_eq!(
+        (old("hour"), old("day")),
+        (vec!["1 open".to_owned()], vec!["1 open".to_owned()])
+    );
+    system.settle();
+    assert_eq!(
+        (old("hour"), old("day")),
+        (vec!["1 final".to_owned()], vec!["1 final".to_owned()])
+    );
+
+    let recent = statuses("granularity=hour");
+    assert_eq!(recent.len(), 25);
+    assert!(recent[24].ends_with(" open"), "{recent:?}");
+    assert_eq!(recent[20], "0 provisional");
 }
