@@ -1,10 +1,13 @@
 //! Promises of the whole system, kept by the real binaries on real servers.
 
+#![cfg(test)]
+
 mod bad_input;
 mod counting;
 mod dev;
 mod import;
 mod load;
+mod operator;
 mod origin;
 mod scaling;
 mod shutdown;
