@@ -66,7 +66,14 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
         workers: config.http_workers,
         connections: config.connections_per_worker,
     };
-    let (server, addresses) = server::serve(&bounds, context.clone(), &health, &registry)?;
+    let (server, addresses) = match server::serve(&bounds, context.clone(), &health, &registry) {
+        Ok(serving) => serving,
+        Err(error) => {
+            // A connection must end before its runtime does: its thread would panic.
+            publisher.close().await;
+            return Err(error.into());
+        }
+    };
     for address in addresses {
         log::info!("listening on http://{address}");
     }
