@@ -4,13 +4,18 @@ use clap::{Parser, Subcommand};
 
 use crate::{AuditArgs, CompletionsArgs, DevArgs, ImportArgs, LoadArgs, MigrateArgs, StatsArgs};
 
+const AFTER_HELP: &str = "\
+Try it: adtally dev --demo
+Exit codes: 0 done, 1 failed, 2 wrong usage, 69 a server is away, 78 wrong configuration";
+
 /// Operates AdTally, which counts every ad impression and click exactly once.
 #[derive(Debug, Parser)]
 #[command(
     name = "adtally",
     version,
     propagate_version = true,
-    max_term_width = 100
+    max_term_width = 100,
+    after_help = AFTER_HELP
 )]
 pub struct Cli {
     /// What to do.

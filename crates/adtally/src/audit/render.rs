@@ -71,14 +71,14 @@ fn on_its_way(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
 }
 
 fn spool(metrics: &BTreeMap<String, f64>) -> String {
-    if metrics.is_empty() {
-        return "this API has no spool".to_owned();
+    let whole = |name: &str| metrics.get(name).map(|value| *value as u64);
+    match (whole("events"), whole("bytes")) {
+        (Some(events), Some(bytes)) => {
+            format!("{} in {}", counted(events, "event"), counted(bytes, "byte"))
+        }
+        (Some(events), None) => counted(events, "event"),
+        (None, _) => "this API has no spool".to_owned(),
     }
-    let metrics: Vec<_> = metrics
-        .iter()
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
-    metrics.join(", ")
 }
 
 fn dead_letters(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
@@ -187,6 +187,13 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("every total is"), "{text}");
+    }
+
+    #[test]
+    fn what_is_spooled_is_counted_in_events() {
+        let metrics = [("events".to_owned(), 1_200.0), ("bytes".to_owned(), 1.0)];
+        assert_eq!(spool(&BTreeMap::from(metrics)), "1,200 events in 1 byte");
+        assert_eq!(spool(&BTreeMap::new()), "this API has no spool");
     }
 
     #[test]
