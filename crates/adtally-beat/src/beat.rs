@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use adtally_broker::BrokerState;
 use adtally_domain::{Entry, ReportingZone, Slot};
-use adtally_service::{Check, ExitKind, Failure, Health, Shutdown};
-use adtally_store::StoreError;
+use adtally_service::{Check, Failure, Health, Outage, Shutdown};
 use tokio::sync::watch;
 
 use crate::ledger::{Ledger, SendError};
@@ -42,15 +41,20 @@ impl Beat {
             show_broker(&broker, &self.broker.borrow_and_update());
             match tick {
                 Ok(()) => {
-                    outage.over();
+                    outage.over("slots are sent again");
                     database.ready();
                 }
                 Err(SendError::Store(error)) if error.is_transient() => {
-                    outage.tell(&error.to_string());
+                    outage.tell(format!("slots wait: {error}; trying again"));
                     database.not_ready(error.to_string());
                 }
-                Err(SendError::Store(error)) => return Err(fatal(error).into()),
-                Err(SendError::Broker(error)) => outage.tell(&error.to_string()),
+                Err(SendError::Store(error)) => {
+                    return Err(Failure::configuration(error.to_string()).into());
+                }
+                Err(error @ SendError::Broker(_)) => {
+                    outage.tell(format!("slots wait: {error}; trying again"));
+                    database.ready();
+                }
             }
             shutdown.requested_within(TICK).await;
         }
@@ -67,18 +71,13 @@ impl Beat {
             None => *claimed.insert(self.ledger.claim_zone(asked).await?),
         };
         let now = self.ledger.clock().await?;
-        let ours = self.ledger.write_due(&zone, now).await?;
-        for unsent in self.ledger.left_behind().await? {
+        let left_behind = self.ledger.left_behind().await?;
+        let ours = self.ledger.write_due(&zone, now, &left_behind).await?;
+        for unsent in left_behind {
             match Entry::named(&unsent.entry) {
                 Some(entry) => {
-                    self.send(
-                        &zone,
-                        &Slot {
-                            entry,
-                            at: unsent.slot,
-                        },
-                    )
-                    .await?
+                    let at = unsent.slot;
+                    self.send(&zone, &Slot { entry, at }).await?;
                 }
                 // A newer beat wrote it and will send it.
                 None => log::debug!("{} is an entry of another version", unsent.entry),
@@ -101,39 +100,10 @@ impl Beat {
     }
 }
 
-/// An error that no waiting mends.
-fn fatal(error: StoreError) -> Failure {
-    Failure {
-        kind: ExitKind::Configuration,
-        message: error.to_string(),
-    }
-}
-
 fn show_broker(check: &Check, state: &BrokerState) {
     if state.is_open() {
         check.ready();
     } else {
         check.not_ready(state.to_string());
-    }
-}
-
-/// Says once that something is wrong, and once that it is over.
-#[derive(Default)]
-struct Outage {
-    told: Option<String>,
-}
-
-impl Outage {
-    fn tell(&mut self, reason: &str) {
-        if self.told.as_deref() != Some(reason) {
-            log::warn!("slots wait: {reason}; trying again");
-            self.told = Some(reason.to_owned());
-        }
-    }
-
-    fn over(&mut self) {
-        if self.told.take().is_some() {
-            log::info!("slots are sent again");
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adtally_broker::{NotKept, Publisher};
-use adtally_domain::{ENTRIES, ReportingZone, Slot, Timestamp};
+use adtally_domain::{CatchUp, ENTRIES, Entry, ReportingZone, Slot, Timestamp};
 use adtally_store::{Store, StoreError, UnsentSlot};
 use thiserror::Error;
 
@@ -55,9 +55,13 @@ impl Ledger {
         &self,
         zone: &ReportingZone,
         now: Timestamp,
+        unsent: &[UnsentSlot],
     ) -> Result<Vec<Slot>, StoreError> {
         let mut ours = Vec::new();
         for entry in ENTRIES {
+            if is_covered(&entry, unsent) {
+                continue;
+            }
             let after = match self.store.last_slot(entry.name).await? {
                 Some(last) => last,
                 None => self.store.schedule_from().await?,
@@ -98,5 +102,34 @@ impl Ledger {
             .mark_enqueued(slot.entry.name.to_owned(), slot.at)
             .await?;
         Ok(())
+    }
+}
+
+/// Whether a slot that still waits to be sent does the work of those due since: a broker that is
+/// away for a day must not find a day of sweeps on its return.
+fn is_covered(entry: &Entry, unsent: &[UnsentSlot]) -> bool {
+    entry.catch_up == CatchUp::Latest && unsent.iter().any(|slot| slot.entry == entry.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_entries_that_are_not_made_up_for_wait_for_their_unsent_slot() {
+        let unsent = ["sweep-dirty", "aggregate-last-hour"].map(|name| {
+            let (entry, at) = (Entry::named(name).unwrap(), Timestamp::EPOCH);
+            UnsentSlot {
+                entry: name.to_owned(),
+                slot: at,
+                task_id: Slot { entry, at }.task_id(),
+            }
+        });
+        let covered = ENTRIES
+            .into_iter()
+            .filter(|entry| is_covered(entry, &unsent));
+        let names: Vec<_> = covered.map(|entry| entry.name).collect();
+        assert_eq!(names, ["sweep-dirty"]);
+        assert!(!ENTRIES.iter().any(|entry| is_covered(entry, &[])));
     }
 }

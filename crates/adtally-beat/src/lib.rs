@@ -9,14 +9,19 @@ mod beat;
 mod ledger;
 mod metrics;
 
+use std::time::Duration;
+
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_service::metrics::Registry;
-use adtally_service::{ExitKind, Health, HealthServer, ResultExt, Shutdown};
+use adtally_service::{ExitKind, Health, HealthServer, ResultExt, SecretUrl, Shutdown};
 use adtally_store::{Store, StoreConfig};
 
 pub use args::BeatArgs;
 use beat::Beat;
 use metrics::Metrics;
+
+/// Beat's queries are small: a database that takes longer is as good as away.
+const STORE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Runs beat until `shutdown`.
 ///
@@ -27,15 +32,12 @@ pub async fn run(args: BeatArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let database = args.database.resolve()?;
     let broker = args.broker.resolve()?;
     let asked = args.zone.resolve()?;
-    let urls: Vec<_> = broker
-        .urls
-        .iter()
-        .map(adtally_service::SecretUrl::expose)
-        .collect();
+    let urls: Vec<_> = broker.urls.iter().map(SecretUrl::expose).collect();
     let broker = BrokerConfig::new(&urls, &broker.prefix, "adtally-beat")
         .or_exit(ExitKind::Configuration)?;
     let store = Store::connect(StoreConfig {
         pool_size: database.pool_size,
+        call_timeout: STORE_LIMIT,
         application_name: "adtally-beat".to_owned(),
         ..StoreConfig::new(database.url.expose())
     });

@@ -2,24 +2,34 @@
 
 mod batch;
 mod letters;
+mod newer;
+mod stalled;
 mod suspects;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use adtally_broker::{Backoff, BrokerError, Delivery, Publisher, Subscription, ack_all};
+use adtally_broker::{Backoff, BrokerError, Delivery, NotKept, Publisher, Subscription, ack_all};
 use adtally_domain::ReportingZone;
 use adtally_service::Shutdown;
-use adtally_store::{EventBatch, Store, StoreError};
+use adtally_store::{EventBatch, Store};
 
 use crate::metrics::Metrics;
 use crate::session::End;
-use batch::Batch;
+use batch::{Batch, collect};
+use letters::letter_of_event;
 pub(crate) use letters::letter_of_message;
-use suspects::{Suspicion, letter_of_suspect};
+use newer::Held;
+pub(crate) use newer::Notice;
+pub(crate) use stalled::Stalled;
+use suspects::Suspicion;
 
 /// How often a batch is tried before the worker lets go of its messages and waits for the database.
 const QUICK_TRIES: u32 = 3;
+
+/// Why messages could not be settled, and which. They are returned after the subscription is
+/// cancelled.
+type Unsettled = (End, Vec<Delivery>);
 
 /// Stores the events of one queue.
 pub(crate) struct EventConsumer {
@@ -27,161 +37,145 @@ pub(crate) struct EventConsumer {
     pub(crate) publisher: Publisher,
     pub(crate) zone: ReportingZone,
     pub(crate) metrics: Metrics,
-    /// Whether the queue has no dead-letter exchange: what is refused there is gone.
-    pub(crate) is_last_stop: bool,
+    pub(crate) notice: Notice,
+    /// Nothing stands behind this queue: what is refused there is gone.
+    pub(crate) is_last: bool,
+    /// The wish to stop.
+    pub(crate) stop: Shutdown,
 }
 
 impl EventConsumer {
-    /// Stores what `subscription` brings until `stop`, then finishes what it has begun.
+    /// Stores what `subscription` brings until it is to stop, then finishes what it has begun.
     ///
     /// On any other end, messages in hand go back to their queue once, after the subscription is
     /// cancelled: otherwise they would come straight back and count as failed each time.
-    pub(crate) async fn run(self, mut subscription: Subscription, stop: Shutdown) -> End {
+    pub(crate) async fn run(self, mut subscription: Subscription) -> End {
+        let mut held = Held::new(self.publisher.clone(), self.notice.clone());
         let mut next = None;
-        let end = loop {
+        let (end, unsettled) = loop {
             let first = match next.take() {
                 Some(delivery) => delivery,
-                None => match first_of(&mut subscription, &stop).await {
+                None => match self.first_of(&mut subscription).await {
                     Ok(delivery) => delivery,
-                    Err(end) => break end,
+                    Err(end) => break (end, Vec::new()),
                 },
             };
-            let (batch, held) = Batch::collect(first, &mut subscription);
-            next = held;
-            if let Err((end, unsettled)) = self.settle(batch).await {
-                return leave(subscription, unsettled.into_iter().chain(next), end).await;
+            let (deliveries, suspect) = collect(first, &mut subscription);
+            next = suspect;
+            if let Err(unsettled) = self.settle(deliveries, &mut held).await {
+                break unsettled;
             }
         };
-        leave(subscription, next, end).await
+        let held = held.release().await;
+        leave(subscription, unsettled.into_iter().chain(next).chain(held)).await;
+        end
     }
 
-    async fn settle(&self, mut batch: Batch) -> Result<(), (End, Vec<Delivery>)> {
+    async fn first_of(&self, subscription: &mut Subscription) -> Result<Delivery, End> {
+        let delivery = tokio::select! {
+            biased;
+            () = self.stop.requested() => return Err(End::Stopped),
+            delivery = subscription.next() => delivery,
+        };
+        match delivery {
+            Some(Ok(delivery)) => Ok(delivery),
+            Some(Err(error)) => Err(End::Broker(error.to_string())),
+            None => Err(End::Broker(format!(
+                "the subscription to {} ended",
+                subscription.queue()
+            ))),
+        }
+    }
+
+    async fn settle(&self, deliveries: Vec<Delivery>, held: &mut Held) -> Result<(), Unsettled> {
         let begin = Instant::now();
-        for delivery in batch
-            .deliveries
-            .iter()
-            .filter(|delivery| delivery.redelivered)
-        {
-            self.metrics
-                .redeliveries
-                .with_label_values(&[&*delivery.queue])
-                .inc();
+        for delivery in deliveries.iter().filter(|delivery| delivery.redelivered) {
+            let redeliveries = &self.metrics.redeliveries;
+            redeliveries.with_label_values(&[&*delivery.queue]).inc();
         }
-        match suspects::suspicion(&batch) {
-            Suspicion::None => {}
-            Suspicion::Split => return self.split(batch).await,
-            Suspicion::Bury => return self.bury(batch).await,
+        let (batch, newer) = Batch::read(deliveries);
+        for (delivery, version) in newer {
+            held.keep(delivery, version);
         }
-        let (decoded, newer) = batch.decode();
-        let stored = self.store_and_ack(decoded, batch.deliveries, begin).await;
-        match (stored, newer) {
-            (Ok(()), None) => Ok(()),
-            (Ok(()), Some(newer)) => Err((End::NewerPack(newer.version), newer.deliveries)),
-            (Err((end, mut unsettled)), newer) => {
-                unsettled.extend(newer.into_iter().flat_map(|newer| newer.deliveries));
-                Err((end, unsettled))
-            }
-        }
-    }
-
-    async fn store_and_ack(
-        &self,
-        batch: EventBatch,
-        deliveries: Vec<Delivery>,
-        begin: Instant,
-    ) -> Result<(), (End, Vec<Delivery>)> {
-        if deliveries.is_empty() {
-            return Ok(());
-        }
-        if let Err(error) = self.store(&Arc::new(batch)).await {
-            return Err((End::Database(error), deliveries));
+        let made_safe = match batch.suspicion(self.is_last) {
+            Suspicion::None => self.store(&batch.content).await,
+            Suspicion::Split => self.split(&batch.content).await,
+            Suspicion::SetAside => self.set_aside(&batch.deliveries).await,
+            Suspicion::Bury => self.bury(&batch).await,
+        };
+        if let Err(end) = made_safe {
+            return Err((end, batch.deliveries));
         }
         // From here on the events are safe: what is not acknowledged comes again and is known.
-        ack_all(deliveries).await.map_err(broker)?;
+        let acked = ack_all(batch.deliveries).await;
+        acked.map_err(|error| (over(&error), Vec::new()))?;
         self.metrics
             .store_seconds
             .observe(begin.elapsed().as_secs_f64());
         Ok(())
     }
 
-    async fn store(&self, batch: &Arc<EventBatch>) -> Result<(), StoreError> {
+    async fn store(&self, batch: &Arc<EventBatch>) -> Result<(), End> {
         let mut backoff = Backoff::default();
-        for tries_left in (0..QUICK_TRIES).rev() {
+        let mut tries_left = QUICK_TRIES;
+        loop {
+            tries_left -= 1;
             match self.store.store_events(self.zone, batch.clone()).await {
                 Ok(stored) => {
                     self.metrics.count(&stored, &batch.dead_letters);
                     return Ok(());
                 }
-                Err(error) if tries_left == 0 => return Err(error),
+                Err(error) if tries_left == 0 || self.stop.is_requested() => {
+                    return Err(End::Database(error, Some(Stalled::new(batch.clone()))));
+                }
                 Err(error) => log::warn!("a batch is not stored yet: {error}; trying again"),
             }
-            tokio::time::sleep(backoff.next_delay()).await;
+            self.stop.requested_within(backoff.next_delay()).await;
+        }
+    }
+
+    /// Replaces the one pack of a batch by its halves, to find out which event ends workers.
+    async fn split(&self, content: &EventBatch) -> Result<(), End> {
+        if !content.dead_letters.is_empty() {
+            let letters = EventBatch {
+                events: Vec::new(),
+                dead_letters: content.dead_letters.clone(),
+            };
+            self.store(&Arc::new(letters)).await?;
+        }
+        let (first, second) = content.events.split_at(content.events.len() / 2);
+        for half in [first, second] {
+            let published = self.publisher.publish_pack(half).await;
+            published.map_err(|error| not_kept(&error))?;
         }
         Ok(())
     }
 
-    /// Replaces the one pack of `batch` by its halves, to find out which event ends workers.
-    async fn split(&self, batch: Batch) -> Result<(), (End, Vec<Delivery>)> {
-        let Some((halves, letters)) = batch.halves() else {
-            return Ok(());
+    async fn set_aside(&self, deliveries: &[Delivery]) -> Result<(), End> {
+        for delivery in deliveries {
+            let published = self.publisher.publish_dead(delivery).await;
+            published.map_err(|error| not_kept(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the one event of a batch as a dead letter.
+    async fn bury(&self, batch: &Batch) -> Result<(), End> {
+        let of_events = batch
+            .deliveries
+            .iter()
+            .zip(&batch.content.events)
+            .map(|(delivery, event)| letter_of_event(delivery, event));
+        let letters = batch.content.dead_letters.iter().cloned();
+        let letters = EventBatch {
+            events: Vec::new(),
+            dead_letters: letters.chain(of_events).collect(),
         };
-        if !letters.is_empty() {
-            let letters = EventBatch {
-                events: Vec::new(),
-                dead_letters: letters,
-            };
-            if let Err(error) = self.store(&Arc::new(letters)).await {
-                return Err((End::Database(error), batch.deliveries));
-            }
-        }
-        for half in halves.iter().filter(|half| !half.is_empty()) {
-            if let Err(error) = self.publisher.publish_pack(half).await {
-                return Err((End::Broker(error.to_string()), batch.deliveries));
-            }
-        }
-        ack_all(batch.deliveries).await.map_err(broker)
-    }
-
-    /// Gives the one event of `batch` up: to the dead queue, by way of the queue's own dead-letter
-    /// exchange, or, where there is none, as a dead letter.
-    async fn bury(&self, batch: Batch) -> Result<(), (End, Vec<Delivery>)> {
-        if self.is_last_stop {
-            let letters = EventBatch {
-                events: Vec::new(),
-                dead_letters: batch.deliveries.iter().map(letter_of_suspect).collect(),
-            };
-            return self
-                .store_and_ack(letters, batch.deliveries, Instant::now())
-                .await;
-        }
-        for delivery in batch.deliveries {
-            delivery.dead_letter().await.map_err(broker)?;
-        }
-        Ok(())
+        self.store(&Arc::new(letters)).await
     }
 }
 
-async fn first_of(subscription: &mut Subscription, stop: &Shutdown) -> Result<Delivery, End> {
-    let delivery = tokio::select! {
-        biased;
-        () = stop.requested() => return Err(End::Stopped),
-        delivery = subscription.next() => delivery,
-    };
-    match delivery {
-        Some(Ok(delivery)) => Ok(delivery),
-        Some(Err(error)) => Err(End::Broker(error.to_string())),
-        None => Err(End::Broker(format!(
-            "the subscription to {} ended",
-            subscription.queue()
-        ))),
-    }
-}
-
-async fn leave(
-    subscription: Subscription,
-    unsettled: impl IntoIterator<Item = Delivery>,
-    end: End,
-) -> End {
+async fn leave(subscription: Subscription, unsettled: impl IntoIterator<Item = Delivery>) {
     // A session that is over has given everything back by itself.
     if subscription.cancel().await.is_ok() {
         for delivery in unsettled {
@@ -190,12 +184,12 @@ async fn leave(
             }
         }
     }
-    end
 }
 
-fn broker(error: BrokerError) -> (End, Vec<Delivery>) {
-    (End::Broker(error.to_string()), Vec::new())
+fn over(error: &BrokerError) -> End {
+    End::Broker(error.to_string())
 }
 
-/// How long a worker waits before it looks again whether a newer pack was taken by another one.
-pub(crate) const NEWER_PACK_PAUSE: Duration = Duration::from_secs(60);
+fn not_kept(error: &NotKept) -> End {
+    End::Broker(format!("a message cannot be sent: {error}"))
+}

@@ -7,18 +7,24 @@
 mod args;
 mod events;
 mod metrics;
+mod patience;
 mod session;
 mod startup;
 mod tasks;
+mod worker;
 
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_service::metrics::Registry;
-use adtally_service::{ExitKind, Health, HealthServer, ResultExt, SecretUrl, Shutdown};
+use adtally_service::{ExitKind, Failure, Health, HealthServer, ResultExt, SecretUrl, Shutdown};
 use adtally_store::{Store, StoreConfig};
 
 pub use args::WorkerArgs;
 use metrics::Metrics;
-use session::Worker;
+use worker::Worker;
+
+/// Connections to the database beside those of tasks: one for each queue of events, and one to see
+/// whether it is there.
+const OWN_CONNECTIONS: u32 = 5;
 
 /// Runs a worker until `shutdown`: then it stops taking messages, finishes those it has,
 /// commits, acknowledges and leaves.
@@ -30,6 +36,7 @@ pub async fn run(args: WorkerArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let database = args.database.resolve()?;
     let broker = args.broker.resolve()?;
     let zone = args.zone.resolve()?;
+    check_pool(database.pool_size, args.concurrency)?;
     let urls: Vec<_> = broker.urls.iter().map(SecretUrl::expose).collect();
     let name = format!("adtally-worker@{}.{}", hostname(), std::process::id());
     let config =
@@ -62,7 +69,33 @@ pub async fn run(args: WorkerArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     result
 }
 
+/// With fewer connections than users, who waits longest for one would take the database for lost.
+fn check_pool(connections: u32, concurrency: u16) -> Result<(), Failure> {
+    let needed = u32::from(concurrency) + OWN_CONNECTIONS;
+    if connections >= needed {
+        return Ok(());
+    }
+    Err(Failure::configuration(format!(
+        "--database-pool-size {connections} is too small: with --concurrency {concurrency} it must \
+         be at least {needed}"
+    )))
+}
+
 fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_worker_has_a_connection() {
+        assert!(check_pool(8, 2).is_ok());
+        assert!(check_pool(7, 2).is_ok());
+        let failure = check_pool(8, 4).unwrap_err();
+        assert_eq!(failure.kind, ExitKind::Configuration);
+        assert!(failure.message.contains("at least 9"), "{failure}");
+    }
 }

@@ -1,26 +1,25 @@
-//! The worker's life: database, broker, subscriptions, and round again when one of them ends.
+//! One connection to the broker: everything that consumes on it, and how that ends.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use adtally_broker::{
-    Backoff, BrokerConfig, BrokerError, ConsumerSession, Publisher, Subscription,
-};
+use adtally_broker::{ConsumerSession, Subscription};
 use adtally_domain::ReportingZone;
-use adtally_service::{Check, Health, Shutdown};
+use adtally_service::{Check, Shutdown};
 use adtally_store::{Store, StoreError};
 use tokio::task::JoinSet;
 
-use crate::events::{EventConsumer, NEWER_PACK_PAUSE};
-use crate::metrics::Metrics;
-use crate::startup;
+use crate::events::{EventConsumer, Notice, Stalled};
 use crate::tasks::{TaskConsumer, TaskContext};
+use crate::worker::{Checks, Worker};
 
-/// Messages in hand for each queue of events: enough for the next batch to gather while one is
-/// stored, and a bound on memory.
-const EVENT_PREFETCH: u16 = 200;
-/// The dead and unrouted queues are short or something is wrong; there is no hurry.
-const RESCUE_PREFETCH: u16 = 20;
+/// How long what is in hand may take to come to its end. Whoever stops a worker waits somewhat
+/// longer before it is killed; what is not done by then is delivered again.
+const DRAIN: Duration = Duration::from_secs(25);
+/// How often the database is asked whether it is there. A worker without messages would not notice.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long it may take to answer.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a consumer, or a whole session, ended.
 #[derive(Debug)]
@@ -29,160 +28,162 @@ pub(crate) enum End {
     Stopped,
     /// The connection or a subscription ended.
     Broker(String),
-    /// The database went away, or refuses to store.
-    Database(StoreError),
-    /// A pack of this version waits for a newer worker.
-    NewerPack(u64),
+    /// The database went away, or refuses to store, perhaps this batch.
+    Database(StoreError, Option<Stalled>),
 }
 
-/// A worker and what it works with.
-pub(crate) struct Worker {
-    pub(crate) name: String,
-    pub(crate) store: Store,
-    pub(crate) broker: BrokerConfig,
-    pub(crate) publisher: Publisher,
-    pub(crate) metrics: Metrics,
-    pub(crate) concurrency: u16,
-}
-
-impl Worker {
-    /// Works until `shutdown`.
-    pub(crate) async fn run(
-        &self,
-        asked: Option<ReportingZone>,
-        health: &Health,
-        shutdown: &Shutdown,
-    ) -> anyhow::Result<()> {
-        let (database, broker) = (health.check("database"), health.check("broker"));
-        let mut backoff = Backoff::default();
-        while !shutdown.is_requested() {
-            let zone = tokio::select! {
-                zone = startup::database(&self.store, asked, &database, &mut backoff) => zone?,
-                () = shutdown.requested() => break,
-            };
-            let session = tokio::select! {
-                session = self.subscribe() => session,
-                () = shutdown.requested() => break,
-            };
-            let end = match session {
-                Ok(session) => {
-                    broker.ready();
-                    backoff.reset();
-                    log::info!("subscribed, reporting in {zone}");
-                    session.work(self, zone, shutdown).await
-                }
-                Err(error) => End::Broker(error.to_string()),
-            };
-            let pause = tell(&end, &database, &broker, &mut backoff);
-            shutdown.requested_within(pause).await;
+impl End {
+    /// Of two ends of one session the first counts: the other follows from it. Only a batch that the
+    /// database refused is remembered whenever it shows.
+    fn or(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Broker(_) | Self::Database(_, None), later @ Self::Database(_, Some(_))) => {
+                later
+            }
+            (first, _) => first,
         }
-        Ok(())
-    }
-
-    async fn subscribe(&self) -> Result<Session, BrokerError> {
-        let session = ConsumerSession::connect(&self.broker).await?;
-        let topology = self.broker.topology();
-        let mut events = Vec::new();
-        for (queue, prefetch) in [
-            (topology.clicks_queue(), EVENT_PREFETCH),
-            (topology.impressions_queue(), EVENT_PREFETCH),
-            (topology.unrouted_queue(), RESCUE_PREFETCH),
-            (topology.dead_queue(), RESCUE_PREFETCH),
-        ] {
-            events.push(session.subscribe(&queue, prefetch).await?);
-        }
-        let tasks = session
-            .subscribe(&topology.tasks_queue(), self.concurrency)
-            .await?;
-        Ok(Session {
-            session: Arc::new(session),
-            events,
-            tasks,
-        })
     }
 }
 
-/// Says what happened and how long to wait before the next try.
-fn tell(end: &End, database: &Check, broker: &Check, backoff: &mut Backoff) -> Duration {
-    match end {
-        End::Stopped => return Duration::ZERO,
-        End::Broker(reason) => {
-            log::warn!("not subscribed: {reason}; trying again");
-            broker.not_ready(reason.clone());
-        }
-        End::Database(error) => {
-            log::warn!("unsubscribed until the database can store again: {error}");
-            database.not_ready(error.to_string());
-        }
-        End::NewerPack(version) => {
-            let reason = format!("a pack of version {version} waits: upgrade this worker");
-            log::error!("{reason}");
-            broker.not_ready(reason);
-            return NEWER_PACK_PAUSE;
-        }
-    }
-    backoff.next_delay()
+/// A queue that may hold events.
+pub(crate) struct EventQueue {
+    pub(crate) subscription: Subscription,
+    /// Nothing stands behind this queue: what is refused there is gone.
+    pub(crate) is_last: bool,
 }
 
 /// One connection and its subscriptions.
-struct Session {
-    session: Arc<ConsumerSession>,
-    events: Vec<Subscription>,
-    tasks: Subscription,
+pub(crate) struct Session {
+    pub(crate) connection: Arc<ConsumerSession>,
+    pub(crate) events: Vec<EventQueue>,
+    pub(crate) tasks: Subscription,
 }
 
 impl Session {
-    /// Consumes until `shutdown` or until one of the consumers ends; then all of them finish what
-    /// they have begun.
-    async fn work(self, worker: &Worker, zone: ReportingZone, shutdown: &Shutdown) -> End {
+    /// Consumes until `shutdown`, until one of the consumers ends or the database is gone; then all
+    /// of them finish what they have begun.
+    pub(crate) async fn work(
+        self,
+        worker: &Worker,
+        zone: ReportingZone,
+        checks: &Checks,
+        shutdown: &Shutdown,
+    ) -> End {
+        checks.broker.ready();
         let stop = Shutdown::manual();
+        let connection = self.connection.clone();
+        let mut consumers = self.start(worker, zone, &checks.packs, &stop);
+        let mut end = tokio::select! {
+            () = shutdown.requested() => End::Stopped,
+            Some(ended) = consumers.join_next() => end_of(ended),
+            error = database_loss(&worker.store, &checks.database) => End::Database(error, None),
+        };
+        checks.tell(&end);
+        stop.trigger();
+        let rest = async {
+            while let Some(ended) = consumers.join_next().await {
+                end = std::mem::replace(&mut end, End::Stopped).or(end_of(ended));
+            }
+        };
+        if tokio::time::timeout(DRAIN, rest).await.is_err() {
+            let seconds = DRAIN.as_secs();
+            log::warn!("not everything was done within {seconds} s; it is delivered again");
+            consumers.shutdown().await;
+        }
+        connection.close().await;
+        end
+    }
+
+    fn start(
+        self,
+        worker: &Worker,
+        zone: ReportingZone,
+        packs: &Check,
+        stop: &Shutdown,
+    ) -> JoinSet<End> {
+        let notice = Notice::new(packs.clone());
         let mut consumers = JoinSet::new();
-        let topology = worker.broker.topology();
-        let last_stops = [topology.dead_queue(), topology.unrouted_queue()];
-        for subscription in self.events {
+        for queue in self.events {
             let consumer = EventConsumer {
                 store: worker.store.clone(),
                 publisher: worker.publisher.clone(),
                 zone,
                 metrics: worker.metrics.clone(),
-                is_last_stop: last_stops.iter().any(|queue| queue == subscription.queue()),
+                notice: notice.clone(),
+                is_last: queue.is_last,
+                stop: stop.clone(),
             };
-            consumers.spawn(consumer.run(subscription, stop.clone()));
+            consumers.spawn(consumer.run(queue.subscription));
         }
         let context = TaskContext {
             store: worker.store.clone(),
             publisher: worker.publisher.clone(),
-            session: self.session.clone(),
+            connection: self.connection,
             tasks_queue: worker.broker.topology().tasks_queue(),
             zone,
             worker: worker.name.clone(),
         };
         let tasks = TaskConsumer::new(context, worker.metrics.clone());
         consumers.spawn(tasks.run(self.tasks, stop.clone()));
-
-        let mut end = tokio::select! {
-            () = shutdown.requested() => End::Stopped,
-            ended = consumers.join_next() => end_of(ended),
-        };
-        stop.trigger();
-        while let Some(ended) = consumers.join_next().await {
-            // The first reason counts; the others follow from it, or are the stop just asked for.
-            end = match (end, end_of(Some(ended))) {
-                (End::Stopped, other) if !shutdown.is_requested() => other,
-                (first, _) => first,
-            };
-        }
-        if let Some(session) = Arc::into_inner(self.session) {
-            session.close().await;
-        }
-        end
+        consumers
     }
 }
 
-fn end_of(ended: Option<Result<End, tokio::task::JoinError>>) -> End {
-    match ended {
-        Some(Ok(end)) => end,
-        Some(Err(error)) => End::Broker(format!("a consumer failed: {error}")),
-        None => End::Stopped,
+/// Returns once the database has failed to answer twice in a row.
+async fn database_loss(store: &Store, check: &Check) -> StoreError {
+    let mut missed_before = false;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let looked = tokio::time::timeout(LOOK_LIMIT, store.ping()).await;
+        let error = match looked {
+            Ok(Ok(())) => {
+                missed_before = false;
+                check.ready();
+                continue;
+            }
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let seconds = LOOK_LIMIT.as_secs();
+                StoreError::Unavailable(format!("no answer within {seconds} s"))
+            }
+        };
+        if missed_before {
+            return error;
+        }
+        check.not_ready(error.to_string());
+        missed_before = true;
+    }
+}
+
+fn end_of(ended: Result<End, tokio::task::JoinError>) -> End {
+    ended.unwrap_or_else(|error| {
+        log::error!("a consumer failed: {error}");
+        End::Broker(format!("a consumer failed: {error}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use adtally_store::EventBatch;
+
+    use super::*;
+
+    #[test]
+    fn the_first_end_counts_but_a_refused_batch_is_never_forgotten() {
+        let away = || StoreError::Unavailable("away".to_owned());
+        let refused = || End::Database(away(), Some(Stalled::new(Arc::new(EventBatch::default()))));
+        let lost = || End::Broker("lost".to_owned());
+        assert!(matches!(End::Stopped.or(refused()), End::Stopped));
+        assert!(matches!(lost().or(End::Stopped), End::Broker(_)));
+        assert!(matches!(
+            lost().or(End::Database(away(), None)),
+            End::Broker(_)
+        ));
+        assert!(matches!(lost().or(refused()), End::Database(_, Some(_))));
+        let gone = End::Database(away(), None);
+        assert!(matches!(gone.or(refused()), End::Database(_, Some(_))));
+        assert!(matches!(refused().or(lost()), End::Database(_, Some(_))));
     }
 }

@@ -1,49 +1,51 @@
 //! What must be true before a worker may take its first message.
 
-use adtally_broker::Backoff;
 use adtally_domain::ReportingZone;
-use adtally_service::{Check, ExitKind, Failure};
-use adtally_store::{Store, StoreError};
+use adtally_service::{Check, Failure};
+use adtally_store::StoreError;
 
-/// Waits until the database answers and has our tables, and claims the reporting zone.
+use crate::events::Stalled;
+use crate::patience::Patience;
+use crate::worker::Worker;
+
+/// Waits until the database answers and has our tables, claims the reporting zone, and stores a
+/// part of the batch it refused before, if it did.
 ///
 /// # Errors
 /// A configuration [`Failure`] for what no waiting mends, such as another zone than the stored one.
 pub(crate) async fn database(
-    store: &Store,
+    worker: &Worker,
     asked: Option<ReportingZone>,
+    stalled: &mut Option<Stalled>,
     check: &Check,
-    backoff: &mut Backoff,
+    patience: &mut Patience,
 ) -> Result<ReportingZone, Failure> {
-    let mut told = None;
     loop {
-        match store.claim_zone(asked).await {
+        let error = match try_database(worker, asked, stalled).await {
             Ok(zone) => {
                 check.ready();
-                if told.is_some() {
-                    log::info!("the database is back");
-                }
                 return Ok(zone);
             }
-            Err(error) if error.is_transient() => {
-                tell_once(&mut told, &error);
-                check.not_ready(error.to_string());
-            }
-            Err(error) => {
-                return Err(Failure {
-                    kind: ExitKind::Configuration,
-                    message: error.to_string(),
-                });
-            }
-        }
-        tokio::time::sleep(backoff.next_delay()).await;
+            Err(error) if error.is_transient() => error,
+            Err(error) => return Err(Failure::configuration(error.to_string())),
+        };
+        check.not_ready(error.to_string());
+        let pause = patience.pause(format!("no messages are taken: {error}; trying again"));
+        tokio::time::sleep(pause).await;
     }
 }
 
-fn tell_once(told: &mut Option<String>, error: &StoreError) {
-    let reason = error.to_string();
-    if told.as_deref() != Some(reason.as_str()) {
-        log::warn!("{reason}; trying again");
-        *told = Some(reason);
+async fn try_database(
+    worker: &Worker,
+    asked: Option<ReportingZone>,
+    stalled: &mut Option<Stalled>,
+) -> Result<ReportingZone, StoreError> {
+    let zone = worker.store.claim_zone(asked).await?;
+    if let Some(batch) = stalled {
+        let part = batch.next_part();
+        let stored = worker.store.store_events(zone, part.clone()).await?;
+        worker.metrics.count(&stored, &part.dead_letters);
+        *stalled = None;
     }
+    Ok(zone)
 }

@@ -26,7 +26,7 @@ pub(crate) struct TaskContext {
     /// The way to send further tasks.
     pub(crate) publisher: Publisher,
     /// The connection the tasks come from, to see how many wait.
-    pub(crate) session: Arc<ConsumerSession>,
+    pub(crate) connection: Arc<ConsumerSession>,
     /// The queue they wait in.
     pub(crate) tasks_queue: String,
     /// The zone of hours and days.
@@ -38,7 +38,7 @@ pub(crate) struct TaskContext {
 impl TaskContext {
     /// How many tasks wait for a worker.
     pub(crate) async fn waiting_tasks(&self) -> Result<u32, BrokerError> {
-        self.session.queue_depth(&self.tasks_queue).await
+        self.connection.queue_depth(&self.tasks_queue).await
     }
 }
 
@@ -58,13 +58,22 @@ pub(crate) enum TaskError {
 
 impl From<StoreError> for TaskError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(_)
-            | StoreError::AuthenticationFailed(_)
-            | StoreError::SchemaMissing => Self::Unavailable(error),
-            other => Self::Retry(other.to_string()),
+        if is_away(&error) {
+            Self::Unavailable(error)
+        } else {
+            Self::Retry(error.to_string())
         }
     }
+}
+
+/// Whether the database cannot be used at all, so that everything has to wait for it.
+fn is_away(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Unavailable(_)
+            | StoreError::AuthenticationFailed(_)
+            | StoreError::SchemaMissing
+    )
 }
 
 /// Runs the tasks of the task queue, as many at a time as its prefetch allows.

@@ -1,14 +1,14 @@
-//! Dead letters of what could not be read.
+//! Dead letters of what could not be processed.
 
-use adtally_broker::Delivery;
 use adtally_broker::pack::BadEvent;
-use adtally_domain::{AdId, EventId, body_dead_letter_id, event_dead_letter_id};
+use adtally_broker::{Delivery, HeaderValue, Headers};
+use adtally_domain::{AdId, Event, EventId, body_dead_letter_id, event_dead_letter_id};
 use adtally_store::NewDeadLetter;
 use serde_json::{Value, json};
 
 /// The dead letter of one entry of a pack.
 pub(super) fn letter_of_entry(delivery: &Delivery, bad: &BadEvent) -> NewDeadLetter {
-    let id = match &delivery.message_id {
+    let id = match name_of(delivery) {
         Some(message) => event_dead_letter_id(message, bad.index),
         None => body_dead_letter_id(bad.body.as_bytes()),
     };
@@ -24,21 +24,28 @@ pub(super) fn letter_of_entry(delivery: &Delivery, bad: &BadEvent) -> NewDeadLet
     }
 }
 
+/// The dead letter of an event that came back too often to be tried again.
+pub(super) fn letter_of_event(delivery: &Delivery, event: &Event) -> NewDeadLetter {
+    let detail = format!("it came back {} times", delivery.delivery_count);
+    NewDeadLetter {
+        source: delivery.queue.to_string(),
+        headers: headers_of(delivery),
+        ..NewDeadLetter::of_event(event, "returned_too_often", detail)
+    }
+}
+
 /// The dead letter of a whole message.
 ///
 /// The broker's own reason, such as `delivery_limit`, says more than that it could not be read.
 pub(crate) fn letter_of_message(delivery: &Delivery, reason: &str, detail: &str) -> NewDeadLetter {
-    let text = |name: &str| delivery.headers.get(name).and_then(|value| value.as_text());
+    let (source, reason) = last_death(&delivery.headers).unwrap_or((&delivery.queue, reason));
     NewDeadLetter {
-        // A task is named by its id: many have the same body, such as no arguments at all.
-        id: match delivery.message_id.as_deref().or_else(|| text("id")) {
+        id: match name_of(delivery) {
             Some(message) => event_dead_letter_id(message, 0),
             None => body_dead_letter_id(&delivery.body),
         },
-        source: text("x-first-death-queue")
-            .unwrap_or(&delivery.queue)
-            .to_owned(),
-        reason: text("x-first-death-reason").unwrap_or(reason).to_owned(),
+        source: source.to_owned(),
+        reason: reason.to_owned(),
         detail: detail.to_owned(),
         body: delivery.body.clone(),
         headers: headers_of(delivery),
@@ -46,6 +53,27 @@ pub(crate) fn letter_of_message(delivery: &Delivery, reason: &str, detail: &str)
         ad_id: None,
         occurred_at: None,
     }
+}
+
+/// What tells the message from all others. Celery names its tasks in a header only.
+fn name_of(delivery: &Delivery) -> Option<&str> {
+    let task = delivery.headers.get("id").and_then(HeaderValue::as_text);
+    let names = [delivery.message_id.as_deref(), task];
+    names.into_iter().flatten().find(|name| !name.is_empty())
+}
+
+/// The queue that gave the message up last, and why. A wait in a retry queue ends by expiry, which
+/// is nothing of the kind.
+fn last_death(headers: &Headers) -> Option<(&str, &str)> {
+    let HeaderValue::List(deaths) = headers.get("x-death")? else {
+        return None;
+    };
+    let HeaderValue::Table(last) = deaths.first()? else {
+        return None;
+    };
+    let text = |name: &str| last.get(name).and_then(HeaderValue::as_text);
+    let death = (text("queue")?, text("reason")?);
+    (death.1 != "expired").then_some(death)
 }
 
 /// What an operator needs to know of where the message came from and how to send it again.
@@ -59,4 +87,46 @@ fn headers_of(delivery: &Delivery) -> Value {
         "content_encoding": delivery.content_encoding,
         "headers": delivery.headers,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn died(deaths: &[(&str, &str)]) -> Headers {
+        let text = |text: &str| HeaderValue::Text(text.to_owned());
+        let death = |(queue, reason): &(&str, &str)| {
+            let fields = [("queue", text(queue)), ("reason", text(reason))];
+            HeaderValue::Table(
+                fields
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .into_iter()
+                    .collect(),
+            )
+        };
+        let deaths = deaths.iter().map(death).collect();
+        [("x-death".to_owned(), HeaderValue::List(deaths))].into()
+    }
+
+    #[test]
+    fn the_brokers_last_word_counts_and_a_wait_before_a_retry_is_none() {
+        assert_eq!(last_death(&Headers::new()), None);
+        assert_eq!(last_death(&died(&[])), None);
+        let waited = ("t.tasks.retry.2s", "expired");
+        assert_eq!(last_death(&died(&[waited])), None);
+        let given_up = ("t.tasks", "delivery_limit");
+        assert_eq!(last_death(&died(&[given_up, waited])), Some(given_up));
+    }
+
+    #[test]
+    fn a_strange_history_is_no_history() {
+        for strange in [
+            HeaderValue::Null,
+            HeaderValue::List(vec![HeaderValue::Int(1)]),
+            HeaderValue::List(vec![HeaderValue::Table(Headers::new())]),
+        ] {
+            let headers: Headers = [("x-death".to_owned(), strange)].into();
+            assert_eq!(last_death(&headers), None);
+        }
+    }
 }

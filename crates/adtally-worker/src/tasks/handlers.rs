@@ -15,6 +15,8 @@ const DAYS_AHEAD: Days = Days::new(7);
 /// A sweep adds no tasks to a queue that still holds more than these: it would only repeat what
 /// an earlier sweep sent.
 const WAITING_TASKS: u32 = 16;
+/// Hours whose roll-ups one sweep sends, which is a matter of seconds. The next one goes on.
+const HOURS_AT_ONCE: usize = 2_000;
 
 /// The work behind a task's payload.
 pub(super) trait TaskHandler: Task + Send + 'static {
@@ -83,8 +85,8 @@ impl TaskHandler for SweepDirty {
     }
 }
 
-/// A roll-up for each marked hour that is over, then for each day that is over and is marked
-/// itself or by one of those hours.
+/// A roll-up for each marked hour that is over, oldest first, then for each day that is over and is
+/// marked itself or by one of those hours.
 async fn due_roll_ups(
     context: &TaskContext,
     sweep: &TaskRun,
@@ -98,6 +100,7 @@ async fn due_roll_ups(
         .into_iter()
         .map(|start| zone.hour_of(start))
         .filter(|hour| hour.end <= now)
+        .take(HOURS_AT_ONCE)
     {
         let id = sweep_task_id(sweep.task_id, &format!("hour {}", hour.start));
         tasks.push(

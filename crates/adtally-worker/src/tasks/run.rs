@@ -1,5 +1,6 @@
 //! One task, from its message to what became of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use adtally_broker::{Delivery, celery};
@@ -7,12 +8,17 @@ use adtally_domain::TaskMessage;
 use adtally_service::clock;
 use adtally_store::{EventBatch, NewDeadLetter, StoreError, TaskRun, TaskStart};
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use super::registry::{Registered, Registry};
-use super::{TaskContext, TaskError, Unsettled};
+use super::{TaskContext, TaskError, Unsettled, is_away};
 use crate::events::letter_of_message;
 use crate::metrics::Metrics;
 use crate::session::End;
+
+/// The wait of a task that the database answers but takes no note of. That is no attempt, and no
+/// failure that the broker counts.
+const PUT_OFF: Duration = Duration::from_secs(30);
 
 /// Settles the deliveries of the task queue.
 pub(super) struct Runner {
@@ -38,38 +44,48 @@ enum Verdict {
 impl Runner {
     /// Runs the task of `delivery` and settles it: acknowledged once its end, its next attempt or
     /// its dead letter is safe.
-    pub(super) async fn settle(
-        self: std::sync::Arc<Self>,
-        delivery: Delivery,
-    ) -> Result<(), Unsettled> {
-        let message = celery::decode(&delivery);
-        let name = message
-            .as_ref()
-            .map_or("unknown", |message| self.known_name(message));
-        let verdict = match message {
-            Ok(message) => self.judge(message).await,
+    pub(super) async fn settle(self: Arc<Self>, delivery: Delivery) -> Result<(), Unsettled> {
+        let (name, outcome) = match celery::decode(&delivery) {
+            Ok(message) => (
+                self.known_name(&message),
+                self.settle_task(message, &delivery).await,
+            ),
             Err(error) => {
-                let (reason, detail) = ("malformed_task", error.to_string());
-                Ok(Verdict::Dead {
-                    reason,
-                    detail,
+                let verdict = Verdict::Dead {
+                    reason: "malformed_task",
+                    detail: error.to_string(),
                     run: None,
-                })
+                };
+                ("unknown", self.carry_out(verdict, &delivery).await)
             }
-        };
-        let outcome = match verdict {
-            Ok(verdict) => self.carry_out(verdict, &delivery).await,
-            Err(error) => Err(End::Database(error)),
         };
         match outcome {
             Ok(outcome) => {
                 self.metrics.tasks.with_label_values(&[name, outcome]).inc();
-                delivery
-                    .ack()
-                    .await
-                    .map_err(|error| (End::Broker(error.to_string()), None))
+                let acked = delivery.ack().await;
+                acked.map_err(|error| (End::Broker(error.to_string()), None))
             }
             Err(end) => Err((end, Some(delivery))),
+        }
+    }
+
+    async fn settle_task(
+        &self,
+        message: TaskMessage,
+        delivery: &Delivery,
+    ) -> Result<&'static str, End> {
+        let judged = self.judge(message.clone()).await;
+        let settled = match judged.map_err(database) {
+            Ok(verdict) => self.carry_out(verdict, delivery).await,
+            Err(end) => Err(end),
+        };
+        match settled {
+            Err(End::Database(error, _)) if !is_away(&error) => {
+                log::warn!("{} {} is put off: {error}", message.name, message.id);
+                let put_off = Verdict::Later(message, PUT_OFF, "put_off");
+                self.carry_out(put_off, delivery).await
+            }
+            settled => settled,
         }
     }
 
@@ -123,13 +139,7 @@ impl Runner {
             .with_label_values(&[&message.name])
             .start_timer();
         let work = task.start(self.context.clone(), message.clone(), run.clone());
-        let result = match tokio::time::timeout(limit, work).await {
-            Ok(result) => result,
-            Err(_) => Err(TaskError::Retry(format!(
-                "not done within {} s",
-                limit.as_secs()
-            ))),
-        };
+        let result = bounded(limit, work).await;
         timer.observe_duration();
         match result {
             Ok(()) => Ok(Verdict::Done("succeeded")),
@@ -171,7 +181,7 @@ impl Runner {
                     .publisher
                     .publish_task_after(&message, delay)
                     .await;
-                sent.map_err(|error| End::Broker(error.to_string()))?;
+                sent.map_err(|error| End::Broker(format!("a task cannot be sent: {error}")))?;
                 Ok(outcome)
             }
             Verdict::Dead {
@@ -184,7 +194,7 @@ impl Runner {
                     .await?;
                 if let Some(run) = run {
                     let discarded = self.context.store.fail_task(run, detail, true).await;
-                    discarded.map_err(End::Database)?;
+                    discarded.map_err(database)?;
                 }
                 Ok("dead")
             }
@@ -202,9 +212,33 @@ impl Runner {
             .store_events(self.context.zone, batch.clone())
             .await;
         self.metrics
-            .count(&stored.map_err(End::Database)?, &batch.dead_letters);
+            .count(&stored.map_err(database)?, &batch.dead_letters);
         Ok(())
     }
+}
+
+/// What `work` came to within `limit`. A panic is its own failure: it must not end the session, with
+/// the messages that others have in hand.
+async fn bounded(
+    limit: Duration,
+    work: impl Future<Output = Result<(), TaskError>> + Send + 'static,
+) -> Result<(), TaskError> {
+    // Dropped at the limit, the set ends the work.
+    let mut one = JoinSet::new();
+    one.spawn(work);
+    match tokio::time::timeout(limit, one.join_next()).await {
+        Ok(Some(Ok(result))) => result,
+        Ok(Some(Err(error))) => Err(TaskError::Retry(format!("it failed badly: {error}"))),
+        Ok(None) => Ok(()),
+        Err(_) => {
+            let seconds = limit.as_secs_f32();
+            Err(TaskError::Retry(format!("not done within {seconds} s")))
+        }
+    }
+}
+
+fn database(error: StoreError) -> End {
+    End::Database(error, None)
 }
 
 fn give_up(run: TaskRun, reason: &'static str, detail: String) -> Verdict {
@@ -217,5 +251,23 @@ fn give_up(run: TaskRun, reason: &'static str, detail: String) -> Verdict {
         reason,
         detail,
         run: Some(run),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_or_takes_too_long_is_to_be_retried() {
+        let second = Duration::from_secs(1);
+        assert!(bounded(second, async { Ok(()) }).await.is_ok());
+        let panicked = bounded(second, async { panic!("a fault in a task") }).await;
+        assert!(matches!(panicked, Err(TaskError::Retry(_))), "{panicked:?}");
+        let slow = bounded(Duration::from_millis(1), std::future::pending()).await;
+        let Err(TaskError::Retry(reason)) = slow else {
+            panic!("{slow:?}");
+        };
+        assert_eq!(reason, "not done within 0.001 s");
     }
 }

@@ -1,0 +1,142 @@
+//! The worker's life: database, broker, subscriptions, and round again when one of them ends.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use adtally_broker::{BrokerConfig, BrokerError, ConsumerSession, Publisher, Subscription};
+use adtally_domain::ReportingZone;
+use adtally_service::{Check, Health, Shutdown};
+use adtally_store::Store;
+
+use crate::metrics::Metrics;
+use crate::patience::Patience;
+use crate::session::{End, EventQueue, Session};
+use crate::startup;
+
+/// Messages in hand for each queue of events: enough for the next batch to gather while one is
+/// stored, and a bound on memory.
+const EVENT_PREFETCH: u16 = 200;
+/// The dead and unrouted queues are short or something is wrong; there is no hurry.
+const LAST_PREFETCH: u16 = 20;
+
+/// A worker and what it works with.
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) store: Store,
+    pub(crate) broker: BrokerConfig,
+    pub(crate) publisher: Publisher,
+    pub(crate) metrics: Metrics,
+    pub(crate) concurrency: u16,
+}
+
+/// What the worker says of itself at `/readyz`.
+pub(crate) struct Checks {
+    health: Health,
+    pub(crate) database: Check,
+    pub(crate) broker: Check,
+    pub(crate) packs: Check,
+}
+
+impl Checks {
+    fn of(health: &Health) -> Self {
+        Self {
+            health: health.clone(),
+            database: health.check("database"),
+            broker: health.check("broker"),
+            packs: health.check("packs"),
+        }
+    }
+
+    /// Tells of a session's end as soon as it is known, before everything has come to rest.
+    pub(crate) fn tell(&self, end: &End) {
+        match end {
+            End::Stopped => self.health.stopping(),
+            End::Broker(reason) => self.broker.not_ready(reason.clone()),
+            End::Database(error, _) => self.database.not_ready(error.to_string()),
+        }
+    }
+}
+
+impl Worker {
+    /// Works until `shutdown`.
+    pub(crate) async fn run(
+        &self,
+        asked: Option<ReportingZone>,
+        health: &Health,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<()> {
+        let checks = Checks::of(health);
+        let (mut patience, mut stalled) = (Patience::default(), None);
+        while !shutdown.is_requested() {
+            let database =
+                startup::database(self, asked, &mut stalled, &checks.database, &mut patience);
+            let zone = tokio::select! {
+                zone = database => zone?,
+                () = shutdown.requested() => break,
+            };
+            let session = tokio::select! {
+                session = self.subscribe() => session,
+                () = shutdown.requested() => break,
+            };
+            let subscribed = Instant::now();
+            let end = match session {
+                Ok(session) => {
+                    log::info!("subscribed, reporting in {zone}");
+                    patience.subscribed();
+                    session.work(self, zone, &checks, shutdown).await
+                }
+                Err(error) => End::Broker(error.to_string()),
+            };
+            checks.tell(&end);
+            patience.ended_after(subscribed.elapsed());
+            let trouble = match end {
+                End::Stopped => break,
+                End::Broker(reason) => reason,
+                End::Database(error, batch) => {
+                    stalled = batch;
+                    error.to_string()
+                }
+            };
+            let pause = patience.pause(format!("no messages are taken: {trouble}; trying again"));
+            shutdown.requested_within(pause).await;
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&self) -> Result<Session, BrokerError> {
+        let connection = ConsumerSession::connect(&self.broker).await?;
+        match self.subscribe_all(&connection).await {
+            Ok((events, tasks)) => Ok(Session {
+                connection: Arc::new(connection),
+                events,
+                tasks,
+            }),
+            Err(error) => {
+                connection.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn subscribe_all(
+        &self,
+        connection: &ConsumerSession,
+    ) -> Result<(Vec<EventQueue>, Subscription), BrokerError> {
+        let topology = self.broker.topology();
+        let mut events = Vec::new();
+        for (queue, prefetch, is_last) in [
+            (topology.clicks_queue(), EVENT_PREFETCH, false),
+            (topology.impressions_queue(), EVENT_PREFETCH, false),
+            (topology.unrouted_queue(), LAST_PREFETCH, true),
+            (topology.dead_queue(), LAST_PREFETCH, true),
+        ] {
+            events.push(EventQueue {
+                subscription: connection.subscribe(&queue, prefetch).await?,
+                is_last,
+            });
+        }
+        let tasks = topology.tasks_queue();
+        let tasks = connection.subscribe(&tasks, self.concurrency).await?;
+        Ok((events, tasks))
+    }
+}
