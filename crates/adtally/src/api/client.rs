@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 use adtally_service::Failure;
-use awc::error::SendRequestError;
+use awc::error::{ConnectError, SendRequestError};
 use awc::http::{Method, Uri, header};
 use thiserror::Error;
 
@@ -166,8 +166,56 @@ where
 fn no_answer(error: &SendRequestError) -> NoAnswer {
     match error {
         SendRequestError::Url(error) => NoAnswer::Unreachable(error.to_string()),
+        // awc's word for a connection that was closed while an answer was waited for.
+        SendRequestError::Connect(ConnectError::Disconnected) => {
+            NoAnswer::Lost("the connection was closed before an answer came".to_owned())
+        }
         SendRequestError::Connect(error) => NoAnswer::Unreachable(error.to_string()),
         SendRequestError::Timeout => NoAnswer::Lost("no answer in time".to_owned()),
         error => NoAnswer::Lost(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn post(url: &str) -> Result<Response, NoAnswer> {
+        let options = ClientOptions {
+            connections: 1,
+            timeout: Duration::from_secs(1),
+        };
+        let client = Client::new(ApiUrl::parse(url).unwrap(), options).unwrap();
+        client.post_events("test", Bytes::from_static(b"{}")).await
+    }
+
+    #[actix_web::test]
+    async fn a_request_that_may_have_arrived_is_lost_and_not_unreachable() {
+        for answers_by_closing in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            actix_web::rt::spawn(async move {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let mut request = [0; 1_024];
+                let _read = connection.read(&mut request).await.unwrap();
+                if !answers_by_closing {
+                    std::future::pending::<()>().await;
+                }
+            });
+            let answer = post(&url).await;
+            assert!(matches!(answer, Err(NoAnswer::Lost(_))), "{answer:?}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn nothing_arrives_where_nobody_listens() {
+        let answer = post("http://127.0.0.1:1").await;
+        assert!(
+            matches!(answer, Err(NoAnswer::Unreachable(_))),
+            "{answer:?}"
+        );
     }
 }
