@@ -264,13 +264,31 @@ impl System {
         });
     }
 
-    /// Puts a sweep on the queue until no hour or day that is over is marked any more.
+    /// Sweeps until no hour or day that is over is marked any more.
+    ///
+    /// # Panics
+    /// When that takes more than a minute.
     pub fn settle(&self) {
         until("every bucket that is over is rolled up", || {
-            self.publish(&SweepDirty {}.message(Uuid::new_v4()));
             let report = self.audit();
-            let none = |buckets: &Value| buckets.as_array().is_some_and(Vec::is_empty);
-            (none(&report["pending_hours"]) && none(&report["pending_days"])).then_some(())
+            let texts = |name: &str| {
+                let buckets = report[name].as_array().expect("pending buckets").iter();
+                let texts: Vec<_> = buckets.filter_map(Value::as_str).collect();
+                texts.join(",")
+            };
+            let (hours, days) = (texts("pending_hours"), texts("pending_days"));
+            if hours.is_empty() && days.is_empty() {
+                return Some(());
+            }
+            self.run(&SweepDirty {});
+            let marks = format!(
+                "SELECT (SELECT count(*) FROM dirty_hours WHERE hour = ANY('{{{hours}}}')) \
+                 + (SELECT count(*) FROM dirty_days WHERE day = ANY('{{{days}}}'))"
+            );
+            // The roll-ups it sent take a moment; those of hours mark their days once more, so
+            // another sweep may be needed.
+            let _rolled_up = soon(|| self.count(&marks) == 0);
+            None
         });
     }
 

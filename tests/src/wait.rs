@@ -28,3 +28,17 @@ pub fn until_within<T>(limit: Duration, what: &str, mut condition: impl FnMut() 
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// Whether `condition` comes true within two seconds.
+pub(crate) fn soon(mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

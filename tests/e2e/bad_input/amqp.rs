@@ -45,7 +45,7 @@ impl Amqp {
         let stream = TcpStream::connect(host.split('/').next().unwrap_or(host));
         let stream = stream.expect("the broker listens");
         stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
+            .set_read_timeout(Some(Duration::from_secs(60)))
             .expect("a socket");
         let mut amqp = Self { stream };
         amqp.send(b"AMQP\0\0\x09\x01");

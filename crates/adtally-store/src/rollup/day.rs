@@ -10,7 +10,7 @@ use super::RollUp;
 use super::totals;
 use super::write::{Columns, changes, restate};
 use crate::schema::{ad_daily_stats, dirty_days};
-use crate::{StoreError, TaskRun, settings, tasks};
+use crate::{StoreError, TaskRun, marks, settings, tasks};
 
 pub(super) fn roll_up(
     conn: &mut PgConnection,
@@ -37,7 +37,9 @@ pub(super) fn roll_up(
         let columns = Columns::of(&changes);
         outcome.deleted = delete(conn, day.date, &columns.gone)?;
         outcome.written = upsert(conn, day.date, &columns)?;
-        outcome.restated = restate(conn, "day", day.start, day.end, &changes)?;
+        // A day that is rolled up beside its hours, not after them, is not restated by them.
+        let settled = marks::hours_between(conn, day.start, day.end)?.is_empty();
+        outcome.restated = restate(conn, "day", day.start, day.end, settled, &changes)?;
     }
     tasks::succeed(conn, task)?;
     Ok(outcome)

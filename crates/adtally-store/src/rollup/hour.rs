@@ -36,7 +36,7 @@ pub(super) fn roll_up(
         let columns = Columns::of(&changes);
         outcome.deleted = delete(conn, hour.start, &columns.gone)?;
         outcome.written = upsert(conn, hour.start, &columns)?;
-        outcome.restated = restate(conn, "hour", hour.start, hour.end, &changes)?;
+        outcome.restated = restate(conn, "hour", hour.start, hour.end, true, &changes)?;
         if !changes.is_empty() {
             marks::append_day(conn, zone.day_of(hour.start).date)?;
         }

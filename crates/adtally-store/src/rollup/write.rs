@@ -68,12 +68,14 @@ impl Columns {
 
 /// Notes the changes of a bucket that had been rolled up after it was over, and says how many.
 ///
-/// When the bucket is over, this roll-up is noted as the first such one, unless there was one.
+/// When the bucket is over, and `settled` because nothing it is made of waits for a roll-up of its
+/// own, this roll-up is noted as the first such one, unless there was one.
 pub(super) fn restate(
     conn: &mut PgConnection,
     granularity: &str,
     start: Timestamp,
     end: Timestamp,
+    settled: bool,
     changes: &[Change],
 ) -> QueryResult<u64> {
     let bucket = dsl::roll_ups.find((granularity, start.to_datetime()));
@@ -81,7 +83,7 @@ pub(super) fn restate(
         return insert_restatements(conn, granularity, start, changes);
     }
     let now = times::now(conn)?;
-    if end.to_datetime() <= now {
+    if settled && end.to_datetime() <= now {
         diesel::insert_into(dsl::roll_ups)
             .values((
                 dsl::granularity.eq(granularity),
