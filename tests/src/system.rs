@@ -11,6 +11,7 @@ use adtally_domain::{SweepDirty, Task, TaskMessage};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::wait::soon;
 use crate::{Process, SystemBuilder, http, programs, until};
 
 /// One API, and as many workers and beats as the test starts.

@@ -27,7 +27,6 @@ pub(super) struct Ran {
     pub(super) out: String,
     pub(super) err: String,
     pub(super) took: Duration,
-    #[expect(dead_code, reason = "read by Debug, when a promise is broken")]
     #[expect(dead_code, reason = "it shows when an assertion fails")]
     called: String,
 }
