@@ -74,6 +74,25 @@ async fn a_late_event_restates_its_hour_and_day() {
 }
 
 #[tokio::test]
+async fn a_day_that_overtakes_its_hours_is_restated_by_none_of_them() {
+    let store = store();
+    let last = "2026-06-01T23:15:00Z";
+    store.save(vec![impression(HOUR), impression(last)]).await;
+    store.roll_up_hour(store.hour(HOUR)).await;
+    assert_eq!(store.roll_up_day("2026-06-01").await.written, 1);
+    store.roll_up_all().await;
+    let total = store.sql("SELECT impressions FROM ad_daily_stats");
+    assert_eq!(total.trim(), "2");
+    assert_eq!(store.count("restatements"), 0);
+
+    store.save(vec![click(HOUR)]).await;
+    // Closed once, it is restated by whatever comes later, in whatever order.
+    store.roll_up_day("2026-06-01").await;
+    store.roll_up_all().await;
+    assert_eq!(store.count("restatements"), 2);
+}
+
+#[tokio::test]
 async fn an_hour_that_is_not_over_is_restated_by_nothing() {
     let store = store();
     let now = store.store.clock().await.unwrap();
