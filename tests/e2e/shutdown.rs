@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use adtally_devstack::Signal;
 use adtally_tests::{System, http, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -88,12 +89,27 @@ fn an_api_that_stops_under_load_keeps_what_it_accepted_and_nothing_it_did_not() 
     assert_eq!(strange, [""; 0]);
 }
 
-/// Storing takes a while, so that a worker can be met in the middle of it.
-const SLOW: &str = "
-    CREATE FUNCTION take_a_while() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END $$;
-    CREATE TRIGGER take_a_while BEFORE INSERT ON events
-        FOR EACH STATEMENT EXECUTE FUNCTION take_a_while();";
+/// The database takes two batches and keeps all others waiting until the gate is open: so a worker
+/// is met in the middle of its work, however fast or slow it is.
+const GATE: &str = "
+    CREATE TABLE gate (open boolean);
+    INSERT INTO gate VALUES (false);
+    CREATE SEQUENCE batches;
+    CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('batches') > 2 THEN
+            WHILE NOT (SELECT open FROM gate) LOOP
+                PERFORM pg_sleep(0.02);
+            END LOOP;
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER wait_at_gate BEFORE INSERT ON events
+        FOR EACH STATEMENT EXECUTE FUNCTION wait_at_gate();";
+
+fn open_gate(system: &System) {
+    system.sql("UPDATE gate SET open = true");
+}
 
 /// A system with more messages in its queues than a worker takes at once, and their events' ids.
 fn with_backlog(name: &str) -> (System, BTreeSet<String>) {
@@ -115,17 +131,18 @@ fn with_backlog(name: &str) -> (System, BTreeSet<String>) {
         ids.extend(system.accept(&events));
     }
     assert_eq!(ids.len(), 900);
-    system.sql(SLOW);
+    system.sql(GATE);
     (system, ids)
 }
 
-/// Waits until the worker has stored something, but not all.
+/// Waits until something is stored and something waits at the gate.
 fn until_in_the_middle(system: &System, all: usize) {
-    until("something is stored", || {
-        let stored = system.count("SELECT count(*) FROM events") as usize;
-        assert!(stored < all, "the worker was too quick for this test");
-        (stored > 0).then_some(())
+    until("a batch is stored and another one waits", || {
+        let batches = system.count("SELECT last_value FROM batches");
+        let stored = system.count("SELECT count(*) FROM events");
+        (stored > 0 && batches > 2).then_some(())
     });
+    assert!(system.event_ids().len() < all);
 }
 
 /// Every event is stored once and counts once.
@@ -139,7 +156,6 @@ fn assert_counted_once(system: &System, ids: &BTreeSet<String>) {
         ids.len() as u64
     );
     assert_eq!(system.count("SELECT count(*) FROM dead_letters"), 0);
-    system.sql("DROP TRIGGER take_a_while ON events");
     system.settle();
     let totals = |table: &str, of: &str| {
         system.sql(&format!(
@@ -158,6 +174,8 @@ fn a_worker_that_stops_hands_its_backlog_to_the_others() {
     let first = system.worker();
     let _second = system.worker();
     until_in_the_middle(&system, ids.len());
+    first.signal(Signal::TERM);
+    open_gate(&system);
     assert_eq!(first.stop().code(), Some(0));
     assert_counted_once(&system, &ids);
 }
@@ -168,6 +186,7 @@ fn a_worker_that_is_killed_in_the_middle_of_its_backlog_loses_and_repeats_nothin
     let first = system.worker();
     until_in_the_middle(&system, ids.len());
     first.kill();
+    open_gate(&system);
     assert!(system.event_ids().len() < ids.len());
     let _second = system.worker();
     assert_counted_once(&system, &ids);
