@@ -56,6 +56,8 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
         Some(options) => Some(Spool::open(options, &registry, now)?),
         None => None,
     };
+    // Before the broker is called: a connection that is being made outlives an early exit.
+    server::is_free(config.bind)?;
     let publisher = Publisher::start(config.broker.clone(), publishing(spool.is_some()));
     let keeper = keeper(&publisher, spool.as_ref());
     let context = Data::new(context(

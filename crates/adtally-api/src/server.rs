@@ -63,15 +63,26 @@ pub(crate) fn serve(
     .shutdown_timeout(STOP_SECONDS)
     .disable_signals()
     .bind(bounds.bind)
-    .map_err(|error| Failure {
-        kind: ExitKind::Unavailable,
-        message: format!(
-            "cannot listen on {}: {error}; choose another --bind",
-            bounds.bind
-        ),
-    })?;
+    .map_err(|error| refused(bounds.bind, &error))?;
     let addresses = server.addrs();
     Ok((server.run(), addresses))
+}
+
+/// Whether `bind` can be listened on now.
+///
+/// # Errors
+/// [`ExitKind::Unavailable`] when it cannot.
+pub(crate) fn is_free(bind: SocketAddr) -> Result<(), Failure> {
+    std::net::TcpListener::bind(bind)
+        .map(drop)
+        .map_err(|error| refused(bind, &error))
+}
+
+fn refused(bind: SocketAddr, error: &std::io::Error) -> Failure {
+    Failure {
+        kind: ExitKind::Unavailable,
+        message: format!("cannot listen on {bind}: {error}; choose another --bind"),
+    }
 }
 
 /// Adds everything the API answers.

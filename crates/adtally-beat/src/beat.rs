@@ -31,7 +31,7 @@ impl Beat {
     ) -> anyhow::Result<()> {
         let database = self.health.check("database");
         let broker = self.health.check("broker");
-        let mut outage = Outage::default();
+        let mut outage = Outage::of(module_path!());
         let mut zone = None;
         while !shutdown.is_requested() {
             let tick = tokio::select! {

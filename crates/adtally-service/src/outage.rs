@@ -7,19 +7,29 @@ use std::collections::VecDeque;
 const REMEMBERED: usize = 8;
 
 /// Trouble that comes back with every attempt, told as one line in the log instead of hundreds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outage {
+    target: &'static str,
     told: VecDeque<String>,
 }
 
 impl Outage {
+    /// No trouble yet. The log shows it under `target`, a module's path.
+    #[must_use]
+    pub fn of(target: &'static str) -> Self {
+        Self {
+            target,
+            told: VecDeque::new(),
+        }
+    }
+
     /// Warns of `trouble`, unless that was said since it began.
     pub fn tell(&mut self, trouble: impl Into<String>) {
         let trouble = trouble.into();
         if self.told.contains(&trouble) {
             return;
         }
-        log::warn!("{trouble}");
+        log::warn!(target: self.target, "{trouble}");
         if self.told.len() == REMEMBERED {
             self.told.pop_front();
         }
@@ -30,7 +40,7 @@ impl Outage {
     pub fn over(&mut self, news: &str) -> bool {
         let was_told = !self.told.is_empty();
         if was_told {
-            log::info!("{news}");
+            log::info!(target: self.target, "{news}");
         }
         self.told.clear();
         was_told
@@ -43,7 +53,7 @@ mod tests {
 
     #[test]
     fn trouble_is_told_again_only_after_it_was_over_or_when_it_is_another() {
-        let mut outage = Outage::default();
+        let mut outage = Outage::of(module_path!());
         assert!(!outage.over("fine"));
         for trouble in ["away", "away", "refused", "away"] {
             outage.tell(trouble);
@@ -57,7 +67,7 @@ mod tests {
 
     #[test]
     fn no_outage_remembers_more_than_a_few_words() {
-        let mut outage = Outage::default();
+        let mut outage = Outage::of(module_path!());
         for n in 0..100 {
             outage.tell(n.to_string());
         }

@@ -15,6 +15,7 @@ use adtally_service::Shutdown;
 use adtally_store::{EventBatch, Store};
 
 use crate::metrics::Metrics;
+use crate::patience::insist;
 use crate::session::End;
 use batch::{Batch, collect};
 use letters::letter_of_event;
@@ -145,16 +146,16 @@ impl EventConsumer {
         }
         let (first, second) = content.events.split_at(content.events.len() / 2);
         for half in [first, second] {
-            let published = self.publisher.publish_pack(half).await;
-            published.map_err(|error| not_kept(&error))?;
+            let sent = insist(&self.stop, || self.publisher.publish_pack(half)).await;
+            sent.map_err(|error| not_kept(&error))?;
         }
         Ok(())
     }
 
     async fn set_aside(&self, deliveries: &[Delivery]) -> Result<(), End> {
         for delivery in deliveries {
-            let published = self.publisher.publish_dead(delivery).await;
-            published.map_err(|error| not_kept(&error))?;
+            let sent = insist(&self.stop, || self.publisher.publish_dead(delivery)).await;
+            sent.map_err(|error| not_kept(&error))?;
         }
         Ok(())
     }

@@ -89,6 +89,7 @@ impl TaskConsumer {
                 context,
                 metrics,
                 registry,
+                stop: Shutdown::manual(),
             }),
         }
     }
@@ -113,6 +114,7 @@ impl TaskConsumer {
                 },
             }
         };
+        self.runner.stop.trigger();
         let cancelled = subscription.cancel().await;
         while let Some(ended) = running.join_next().await {
             failure(ended, &mut failed);

@@ -66,7 +66,7 @@ impl Worker {
         shutdown: &Shutdown,
     ) -> anyhow::Result<()> {
         let checks = Checks::of(health);
-        let (mut patience, mut stalled) = (Patience::default(), None);
+        let (mut patience, mut stalled) = (Patience::new(), None);
         while !shutdown.is_requested() {
             let database =
                 startup::database(self, asked, &mut stalled, &checks.database, &mut patience);

@@ -366,3 +366,30 @@ fn a_client_that_resets_before_its_answer_harms_nobody() {
     }
     subject.stored_only_what_was_taken();
 }
+
+#[test]
+fn a_port_for_health_checks_takes_no_events_and_no_nonsense() {
+    let mut subject = Subject::new("health-port");
+    let worker = subject.worker.address;
+    for target in [
+        "/v1/events",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/",
+        "/../etc/passwd",
+    ] {
+        let request = post(PROPER).replace("/v1/events?ids=1", target);
+        let heard = wire::exchange(worker, request.as_bytes());
+        refused(&mut subject, target, &heard);
+    }
+    for nonsense in [
+        "\0\0\0\0\r\n\r\n",
+        "GET /livez\r\n\r\n",
+        "AMQP\0\0\u{9}\u{1}\r\n\r\n",
+    ] {
+        let heard = wire::exchange(worker, nonsense.as_bytes());
+        refused(&mut subject, nonsense, &heard);
+    }
+    subject.stored_only_what_was_taken();
+}

@@ -85,8 +85,10 @@ impl Delivery {
             .as_ref()
             .map(headers::headers)
             .unwrap_or_default();
+        // A header of this name on a message that never came back is its publisher's.
         let count = headers
             .get("x-delivery-count")
+            .filter(|_| delivery.redelivered)
             .and_then(|count| count.as_int());
         let text = |text: &Option<lapin::types::ShortString>| text.as_ref().map(|t| t.to_string());
         Self {

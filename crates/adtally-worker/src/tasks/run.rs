@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adtally_broker::{Delivery, celery};
 use adtally_domain::TaskMessage;
-use adtally_service::clock;
+use adtally_service::{Shutdown, clock};
 use adtally_store::{EventBatch, NewDeadLetter, StoreError, TaskRun, TaskStart};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -14,6 +14,7 @@ use super::registry::{Registered, Registry};
 use super::{TaskContext, TaskError, Unsettled, is_away};
 use crate::events::letter_of_message;
 use crate::metrics::Metrics;
+use crate::patience::insist;
 use crate::session::End;
 
 /// The wait of a task that the database answers but takes no note of. That is no attempt, and no
@@ -25,6 +26,8 @@ pub(super) struct Runner {
     pub(super) context: TaskContext,
     pub(super) metrics: Metrics,
     pub(super) registry: Registry,
+    /// The wish to end: what runs may finish, what waits to be sent is given back.
+    pub(super) stop: Shutdown,
 }
 
 /// What a delivery comes to.
@@ -176,11 +179,9 @@ impl Runner {
         match verdict {
             Verdict::Done(outcome) => Ok(outcome),
             Verdict::Later(message, delay, outcome) => {
-                let sent = self
-                    .context
-                    .publisher
-                    .publish_task_after(&message, delay)
-                    .await;
+                let publisher = &self.context.publisher;
+                let send = || publisher.publish_task_after(&message, delay);
+                let sent = insist(&self.stop, send).await;
                 sent.map_err(|error| End::Broker(format!("a task cannot be sent: {error}")))?;
                 Ok(outcome)
             }
