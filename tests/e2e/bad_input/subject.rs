@@ -10,6 +10,8 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::wire::Heard;
+
 /// An API and a worker that are about to be mistreated, and what they may have kept of it.
 pub(super) struct Subject {
     pub(super) system: System,
@@ -133,6 +135,13 @@ impl Subject {
     /// How many events must be stored so far.
     pub(super) fn taken_so_far(&self) -> u64 {
         self.good.len() as u64
+    }
+
+    /// Remembers the ids in all answers.
+    pub(super) fn kept_of(&mut self, heard: &Heard) {
+        for answer in &heard.answers {
+            self.kept(&parsed(answer));
+        }
     }
 
     /// The reckoning: API and worker never stopped and can do their work, exactly the events that

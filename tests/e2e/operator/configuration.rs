@@ -113,6 +113,10 @@ fn a_malformed_address_is_named_by_its_flag_and_never_shown() {
         let flags = ["--database-url", &database, "--amqp-url", &second];
         run(program, &flags, &[]).gave_up(78, &["--amqp-url"]);
     }
+}
+
+#[test]
+fn an_api_that_is_no_web_address_is_named_by_its_flag() {
     for command in ["load", "import", "stats"] {
         for url in ["ftp://u:hunter2@h", "nonsense", "http://", "http://[::1"] {
             let what: &[&str] = match command {
