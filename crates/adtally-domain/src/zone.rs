@@ -102,9 +102,7 @@ impl ReportingZone {
     #[must_use]
     pub fn day(&self, date: NaiveDate) -> Option<Day> {
         let bounds = self.bounds(date);
-        let contains = |millis: i64| Timestamp::from_millis(millis).is_ok();
-        let valid = bounds.start < bounds.end && contains(self.start_of(date));
-        valid.then_some(bounds)
+        (bounds.start < bounds.end).then_some(bounds)
     }
 
     /// The hours that overlap `[from, to)`, in order.

@@ -127,6 +127,12 @@ fn call(body: Value) -> Result<(Vec<Value>, Map<String, Value>), TaskMessageErro
             }
             (args, kwargs)
         }
+        // Without either it is no call that somebody meant to send.
+        Value::Object(fields) if !fields.contains_key("args") && !fields.contains_key("task") => {
+            return Err(TaskMessageError::Shape(
+                "an object must have positional arguments",
+            ));
+        }
         Value::Object(mut fields) => (
             fields.remove("args").unwrap_or_default(),
             fields.remove("kwargs").unwrap_or_default(),

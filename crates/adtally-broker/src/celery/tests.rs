@@ -195,6 +195,10 @@ fn what_ends_a_celery_worker_is_refused_with_a_reason() {
         message(&json!({}), "[[], {}]"),
         Err(Shape("it must have three parts"))
     );
+    assert_eq!(
+        message(&json!({}), "{}"),
+        Err(Shape("an object must have positional arguments"))
+    );
     let data = Message {
         content_type: Some("application/data"),
         content_encoding: None,

@@ -1,5 +1,6 @@
 //! The task that owns the publishing connection, and makes a new one when it is lost.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use crate::{Backoff, BrokerConfig, BrokerState};
 /// How often what nobody waits for any more is swept out.
 pub(super) const SWEEP: Duration = Duration::from_millis(250);
 
+/// How many reasons not to publish an outage remembers. A broker that is away has two or three.
+const REMEMBERED: usize = 8;
+
 /// Everything the publishing task knows.
 pub(super) struct Owner {
     pub(super) config: BrokerConfig,
@@ -23,6 +27,8 @@ pub(super) struct Owner {
     pub(super) lanes: Lanes,
     pub(super) closing: Closing,
     state: watch::Sender<BrokerState>,
+    /// What the log was told since messages were last published.
+    told: VecDeque<BrokerState>,
 }
 
 impl Owner {
@@ -45,6 +51,7 @@ impl Owner {
             lanes: Lanes::default(),
             closing,
             state,
+            told: VecDeque::new(),
         }
     }
 
@@ -94,17 +101,24 @@ impl Owner {
         }
     }
 
-    /// Tells whoever watches, and the log, if it is news.
-    pub(super) fn announce(&self, next: BrokerState) {
+    /// Tells whoever watches if it is news, and the log unless it was said since the trouble began.
+    pub(super) fn announce(&mut self, next: BrokerState) {
         let changed = self.state.send_if_modified(|state| {
             let differs = *state != next;
             state.clone_from(&next);
             differs
         });
-        match next {
-            BrokerState::Open if changed => log::info!("broker: publishing"),
-            _ if changed => log::warn!("broker: not publishing: {next}"),
-            _ => {}
+        if next.is_open() {
+            self.told.clear();
+            if changed {
+                log::info!("broker: publishing");
+            }
+        } else if !self.told.contains(&next) {
+            log::warn!("broker: not publishing: {next}");
+            if self.told.len() == REMEMBERED {
+                self.told.pop_front();
+            }
+            self.told.push_back(next);
         }
     }
 }

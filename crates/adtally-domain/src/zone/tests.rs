@@ -97,6 +97,17 @@ fn a_day_begins_once_even_where_clocks_went_back_over_midnight() {
 }
 
 #[test]
+fn the_first_day_is_a_day_east_and_west_of_utc() {
+    let epoch = Timestamp::try_from(DateTime::UNIX_EPOCH).unwrap();
+    for name in ["UTC", "Asia/Tehran", "America/St_Johns"] {
+        let first = zone(name).day_of(epoch);
+        assert_eq!(zone(name).day(first.date), Some(first), "{name}");
+        let before = first.date.pred_opt().unwrap();
+        assert_eq!(zone(name).day(before), None, "{name}");
+    }
+}
+
+#[test]
 fn a_date_the_zone_skipped_is_no_day() {
     let apia = zone("Pacific/Apia");
     assert_eq!(apia.day("2011-12-30".parse().unwrap()), None);
