@@ -64,7 +64,7 @@ impl Task for SweepDirty {
     const TIME_LIMIT: Duration = Duration::from_secs(60);
 }
 
-/// Makes the partitions of the coming days.
+/// Makes the partitions of the coming days, and forgets runs and slots of long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaintainPartitions {}

@@ -11,11 +11,12 @@ pub struct StoreConfig {
     pub pool_size: u32,
     /// How long to wait for a connection, new or out of the pool.
     pub connect_timeout: Duration,
-    /// How long one statement may run.
+    /// How long one statement may run; that of a roll-up may run longer.
     pub statement_timeout: Duration,
     /// How long one statement may wait for a lock.
     pub lock_timeout: Duration,
-    /// How long one call of a store's method may take in all; the audit alone is exempt.
+    /// How long one call of a store's method may take in all. The audit and the roll-ups are exempt:
+    /// the database's size decides about them.
     pub call_timeout: Duration,
     /// The name the connections carry in `pg_stat_activity`.
     pub application_name: String,

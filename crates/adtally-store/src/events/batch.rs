@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use adtally_domain::{Event, ReportingZone, Timestamp};
+use adtally_domain::{Event, EventId, ReportingZone, Timestamp};
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
@@ -19,6 +19,8 @@ pub(super) struct Batch<'a> {
     /// Dead letters made of events that cannot be stored.
     pub(super) buried: Vec<NewDeadLetter>,
     pub(super) stored: Stored,
+    /// Later events with the id of one of the rows.
+    repeats: HashMap<EventId, Vec<&'a Event>>,
 }
 
 impl<'a> Batch<'a> {
@@ -27,11 +29,13 @@ impl<'a> Batch<'a> {
         // Stable: of events with one id the first stays first.
         rows.sort_by_key(|event| event.id);
         let mut stored = Stored::default();
+        let mut repeats: HashMap<EventId, Vec<&Event>> = HashMap::new();
         rows.dedup_by(|later, first| {
             let repeated = later.id == first.id;
             if repeated {
                 stored.duplicates += 1;
                 stored.conflicts += u64::from(!same_payload(first, later));
+                repeats.entry(later.id).or_default().push(*later);
             }
             repeated
         });
@@ -39,6 +43,7 @@ impl<'a> Batch<'a> {
             rows,
             buried: Vec::new(),
             stored,
+            repeats,
         }
     }
 
@@ -62,12 +67,17 @@ impl<'a> Batch<'a> {
 
     /// Takes out the events that are `known`, and says whether there were any.
     pub(super) fn drop_known(&mut self, known: &HashMap<Uuid, Payload>) -> bool {
-        let stored = &mut self.stored;
+        let (stored, repeats) = (&mut self.stored, &self.repeats);
         self.rows.retain(|event| {
             let payload = known.get(&event.id.as_uuid());
             if let Some(payload) = payload {
                 stored.duplicates += 1;
                 stored.conflicts += u64::from(!payload.is_of(event));
+                // The event they repeat was not the first after all.
+                for repeat in repeats.get(&event.id).into_iter().flatten() {
+                    stored.conflicts -= u64::from(!same_payload(event, repeat));
+                    stored.conflicts += u64::from(!payload.is_of(repeat));
+                }
             }
             payload.is_none()
         });

@@ -12,11 +12,16 @@ mod write;
 use std::time::Duration;
 
 use adtally_domain::{Day, Hour, ReportingZone};
+use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 
 pub(crate) use totals::{Totals, add, daily, hourly, hourly_sum, raw};
 
 use crate::{Store, StoreError, TaskRun};
+
+/// How long one statement of a roll-up may run: the count of an hour is as long as the hour is busy.
+/// Somewhat less than the task's own limit, so that no statement outlives its task.
+const STATEMENT_LIMIT: &str = "SET LOCAL statement_timeout = '14min'";
 
 /// Runs of one roll-up that met another one before it is handed back.
 const RUNS: u32 = 8;
@@ -56,8 +61,8 @@ impl Store {
         zone: ReportingZone,
         hour: Hour,
     ) -> Result<RollUp, StoreError> {
-        self.run(move |conn| restarting(conn, |conn| hour::roll_up(conn, &task, zone, hour)))
-            .await
+        let once = move |conn: &mut PgConnection| hour::roll_up(conn, &task, zone, hour);
+        self.run_unbounded(move |conn| restarting(conn, once)).await
     }
 
     /// Rebuilds the totals of `day` from its hourly totals, and notes in the same transaction that
@@ -66,8 +71,8 @@ impl Store {
     /// # Errors
     /// The transient ones.
     pub async fn roll_up_day(&self, task: TaskRun, day: Day) -> Result<RollUp, StoreError> {
-        self.run(move |conn| restarting(conn, |conn| day::roll_up(conn, &task, day)))
-            .await
+        let once = move |conn: &mut PgConnection| day::roll_up(conn, &task, day);
+        self.run_unbounded(move |conn| restarting(conn, once)).await
     }
 }
 
@@ -78,7 +83,11 @@ fn restarting<T>(
 ) -> Result<T, StoreError> {
     let mut run = 1;
     loop {
-        match conn.build_transaction().repeatable_read().run(&once) {
+        let transaction = |conn: &mut PgConnection| {
+            conn.batch_execute(STATEMENT_LIMIT)?;
+            once(conn)
+        };
+        match conn.build_transaction().repeatable_read().run(transaction) {
             Err(StoreError::Contended(_)) if run < RUNS => {
                 std::thread::sleep(Duration::from_millis(5) * run);
                 run += 1;

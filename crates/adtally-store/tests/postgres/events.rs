@@ -126,6 +126,10 @@ async fn of_two_events_with_one_id_the_first_wins_and_the_other_is_a_conflict() 
     for other in others {
         let stored = store.save(vec![other.clone()]).await;
         assert_eq!((stored.duplicates, stored.conflicts), (1, 1), "{other:?}");
+        // The first of a batch is not the first of all: what is stored decides.
+        let again = vec![other.clone(), first.clone(), other.clone()];
+        let stored = store.save(again).await;
+        assert_eq!((stored.duplicates, stored.conflicts), (3, 2), "{other:?}");
     }
     let stored = store.save(same[..1].to_vec()).await;
     assert_eq!((stored.duplicates, stored.conflicts), (1, 0));

@@ -1,5 +1,7 @@
 //! What each task does.
 
+use std::time::Duration;
+
 use adtally_domain::{
     AggregateDay, AggregateHour, MaintainPartitions, ReportingZone, SweepDirty, Task, TaskMessage,
     Timestamp, sweep_task_id,
@@ -12,6 +14,9 @@ use super::{TaskContext, TaskError};
 
 /// Days after today whose partition is made ahead of time.
 const DAYS_AHEAD: Days = Days::new(7);
+/// How long the runs of tasks and the slots of what is only due once are remembered. No message waits
+/// in a queue for so long.
+const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// A sweep adds no tasks to a queue that still holds more than these: it would only repeat what
 /// an earlier sweep sent.
 const WAITING_TASKS: u32 = 16;
@@ -129,6 +134,7 @@ impl TaskHandler for MaintainPartitions {
         let today = context.store.clock().await?.to_datetime().date_naive();
         let last = today.checked_add_days(DAYS_AHEAD).unwrap_or(today);
         context.store.ensure_partitions(today, last).await?;
+        context.store.forget_old_runs(REMEMBERED).await?;
         Ok(context.store.finish_task(run).await?)
     }
 }
