@@ -15,7 +15,7 @@ mod values;
 
 use thiserror::Error;
 
-pub use decode::decode;
+pub use decode::{decode, refresh, task_id};
 pub(crate) use encode::{EncodedTask, encode};
 
 /// Why a message is not a task that can be run.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use lapin::types::{AMQPValue, FieldTable};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A message's headers by name.
 pub type Headers = BTreeMap<String, HeaderValue>;
 
-/// The value of a header. Serialises to plain JSON, for dead letters.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// The value of a header. Plain JSON in dead letters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum HeaderValue {
     /// No value.

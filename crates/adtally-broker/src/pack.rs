@@ -17,7 +17,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub use decode::decode;
-pub use encode::encode;
+pub use encode::{encode, of_entry};
 pub(crate) use encode::{HEAD, ReceivedAt, append, finish};
 
 /// The version this build writes, and the highest it reads.

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::celery;
-use crate::{BrokerConfig, BrokerState, Delivery, NotKept};
+use crate::{BrokerConfig, BrokerState, Delivery, Envelope, NotKept, Route, Topology};
 use chunk::split;
 use handover::{Claim, Command, Handover};
 use owner::Owner;
@@ -147,6 +147,21 @@ impl Publisher {
         self.send(shipment, self.deadline()).await
     }
 
+    /// Puts a message that was kept on a queue of ours once more, byte for byte and with its
+    /// headers, as if it had never been there.
+    ///
+    /// # Errors
+    /// [`NotKept`] when it is not confirmed. It may still arrive.
+    pub async fn publish_kept(
+        &self,
+        route: &Route,
+        envelope: &Envelope,
+        body: Vec<u8>,
+    ) -> Result<(), NotKept> {
+        let shipment = Shipment::kept(route, envelope, body);
+        self.send(shipment, self.deadline()).await
+    }
+
     /// Puts a task on its queue, as Celery would.
     ///
     /// # Errors
@@ -178,6 +193,12 @@ impl Publisher {
         let exchange = self.config.topology().tasks_exchange();
         let shipment = Shipment::task(celery::encode(task), &exchange, &queue).expiring(delay);
         self.send(shipment, self.deadline()).await
+    }
+
+    /// The names of our queues and exchanges.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        self.config.topology()
     }
 
     /// The connection's state, for readiness: watch it rather than asking again and again.

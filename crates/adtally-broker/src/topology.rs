@@ -101,6 +101,31 @@ impl Topology {
         ["impressions", "clicks", "tasks", "dead", "unrouted"].map(|name| self.name(name))
     }
 
+    /// The way to packs with events of `kind`.
+    #[must_use]
+    pub fn route_of_events(&self, kind: EventKind) -> Route {
+        Route::new(self.events_exchange(), event_routing_key(kind))
+    }
+
+    /// The way to `queue`; `None` when it is not one of those that workers read.
+    #[must_use]
+    pub fn route_to(&self, queue: &str) -> Option<Route> {
+        let events = EventKind::ALL
+            .into_iter()
+            .find(|kind| self.events_queue(*kind) == queue)
+            .map(|kind| self.route_of_events(kind));
+        events.or_else(|| {
+            let tasks = self.tasks_queue();
+            let others = [
+                Route::new(self.dead_queue(), ""),
+                Route::new(self.unrouted_queue(), ""),
+                Route::new(self.tasks_exchange(), &tasks),
+            ];
+            // Each of these exchanges has the name of its queue.
+            others.into_iter().find(|route| route.exchange == queue)
+        })
+    }
+
     /// The queues in which tasks wait for their next run, shortest wait first.
     #[must_use]
     pub fn retry_queues(&self) -> Vec<String> {
@@ -136,6 +161,22 @@ impl Topology {
 
     fn name(&self, part: &str) -> String {
         format!("{}.{part}", self.prefix)
+    }
+}
+
+/// A way to one of our queues that needs no right to publish to the default exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub(crate) exchange: String,
+    pub(crate) routing_key: String,
+}
+
+impl Route {
+    fn new(exchange: String, routing_key: &str) -> Self {
+        Self {
+            exchange,
+            routing_key: routing_key.to_owned(),
+        }
     }
 }
 
@@ -289,6 +330,18 @@ mod tests {
                 queue
             );
         }
+    }
+
+    #[test]
+    fn a_way_leads_to_each_queue_that_workers_read_and_to_no_other() {
+        let topology = Topology::new("t").unwrap();
+        for queue in topology.queues() {
+            let route = topology.route_to(&queue.name);
+            let is_read = topology.consumed_queues().contains(&queue.name);
+            let binding = route.map(|route| (route.exchange, route.routing_key));
+            assert_eq!(binding, is_read.then_some(queue.binding), "{}", queue.name);
+        }
+        assert_eq!(topology.route_to("u.clicks"), None);
     }
 
     #[test]

@@ -37,6 +37,23 @@ pub fn body_dead_letter_id(body: &[u8]) -> Uuid {
     derive("dead-body", &[body])
 }
 
+/// What the message id of an event that an operator put back begins with.
+const REQUEUED: &str = "dead-letter:";
+
+/// The message id of the event that is put back from the dead letter `letter`. It survives every
+/// way a message can take, so should the event fail again, it is this letter that is new again.
+#[must_use]
+pub fn requeued_message_id(letter: Uuid) -> String {
+    format!("{REQUEUED}{letter}")
+}
+
+/// The dead letter that the event in the message `message_id` was put back from, if it was.
+#[must_use]
+pub fn requeued_dead_letter_id(message_id: &str) -> Option<Uuid> {
+    let letter = message_id.strip_prefix(REQUEUED)?;
+    Uuid::try_parse(letter).ok()
+}
+
 /// A UUIDv8 over length-prefixed parts, so that no two lists of parts read the same.
 fn derive(purpose: &str, parts: &[&[u8]]) -> Uuid {
     let mut hash = Sha256::new();
@@ -73,6 +90,16 @@ mod tests {
         ];
         let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());
+    }
+
+    #[test]
+    fn an_event_that_was_put_back_names_its_dead_letter_and_no_other_message_does() {
+        let letter = event_dead_letter_id("m", 0);
+        let message = requeued_message_id(letter);
+        assert_eq!(requeued_dead_letter_id(&message), Some(letter));
+        for other in ["", "m", "dead-letter:", "dead-letter:m", &letter.to_string()] {
+            assert_eq!(requeued_dead_letter_id(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -22,7 +22,8 @@ mod zone;
 
 pub use age::{InvalidAge, parse_age};
 pub use derived_id::{
-    body_dead_letter_id, event_dead_letter_id, named_task_id, slot_task_id, sweep_task_id,
+    body_dead_letter_id, event_dead_letter_id, named_task_id, requeued_dead_letter_id,
+    requeued_message_id, slot_task_id, sweep_task_id,
 };
 pub use entry::{CatchUp, ENTRIES, Entry, Period, Slot};
 pub use event::{Event, EventKind, UnknownEventKind};

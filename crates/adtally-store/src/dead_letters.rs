@@ -1,5 +1,14 @@
 //! Dead letters: what could not be processed, kept with the reason.
+//!
+//! | state | set by | next |
+//! |---|---|---|
+//! | `new` | a worker that cannot process it | `requeued`, `discarded` |
+//! | `requeued` | [`Store::requeue_dead_letters`] | `new`, should it fail again |
+//! | `discarded` | [`Store::discard_dead_letters`] | `requeued` |
 
+mod discard;
+mod list;
+mod requeue;
 mod row;
 
 use adtally_domain::{AdId, Event, EventId, Timestamp, event_dead_letter_id};
@@ -7,7 +16,13 @@ use diesel::prelude::*;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub(crate) use row::{counts, insert};
+pub use discard::Discarded;
+pub use list::{
+    DeadLetterBatch, DeadLetterCursor, DeadLetterFilter, DeadLetterPage, DeadLetterSummary,
+};
+pub use requeue::Requeued;
+pub(crate) use list::counts;
+pub(crate) use row::{bury, insert};
 
 use crate::schema::dead_letters::dsl;
 use crate::{Store, StoreError};
@@ -91,7 +106,8 @@ pub enum DeadLetterState {
 }
 
 impl DeadLetterState {
-    const ALL: [Self; 3] = [Self::New, Self::Requeued, Self::Discarded];
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::New, Self::Requeued, Self::Discarded];
 
     /// The state's name in the table: `new`, `requeued` or `discarded`.
     #[must_use]
@@ -103,14 +119,20 @@ impl DeadLetterState {
         }
     }
 
-    fn named(name: &str) -> Self {
+    /// The state named `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    fn stored(name: &str) -> Self {
         // The table allows no other name.
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == name)
-            .unwrap_or(Self::New)
+        Self::named(name).unwrap_or(Self::New)
     }
 }
+
+/// The reasons of letters that hold one event. Those of all others hold a whole message.
+const OF_EVENTS: [&str; 3] = ["invalid_event", "too_old", "returned_too_often"];
 
 /// A dead letter as it is kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,6 +145,14 @@ pub struct DeadLetter {
     pub requeued_at: Option<Timestamp>,
     /// What is to become of it.
     pub state: DeadLetterState,
+}
+
+impl DeadLetter {
+    /// Whether the body is one event as it stands in a pack, not a whole message.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        OF_EVENTS.contains(&self.letter.reason.as_str())
+    }
 }
 
 /// How many dead letters there are of one reason in one state.
@@ -138,7 +168,7 @@ pub struct DeadLetterCount {
 
 impl Store {
     /// Keeps dead letters and says how many of them are new, or new again after they had been
-    /// requeued. One that is kept already stays as it is.
+    /// requeued. One that is new or discarded already stays as it is.
     ///
     /// # Errors
     /// The transient ones.
@@ -150,59 +180,18 @@ impl Store {
             .await
     }
 
-    /// At most `limit` dead letters in `state`, oldest first.
+    /// The dead letter `id`, when there is one.
     ///
     /// # Errors
     /// The transient ones.
-    pub async fn dead_letters(
-        &self,
-        state: DeadLetterState,
-        limit: u32,
-    ) -> Result<Vec<DeadLetter>, StoreError> {
+    pub async fn dead_letter(&self, id: Uuid) -> Result<Option<DeadLetter>, StoreError> {
         self.run(move |conn| {
-            let rows: Vec<Row> = dsl::dead_letters
-                .filter(dsl::state.eq(state.as_str()))
-                .order((dsl::first_seen, dsl::id))
-                .limit(i64::from(limit))
+            let row: Option<Row> = dsl::dead_letters
+                .find(id)
                 .select(Row::as_select())
-                .load(conn)?;
-            Ok(rows.into_iter().map(DeadLetter::from).collect())
-        })
-        .await
-    }
-
-    /// Dead letters by reason and state.
-    ///
-    /// # Errors
-    /// The transient ones.
-    pub async fn dead_letter_counts(&self) -> Result<Vec<DeadLetterCount>, StoreError> {
-        self.run(|conn| Ok(counts(conn)?)).await
-    }
-
-    /// Sets the state of the dead letter `id`, and the time it was requeued when that is the state;
-    /// false when there is none.
-    ///
-    /// # Errors
-    /// The transient ones.
-    pub async fn set_dead_letter_state(
-        &self,
-        id: Uuid,
-        state: DeadLetterState,
-    ) -> Result<bool, StoreError> {
-        self.run(move |conn| {
-            let letter = diesel::update(dsl::dead_letters.find(id));
-            let rows = if state == DeadLetterState::Requeued {
-                let requeued_at = diesel::dsl::now;
-                letter
-                    .set((
-                        dsl::state.eq(state.as_str()),
-                        dsl::requeued_at.eq(requeued_at),
-                    ))
-                    .execute(conn)?
-            } else {
-                letter.set(dsl::state.eq(state.as_str())).execute(conn)?
-            };
-            Ok(rows > 0)
+                .first(conn)
+                .optional()?;
+            Ok(row.map(DeadLetter::from))
         })
         .await
     }

@@ -30,7 +30,10 @@ pub use ads::{Ad, AdPatch, AdTarget, NewAd};
 pub use advertisers::{Advertiser, NewAdvertiser};
 pub use audit::{AuditReport, Mismatch};
 pub use config::StoreConfig;
-pub use dead_letters::{DeadLetter, DeadLetterCount, DeadLetterState, NewDeadLetter};
+pub use dead_letters::{
+    DeadLetter, DeadLetterBatch, DeadLetterCount, DeadLetterCursor, DeadLetterFilter,
+    DeadLetterPage, DeadLetterState, DeadLetterSummary, Discarded, NewDeadLetter, Requeued,
+};
 pub use error::StoreError;
 pub use events::{EventBatch, Stored};
 pub use lookup::FoundEvents;

@@ -5,8 +5,8 @@
 //! | `running` | [`Store::begin_task`] | any of the others, or `running` again after a crash |
 //! | `retrying` | [`Store::fail_task`] | `running` |
 //! | `succeeded` | the task's own effect, or [`Store::finish_task`] | `requeued` |
-//! | `discarded` | [`Store::fail_task`] | `requeued` |
-//! | `requeued` | [`Store::requeue_task`] | `running` |
+//! | `discarded` | [`Store::fail_task`], or [`Store::give_task_up`] | `requeued` |
+//! | `requeued` | [`Store::requeue_task`], or [`Store::requeue_dead_letters`] | `running` |
 
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::schema::task_runs::{self, dsl};
 use crate::text::{without_nul, without_nul_in};
-use crate::{Store, StoreError};
+use crate::{NewDeadLetter, Store, StoreError, dead_letters};
 
 const RUNNING: &str = "running";
 const RETRYING: &str = "retrying";
@@ -105,6 +105,27 @@ impl Store {
             .await
     }
 
+    /// Notes that a task failed for good and keeps its message, and says how many dead letters are
+    /// new. Both happen at once: whoever sees the letter may put it back, and the task is over then.
+    ///
+    /// # Errors
+    /// The transient ones.
+    pub async fn give_task_up(
+        &self,
+        task: TaskRun,
+        error: String,
+        letter: NewDeadLetter,
+    ) -> Result<u64, StoreError> {
+        self.run(move |conn| {
+            Ok(conn.transaction(|conn| {
+                let new = dead_letters::insert(conn, std::iter::once(&letter))?;
+                end(conn, &task, DISCARDED, Some(&without_nul(&error)))?;
+                QueryResult::Ok(new)
+            })?)
+        })
+        .await
+    }
+
     /// Lets a task that is done run once more; false when it is not done.
     ///
     /// # Errors
@@ -121,6 +142,42 @@ impl Store {
         })
         .await
     }
+}
+
+/// The leave of a task that was done to run once more.
+pub(crate) struct Leave {
+    pub(crate) task_id: Uuid,
+    was: &'static str,
+}
+
+/// Lets those of `tasks` that were given up run once more; also those that succeeded, when they are
+/// to run `again`.
+pub(crate) fn leave_to_run(
+    conn: &mut PgConnection,
+    mut tasks: Vec<Uuid>,
+    again: bool,
+) -> QueryResult<Vec<Leave>> {
+    tasks.sort_unstable();
+    let mut given = Vec::new();
+    for was in FINAL.into_iter().filter(|was| again || *was == DISCARDED) {
+        let done = dsl::task_runs
+            .filter(dsl::task_id.eq_any(&tasks))
+            .filter(dsl::state.eq(was));
+        let ids: Vec<Uuid> = diesel::update(done)
+            .set(dsl::state.eq(REQUEUED))
+            .returning(dsl::task_id)
+            .get_results(conn)?;
+        given.extend(ids.into_iter().map(|task_id| Leave { task_id, was }));
+    }
+    Ok(given)
+}
+
+/// Undoes [`leave_to_run`] for one task, in the same transaction.
+pub(crate) fn take_leave_back(conn: &mut PgConnection, leave: &Leave) -> QueryResult<()> {
+    diesel::update(dsl::task_runs.find(leave.task_id))
+        .set(dsl::state.eq(leave.was))
+        .execute(conn)
+        .map(drop)
 }
 
 fn begin(conn: &mut PgConnection, task: &TaskRun) -> QueryResult<TaskStart> {

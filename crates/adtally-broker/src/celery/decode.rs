@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::TaskMessageError;
 use super::values::{retries, time, time_limit, to_json, untype};
-use crate::{Delivery, HeaderValue, Headers};
+use crate::{Delivery, Envelope, HeaderValue, Headers};
 
 /// The call that `delivery` carries.
 ///
@@ -25,6 +25,31 @@ pub fn decode(delivery: &Delivery) -> Result<TaskMessage, TaskMessageError> {
         queue: &delivery.queue,
     };
     message.decode()
+}
+
+/// The id of the task that a message carries which was kept, when it is one.
+#[must_use]
+pub fn task_id(envelope: &Envelope, body: &[u8]) -> Option<Uuid> {
+    let message = Message {
+        content_type: envelope.content_type.as_deref(),
+        content_encoding: envelope.content_encoding.as_deref(),
+        headers: &envelope.headers,
+        body,
+        queue: "",
+    };
+    message.decode().ok().map(|task| task.id)
+}
+
+/// Lets a task that was kept run as if it had never been tried, and however late it is.
+pub fn refresh(envelope: &mut Envelope) {
+    for (name, fresh) in [
+        ("retries", HeaderValue::Int(0)),
+        ("expires", HeaderValue::Null),
+    ] {
+        if let Some(value) = envelope.headers.get_mut(name) {
+            *value = fresh;
+        }
+    }
 }
 
 /// What of a delivery makes up a task message.

@@ -21,6 +21,12 @@ pub fn encode(events: &[Event]) -> Vec<u8> {
     body
 }
 
+/// The pack of one entry that is JSON already, whatever it holds.
+#[must_use]
+pub fn of_entry(entry: &[u8]) -> Vec<u8> {
+    [HEAD, entry, TAIL].concat()
+}
+
 /// Adds one event to a pack that is not finished; an empty buffer becomes one.
 pub(crate) fn append(body: &mut Vec<u8>, event: &Event, times: &mut ReceivedAt) {
     if body.is_empty() {

@@ -13,7 +13,7 @@ use crate::celery::EncodedTask;
 use crate::connection::short;
 use crate::pack;
 use crate::topology::event_routing_key;
-use crate::{Delivery, NotKept};
+use crate::{Delivery, Envelope, NotKept, Route};
 
 const PERSISTENT: u8 = 2;
 
@@ -80,6 +80,18 @@ impl Shipment {
             routing_key: short(&delivery.routing_key),
             properties,
             body: Arc::new(delivery.body.clone()),
+            claims: Vec::new(),
+            kind: None,
+        }
+    }
+
+    /// A message that was kept, as if it were new.
+    pub(super) fn kept(route: &Route, envelope: &Envelope, body: Vec<u8>) -> Self {
+        Self {
+            exchange: short(&route.exchange),
+            routing_key: short(&route.routing_key),
+            properties: envelope.properties().with_delivery_mode(PERSISTENT),
+            body: Arc::new(body),
             claims: Vec::new(),
             kind: None,
         }

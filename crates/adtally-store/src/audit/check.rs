@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{AuditReport, Mismatch};
 use crate::rollup::{Totals, daily, hourly, hourly_sum, raw};
 use crate::schema::ad_hourly_stats;
-use crate::{Granularity, dead_letters, marks, settings, times};
+use crate::{DeadLetterFilter, Granularity, dead_letters, marks, settings, times};
 
 /// Compares everything; the caller's transaction is the snapshot.
 pub(super) fn all(conn: &mut PgConnection, zone: ReportingZone) -> QueryResult<AuditReport> {
@@ -24,7 +24,7 @@ pub(super) fn all(conn: &mut PgConnection, zone: ReportingZone) -> QueryResult<A
         pending_hours: Vec::new(),
         pending_days: Vec::new(),
         mismatches: Vec::new(),
-        dead_letters: dead_letters::counts(conn)?,
+        dead_letters: dead_letters::counts(conn, &DeadLetterFilter::default())?,
     };
     let from = raw_from.unwrap_or(Timestamp::EPOCH);
     check_hours(conn, zone, from, &mut report)?;

@@ -8,7 +8,7 @@ use diesel::upsert::excluded;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{DeadLetter, DeadLetterCount, DeadLetterState, NewDeadLetter};
+use super::{DeadLetter, DeadLetterState, NewDeadLetter};
 use crate::schema::dead_letters::{self, dsl};
 use crate::text::{without_nul, without_nul_in};
 use crate::times;
@@ -66,11 +66,47 @@ pub(crate) fn insert<'a>(
                 dsl::state.eq(DeadLetterState::New.as_str()),
                 dsl::reason.eq(excluded(dsl::reason)),
                 dsl::detail.eq(excluded(dsl::detail)),
+                // A message that could not be read may fail for one of its events once it can.
+                dsl::body.eq(excluded(dsl::body)),
+                dsl::event_id.eq(excluded(dsl::event_id)),
+                dsl::ad_id.eq(excluded(dsl::ad_id)),
+                dsl::occurred_at.eq(excluded(dsl::occurred_at)),
             ))
             .filter(dsl::state.eq(DeadLetterState::Requeued.as_str()))
             .execute(conn)?;
     }
     Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+}
+
+/// Keeps `letters` of events that the table refused. One that an operator put back goes to the letter
+/// it came from.
+pub(crate) fn bury(conn: &mut PgConnection, letters: &[NewDeadLetter]) -> QueryResult<u64> {
+    let events: Vec<Uuid> = letters
+        .iter()
+        .filter_map(|letter| letter.event_id.map(EventId::as_uuid))
+        .collect();
+    if events.is_empty() {
+        return insert(conn, letters.iter());
+    }
+    // The lock waits for whoever is putting the event back at this moment to say so.
+    let kept: Vec<(Uuid, Option<Uuid>, String)> = dsl::dead_letters
+        .filter(dsl::event_id.eq_any(events))
+        .order(dsl::id)
+        .select((dsl::id, dsl::event_id, dsl::state))
+        .for_update()
+        .load(conn)?;
+    let home = |letter: &NewDeadLetter| {
+        let event = letter.event_id.map(EventId::as_uuid);
+        let requeued = kept
+            .iter()
+            .find(|(_, kept, state)| *kept == event && state == DeadLetterState::Requeued.as_str());
+        NewDeadLetter {
+            id: requeued.map_or(letter.id, |(id, ..)| *id),
+            ..letter.clone()
+        }
+    };
+    let letters: Vec<NewDeadLetter> = letters.iter().map(home).collect();
+    insert(conn, letters.iter())
 }
 
 #[derive(Queryable, Selectable)]
@@ -106,23 +142,7 @@ impl From<Row> for DeadLetter {
             },
             first_seen: times::timestamp(row.first_seen),
             requeued_at: row.requeued_at.map(times::timestamp),
-            state: DeadLetterState::named(&row.state),
+            state: DeadLetterState::stored(&row.state),
         }
     }
-}
-
-pub(crate) fn counts(conn: &mut PgConnection) -> QueryResult<Vec<DeadLetterCount>> {
-    let rows: Vec<(String, String, i64)> = dsl::dead_letters
-        .group_by((dsl::reason, dsl::state))
-        .select((dsl::reason, dsl::state, diesel::dsl::count_star()))
-        .order((dsl::reason, dsl::state))
-        .load(conn)?;
-    let counts = rows
-        .into_iter()
-        .map(|(reason, state, count)| DeadLetterCount {
-            reason,
-            state: DeadLetterState::named(&state),
-            count: u64::try_from(count).unwrap_or(0),
-        });
-    Ok(counts.collect())
 }

@@ -119,7 +119,7 @@ fn attempt(
             }
             _ => {}
         }
-        dead_letters::insert(conn, batch.buried.iter())?;
+        dead_letters::bury(conn, &batch.buried)?;
         let clicks = batch.count(|event| event.kind == EventKind::Click);
         Ok(Stored {
             inserted_impressions: batch.count(|_| true) - clicks,

@@ -11,6 +11,7 @@ mod events;
 mod identities;
 mod migrations;
 mod partitions;
+mod requeue;
 mod rollups;
 mod schedule;
 mod schema;

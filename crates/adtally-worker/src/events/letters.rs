@@ -2,18 +2,17 @@
 
 use adtally_broker::pack::BadEvent;
 use adtally_broker::{Delivery, HeaderValue, Headers};
-use adtally_domain::{AdId, Event, EventId, body_dead_letter_id, event_dead_letter_id};
+use adtally_domain::{
+    AdId, Event, EventId, body_dead_letter_id, event_dead_letter_id, requeued_dead_letter_id,
+};
 use adtally_store::NewDeadLetter;
-use serde_json::{Value, json};
+use serde_json::Value;
+use uuid::Uuid;
 
 /// The dead letter of one entry of a pack.
 pub(super) fn letter_of_entry(delivery: &Delivery, bad: &BadEvent) -> NewDeadLetter {
-    let id = match name_of(delivery) {
-        Some(message) => event_dead_letter_id(message, bad.index),
-        None => body_dead_letter_id(bad.body.as_bytes()),
-    };
     NewDeadLetter {
-        id,
+        id: letter_id(delivery, bad.index, bad.body.as_bytes()),
         reason: "invalid_event".to_owned(),
         detail: bad.reason.clone(),
         body: bad.body.clone().into_bytes(),
@@ -27,10 +26,12 @@ pub(super) fn letter_of_entry(delivery: &Delivery, bad: &BadEvent) -> NewDeadLet
 /// The dead letter of an event that came back too often to be tried again.
 pub(super) fn letter_of_event(delivery: &Delivery, event: &Event) -> NewDeadLetter {
     let detail = format!("it came back {} times", delivery.delivery_count);
+    let letter = NewDeadLetter::of_event(event, "returned_too_often", detail);
     NewDeadLetter {
+        id: requeued_from(delivery).unwrap_or(letter.id),
         source: delivery.queue.to_string(),
         headers: headers_of(delivery),
-        ..NewDeadLetter::of_event(event, "returned_too_often", detail)
+        ..letter
     }
 }
 
@@ -40,10 +41,7 @@ pub(super) fn letter_of_event(delivery: &Delivery, event: &Event) -> NewDeadLett
 pub(crate) fn letter_of_message(delivery: &Delivery, reason: &str, detail: &str) -> NewDeadLetter {
     let (source, reason) = last_death(&delivery.headers).unwrap_or((&delivery.queue, reason));
     NewDeadLetter {
-        id: match name_of(delivery) {
-            Some(message) => event_dead_letter_id(message, 0),
-            None => body_dead_letter_id(&delivery.body),
-        },
+        id: letter_id(delivery, 0, &delivery.body),
         source: source.to_owned(),
         reason: reason.to_owned(),
         detail: detail.to_owned(),
@@ -53,6 +51,20 @@ pub(crate) fn letter_of_message(delivery: &Delivery, reason: &str, detail: &str)
         ad_id: None,
         occurred_at: None,
     }
+}
+
+/// The id of the dead letter of `body`, the entry at `index` of a message or all of it. What an
+/// operator put back goes to the letter it came from.
+fn letter_id(delivery: &Delivery, index: usize, body: &[u8]) -> Uuid {
+    match (requeued_from(delivery), name_of(delivery)) {
+        (Some(letter), _) if index == 0 => letter,
+        (_, Some(message)) => event_dead_letter_id(message, index),
+        (_, None) => body_dead_letter_id(body),
+    }
+}
+
+fn requeued_from(delivery: &Delivery) -> Option<Uuid> {
+    requeued_dead_letter_id(delivery.message_id.as_deref()?)
 }
 
 /// What tells the message from all others. Celery names its tasks in a header only.
@@ -78,15 +90,7 @@ fn last_death(headers: &Headers) -> Option<(&str, &str)> {
 
 /// What an operator needs to know of where the message came from and how to send it again.
 fn headers_of(delivery: &Delivery) -> Value {
-    json!({
-        "exchange": delivery.exchange,
-        "routing_key": delivery.routing_key,
-        "message_id": delivery.message_id,
-        "type": delivery.message_type,
-        "content_type": delivery.content_type,
-        "content_encoding": delivery.content_encoding,
-        "headers": delivery.headers,
-    })
+    serde_json::to_value(delivery.envelope()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use adtally_broker::{Delivery, celery};
 use adtally_domain::TaskMessage;
 use adtally_service::{Shutdown, clock};
-use adtally_store::{EventBatch, NewDeadLetter, StoreError, TaskRun, TaskStart};
+use adtally_store::{NewDeadLetter, StoreError, Stored, TaskRun, TaskStart};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -190,30 +190,29 @@ impl Runner {
                 detail,
                 run,
             } => {
-                // The letter first: once the task counts as done, its message is only repeated.
-                self.keep(letter_of_message(delivery, reason, &detail))
-                    .await?;
-                if let Some(run) = run {
-                    let discarded = self.context.store.fail_task(run, detail, true).await;
-                    discarded.map_err(database)?;
-                }
+                let letter = letter_of_message(delivery, reason, &detail);
+                self.keep(letter, run, detail).await?;
                 Ok("dead")
             }
         }
     }
 
-    async fn keep(&self, letter: NewDeadLetter) -> Result<(), End> {
-        let batch = EventBatch {
-            events: Vec::new(),
-            dead_letters: vec![letter],
+    async fn keep(
+        &self,
+        letter: NewDeadLetter,
+        run: Option<TaskRun>,
+        detail: String,
+    ) -> Result<(), End> {
+        let store = &self.context.store;
+        let new = match run {
+            Some(run) => store.give_task_up(run, detail, letter.clone()).await,
+            None => store.insert_dead_letters(vec![letter.clone()]).await,
         };
-        let stored = self
-            .context
-            .store
-            .store_events(self.context.zone, batch.clone())
-            .await;
-        self.metrics
-            .count(&stored.map_err(database)?, &batch.dead_letters);
+        let stored = Stored {
+            dead_letters: new.map_err(database)?,
+            ..Stored::default()
+        };
+        self.metrics.count(&stored, &[letter]);
         Ok(())
     }
 }

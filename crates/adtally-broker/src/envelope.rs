@@ -1,0 +1,120 @@
+//! What a message says about itself, to be kept and sent once more.
+
+use lapin::BasicProperties;
+use serde::{Deserialize, Serialize};
+
+use crate::connection::short;
+use crate::headers::table;
+use crate::{Delivery, Headers};
+
+/// What begins the names of the headers in which the broker keeps count of a message.
+const OF_THE_BROKER: [&str; 5] = [
+    "x-death",
+    "x-first-death",
+    "x-last-death",
+    "x-delivery-count",
+    "x-acquired-count",
+];
+
+/// Everything about a message but its body. Dead letters keep it as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Envelope {
+    /// The exchange it was published to; empty for the default exchange.
+    pub exchange: String,
+    /// The key it was published with.
+    pub routing_key: String,
+    /// The name its publisher gave it.
+    pub message_id: Option<String>,
+    /// The `type` property.
+    #[serde(rename = "type")]
+    pub message_type: Option<String>,
+    /// The format of the body.
+    pub content_type: Option<String>,
+    /// The encoding of the body.
+    pub content_encoding: Option<String>,
+    /// Everything else its publisher and the broker said about it.
+    pub headers: Headers,
+}
+
+impl Envelope {
+    /// The properties of the message as if it were new: what the broker noted on it is left out.
+    pub(crate) fn properties(&self) -> BasicProperties {
+        let headers = self.headers.iter();
+        let own = headers.filter(|(name, _)| {
+            !OF_THE_BROKER
+                .iter()
+                .any(|of_the_broker| name.starts_with(of_the_broker))
+        });
+        let own: Headers = own
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let mut properties = BasicProperties::default();
+        if !own.is_empty() {
+            properties = properties.with_headers(table(&own));
+        }
+        if let Some(id) = &self.message_id {
+            properties = properties.with_message_id(short(id));
+        }
+        if let Some(kind) = &self.message_type {
+            properties = properties.with_type(short(kind));
+        }
+        if let Some(content_type) = &self.content_type {
+            properties = properties.with_content_type(short(content_type));
+        }
+        if let Some(encoding) = &self.content_encoding {
+            properties = properties.with_content_encoding(short(encoding));
+        }
+        properties
+    }
+}
+
+impl Delivery {
+    /// What the message says about itself.
+    #[must_use]
+    pub fn envelope(&self) -> Envelope {
+        Envelope {
+            exchange: self.exchange.clone(),
+            routing_key: self.routing_key.clone(),
+            message_id: self.message_id.clone(),
+            message_type: self.message_type.clone(),
+            content_type: self.content_type.clone(),
+            content_encoding: self.content_encoding.clone(),
+            headers: self.headers.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_envelope_is_read_back_from_its_json_and_from_less() {
+        let kept = json!({
+            "exchange": "t.tasks", "routing_key": "t.tasks", "message_id": null, "type": "x",
+            "content_type": "application/json", "content_encoding": "utf-8",
+            "headers": {"n": null, "retries": 7, "f": 2.5, "l": [true, {"deep": ["é"]}]},
+        });
+        let envelope: Envelope = serde_json::from_value(kept.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&envelope).unwrap(), kept);
+        let nothing: Envelope = serde_json::from_value(json!({})).unwrap();
+        assert_eq!(nothing, Envelope::default());
+    }
+
+    #[test]
+    fn a_message_that_is_sent_once_more_forgets_how_it_died() {
+        let headers = json!({"id": "a", "x-death": [{"count": 1}], "x-delivery-count": 51,
+                             "x-first-death-queue": "q", "x-own": 1});
+        let headers: Headers = serde_json::from_value(headers).unwrap();
+        let envelope = Envelope {
+            headers,
+            ..Envelope::default()
+        };
+        let sent = envelope.properties().headers().clone().unwrap();
+        let names: Vec<_> = crate::headers::headers(&sent).into_keys().collect();
+        assert_eq!(names, ["id", "x-own"]);
+    }
+}
