@@ -9,13 +9,19 @@
 )]
 
 mod builder;
+mod database;
 pub mod http;
 mod process;
 pub mod programs;
+pub mod proxy;
+pub mod reckoning;
+mod supervised;
 mod system;
+pub mod traffic;
 mod wait;
 
-pub use builder::SystemBuilder;
+pub use builder::{SystemBuilder, migrate};
 pub use process::Process;
+pub use supervised::Supervised;
 pub use system::System;
 pub use wait::{until, until_within};

@@ -17,15 +17,19 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a binary that finds its address in the variable `bind`, and does not wait for it.
+    /// Starts a binary that finds its address in the variable `bind`, a free one unless given, and
+    /// does not wait for it.
     pub(crate) fn start(
         program: &str,
         bind: &str,
+        address: Option<SocketAddr>,
         environment: impl Iterator<Item = (&'static str, String)>,
         log: PathBuf,
     ) -> Self {
-        let port = free_port().expect("a free port");
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let address = address.unwrap_or_else(|| {
+            let port = free_port().expect("a free port");
+            SocketAddr::from(([127, 0, 0, 1], port))
+        });
         let options = ProcessOptions::new(program, programs::path(program))
             .env(bind, address.to_string())
             .log(LogTarget::File(log.clone()));

@@ -2,26 +2,31 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
-use adtally_devstack::testing::{TestDatabase, TestStack};
+use adtally_devstack::free_port;
 use adtally_domain::{SweepDirty, Task, TaskMessage};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::database::Database;
 use crate::wait::soon;
-use crate::{Process, SystemBuilder, http, programs, until};
+use crate::{Process, Supervised, SystemBuilder, http, programs, until};
 
 /// One API, and as many workers and beats as the test starts.
 pub struct System {
-    database: TestDatabase<'static>,
+    database: Arc<Database>,
     prefix: String,
     builder: SystemBuilder,
     logs: tempfile::TempDir,
     started: AtomicU32,
     api: Option<Process>,
+    /// Where an API under a supervisor listens.
+    supervised_api: OnceLock<SocketAddr>,
 }
 
 impl System {
@@ -39,14 +44,15 @@ impl System {
         (system, worker)
     }
 
-    pub(crate) fn new(builder: SystemBuilder, database: TestDatabase<'static>) -> Self {
+    pub(crate) fn new(builder: SystemBuilder, database: Database) -> Self {
         Self {
-            database,
-            prefix: TestStack::shared().queue_prefix(&builder.name),
+            database: Arc::new(database),
+            prefix: builder.stack.queue_prefix(&builder.name),
             builder,
             logs: tempfile::tempdir().expect("a directory for logs"),
             started: AtomicU32::new(0),
             api: None,
+            supervised_api: OnceLock::new(),
         }
     }
 
@@ -106,7 +112,7 @@ impl System {
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("ADTALLY_DATABASE_URL", self.database.url().to_owned()),
-            ("ADTALLY_AMQP_URL", TestStack::shared().amqp_url()),
+            ("ADTALLY_AMQP_URL", self.builder.stack.amqp_url()),
             ("ADTALLY_PREFIX", self.prefix.clone()),
             ("ADTALLY_MAX_EVENT_AGE", self.builder.max_event_age.clone()),
         ];
@@ -116,6 +122,7 @@ impl System {
                 .clone()
                 .map(|zone| ("ADTALLY_TIMEZONE", zone)),
         );
+        variables.extend(self.builder.variables.clone());
         variables
     }
 
@@ -127,8 +134,9 @@ impl System {
     pub fn adtally(&self, args: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(programs::path("adtally"));
         command.args(args).envs(self.environment());
-        if let Some(api) = &self.api {
-            command.env("ADTALLY_API_URL", api.url());
+        let own = self.api.as_ref().map(|api| api.address);
+        if let Some(address) = own.or(self.supervised_api.get().copied()) {
+            command.env("ADTALLY_API_URL", format!("http://{address}"));
         }
         let output = command.output().expect("the tool starts");
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -150,13 +158,59 @@ impl System {
     /// When it does not start.
     #[must_use]
     pub fn start_with(&self, program: &str, bind: &str, more: &[(&'static str, &str)]) -> Process {
-        let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let log = self.logs.path().join(format!("{program}.{number}.log"));
+        let log = self.log(program);
         let more = more
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()));
         let environment = self.environment().into_iter().chain(more);
-        Process::start(program, bind, environment, log)
+        Process::start(program, bind, None, environment, log)
+    }
+
+    /// Starts a binary under a supervisor, with more variables than every process of this system
+    /// has, and does not wait for it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn supervised(
+        &self,
+        program: &'static str,
+        bind: &'static str,
+        more: &[(&'static str, String)],
+    ) -> Supervised {
+        let log = self.log(program);
+        let environment = [self.environment(), more.to_vec()].concat();
+        let port = free_port().expect("a free port");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if program == "adtally-api" {
+            // A second one is another's business.
+            let _ = self.supervised_api.set(address);
+        }
+        Supervised::new(move || {
+            let environment = environment.iter().cloned();
+            Process::start(program, bind, Some(address), environment, log.clone())
+        })
+    }
+
+    fn log(&self, program: &str) -> PathBuf {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        self.logs.path().join(format!("{program}.{number}.log"))
+    }
+
+    /// What all its processes logged.
+    #[must_use]
+    pub fn all_logs(&self) -> String {
+        let files = std::fs::read_dir(self.logs.path()).expect("the directory for logs");
+        let mut paths: Vec<_> = files.filter_map(|file| Some(file.ok()?.path())).collect();
+        paths.sort();
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            format!(
+                "== {}\n{text}",
+                path.file_name().unwrap_or_default().display()
+            )
+        };
+        paths.iter().map(read).collect()
     }
 
     /// Posts events, one or an array of them, and returns the whole answer.
@@ -223,6 +277,12 @@ impl System {
             .expect("the query succeeds")
             .trim_start_matches("SET\n")
             .to_owned()
+    }
+
+    /// The way to run SQL in its database from elsewhere; it fails with PostgreSQL's words.
+    pub fn psql(&self) -> impl Fn(&str) -> Result<String, String> + Send + use<> {
+        let database = Arc::clone(&self.database);
+        move |sql| database.psql(sql)
     }
 
     /// The number a query gives.
@@ -302,7 +362,7 @@ impl System {
             .enable_all()
             .build();
         let sent = runtime.expect("a runtime").block_on(async {
-            let url = TestStack::shared().amqp_url();
+            let url = self.builder.stack.amqp_url();
             let config = BrokerConfig::new(&[url], &self.prefix, "test").expect("a broker");
             let publisher = Publisher::start(config, PublisherOptions::default());
             let sent = publisher.publish_task(task).await;

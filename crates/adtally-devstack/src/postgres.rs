@@ -13,6 +13,7 @@ use rustix::process::Signal;
 
 use self::cluster::Cluster;
 pub use self::options::PostgresOptions;
+use self::options::Primary;
 use crate::DevstackError;
 use crate::process::ManagedProcess;
 
@@ -62,6 +63,14 @@ impl PostgresServer {
                 .await?;
         }
         Ok(server)
+    }
+
+    /// What a standby needs to follow this server.
+    fn as_primary(&self) -> Primary {
+        Primary {
+            port: self.port,
+            password: self.password.clone(),
+        }
     }
 
     /// The URL of the database `adtally`. It holds the password.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use super::options::Primary;
 use super::{PostgresOptions, USER};
 use crate::account::Account;
 use crate::directory::ServerDirectory;
@@ -16,7 +17,7 @@ use crate::process::{LogTarget, ManagedProcess, ProcessOptions};
 use crate::reaper::Stage;
 use crate::{DevstackError, run, secret};
 
-const INITDB_LIMIT: Duration = Duration::from_secs(120);
+const FILL_LIMIT: Duration = Duration::from_secs(120);
 
 /// `<directory>/data` is the cluster; beside it are the lock, the password and the log.
 #[derive(Debug)]
@@ -37,6 +38,9 @@ impl Cluster {
             data,
             account,
         };
+        if let Some(primary) = &options.primary {
+            secret::write_private(&cluster.directory.join("password"), &primary.password)?;
+        }
         if !cluster.data.join("PG_VERSION").exists() {
             cluster.initialise(options).await?;
         }
@@ -69,7 +73,7 @@ impl Cluster {
         Ok(password)
     }
 
-    /// Runs initdb in a directory that gets its final name only when all is done.
+    /// Fills a directory that gets its final name only when all is done.
     async fn initialise(&self, options: &PostgresOptions) -> Result<(), DevstackError> {
         self.password()?;
         let unfinished = self.directory.join("data.new");
@@ -86,48 +90,54 @@ impl Cluster {
         if let Some(account) = &self.account {
             account.own(&unfinished)?;
         }
-        self.run_initdb(options, &unfinished).await?;
+        let program = |name| ProcessOptions::new(name, options.programs.postgres_bin.join(name));
+        let (name, program) = match &options.primary {
+            Some(primary) => ("pg_basebackup", copied(primary, program("pg_basebackup"))),
+            None => ("initdb", self.empty(program("initdb"))),
+        };
+        let log = self.directory.join(&format!("{name}.log"));
+        let program = program
+            .arg("-D")
+            .arg(&unfinished)
+            .env("LC_ALL", "C.UTF-8")
+            .dir(&unfinished)
+            .log(LogTarget::File(log.clone()))
+            .stage(Stage::Servers)
+            .account(self.account());
+        match ManagedProcess::spawn(program)?
+            .exited_within(FILL_LIMIT)
+            .await
+        {
+            Some(status) if status.success() => {}
+            _ => {
+                return Err(DevstackError::Program {
+                    program: name.to_owned(),
+                    detail: excerpt(&added(&log, 0)),
+                });
+            }
+        }
         fs::rename(&unfinished, &self.data)
             .map_err(DevstackError::io("could not rename", &unfinished))
     }
 
-    async fn run_initdb(
-        &self,
-        options: &PostgresOptions,
-        target: &Path,
-    ) -> Result<(), DevstackError> {
-        let log = self.directory.join("initdb.log");
-        let pwfile = self.directory.join("password");
-        let mut command =
-            ProcessOptions::new("initdb", options.programs.postgres_bin.join("initdb"))
-                .args([
-                    "-U",
-                    USER,
-                    "-E",
-                    "UTF8",
-                    "--locale=C.UTF-8",
-                    "-A",
-                    "scram-sha-256",
-                ])
-                .arg("-D")
-                .arg(target)
-                .arg("--pwfile")
-                .arg(pwfile)
-                .env("LC_ALL", "C.UTF-8")
-                .dir(target)
-                .log(LogTarget::File(log.clone()))
-                .stage(Stage::Servers)
-                .account(self.account());
+    /// A new cluster, made by `initdb`.
+    fn empty(&self, initdb: ProcessOptions) -> ProcessOptions {
+        let initdb = initdb
+            .args([
+                "-U",
+                USER,
+                "-E",
+                "UTF8",
+                "--locale=C.UTF-8",
+                "-A",
+                "scram-sha-256",
+            ])
+            .arg("--pwfile")
+            .arg(self.directory.join("password"));
         if self.is_temporary() {
-            command = command.arg("--no-sync");
-        }
-        let initdb = ManagedProcess::spawn(command)?;
-        match initdb.exited_within(INITDB_LIMIT).await {
-            Some(status) if status.success() => Ok(()),
-            _ => Err(DevstackError::Program {
-                program: "initdb".to_owned(),
-                detail: excerpt(&added(&log, 0)),
-            }),
+            initdb.arg("--no-sync")
+        } else {
+            initdb
         }
     }
 
@@ -158,4 +168,19 @@ impl Cluster {
     pub(super) fn signal_all(&self, signal: Signal) {
         run::signal_all(&run::servers_in(&self.data, &["postgres"]), signal);
     }
+}
+
+/// A copy of the primary's cluster that will follow it, made by `pg_basebackup`.
+fn copied(primary: &Primary, pg_basebackup: ProcessOptions) -> ProcessOptions {
+    let port = primary.port;
+    let primary_url = format!("host=127.0.0.1 port={port} user={USER} application_name=standby");
+    pg_basebackup
+        .args([
+            "--write-recovery-conf",
+            "--wal-method=stream",
+            "--checkpoint=fast",
+            "--no-sync",
+        ])
+        .args(["-d", &primary_url])
+        .env("PGPASSWORD", &primary.password)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::PostgresServer;
 use crate::directory::Storage;
 use crate::packages::ServerPrograms;
 
@@ -14,6 +15,14 @@ pub struct PostgresOptions {
     pub(super) max_connections: u32,
     pub(super) extra: Vec<(String, String)>,
     pub(super) start_timeout: Duration,
+    pub(super) primary: Option<Primary>,
+}
+
+/// The server a standby follows.
+#[derive(Debug, Clone)]
+pub(super) struct Primary {
+    pub(super) port: u16,
+    pub(super) password: String,
 }
 
 impl PostgresOptions {
@@ -26,7 +35,16 @@ impl PostgresOptions {
             max_connections: 300,
             extra: Vec::new(),
             start_timeout: Duration::from_secs(60),
+            primary: None,
         }
+    }
+
+    /// A standby of `primary`: a copy of its data at the first start, then whatever it does. Its
+    /// application name is `standby`. `SELECT pg_promote()` makes it a primary.
+    #[must_use]
+    pub fn standby_of(mut self, primary: &PostgresServer) -> Self {
+        self.primary = Some(primary.as_primary());
+        self
     }
 
     /// Where the data is kept. With [`Storage::Temporary`] the server does not wait for the disk;

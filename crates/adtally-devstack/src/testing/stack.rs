@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use super::TestDatabase;
 use crate::packages::{self, Install};
@@ -11,7 +12,7 @@ use crate::{
     DevstackError, PostgresOptions, PostgresServer, RabbitmqOptions, RabbitmqServer, ServerPrograms,
 };
 
-static SHARED: TestStack = TestStack::new();
+static SHARED: TestStack = TestStack::new(None);
 static PACKAGES: Mutex<()> = Mutex::new(());
 
 /// The servers all tests of a process share; each is started when it is first asked for.
@@ -22,13 +23,17 @@ static PACKAGES: Mutex<()> = Mutex::new(());
 pub struct TestStack {
     postgres: OnceLock<Result<PostgresServer, String>>,
     rabbitmq: OnceLock<Result<RabbitmqServer, String>>,
+    heartbeat: Option<Duration>,
     templates: Mutex<BTreeMap<String, Arc<OnceLock<()>>>>,
     counter: AtomicU32,
 }
 
 impl TestStack {
-    const fn new() -> Self {
+    /// Servers apart from the shared ones, for tests that do them harm. RabbitMQ proposes `heartbeat`
+    /// to its clients, its own default unless given.
+    pub const fn new(heartbeat: Option<Duration>) -> Self {
         Self {
+            heartbeat,
             postgres: OnceLock::new(),
             rabbitmq: OnceLock::new(),
             templates: Mutex::new(BTreeMap::new()),
@@ -55,7 +60,14 @@ impl TestStack {
     /// The RabbitMQ server. Starting it takes five to seven seconds.
     pub fn rabbitmq(&self) -> &RabbitmqServer {
         let server = self.rabbitmq.get_or_init(|| {
-            started(async |programs| RabbitmqServer::start(RabbitmqOptions::new(&programs)).await)
+            started(async |programs| {
+                let options = RabbitmqOptions::new(&programs);
+                let options = match self.heartbeat {
+                    Some(interval) => options.heartbeat(interval),
+                    None => options,
+                };
+                RabbitmqServer::start(options).await
+            })
         });
         had(server.as_ref())
     }

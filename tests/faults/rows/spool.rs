@@ -1,0 +1,200 @@
+//! The spool's disk is full, read-only, damaged.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use adtally_tests::proxy::Fault;
+use adtally_tests::until;
+
+use super::Row;
+use crate::ground::Ground;
+use crate::stage::{Setting, before_rabbitmq};
+
+pub(super) const ROWS: [Row; 3] = [
+    Row::of_processes("row_51_spool_full", full),
+    Row::of_processes("row_51_spool_on_a_disk_that_fails", failing_disk),
+    Row::of_processes("row_51_spool_damaged", damaged),
+];
+
+const LIMIT: Duration = Duration::from_secs(6);
+
+fn full(ground: &Ground) {
+    let (proxy, url) = before_rabbitmq(ground);
+    let setting = Setting::new(ground, "row-51-full").api("ADTALLY_AMQP_URL", url);
+    let stage = setting.api("ADTALLY_SPOOL_MAX_BYTES", "200K").start();
+    let traffic = stage.traffic();
+    proxy.set(Fault::Refuse);
+    until("the spool is full", || {
+        let process = stage.api.process();
+        (!process.is_ready()).then_some(())
+    });
+    let refused = || {
+        let process = stage.api.process();
+        let body = br#"{"ad_id": 1, "kind": "click"}"#;
+        let json = [("Content-Type", "application/json")];
+        adtally_tests::http::request(process.address, "POST", "/v1/events", &json, body)
+    };
+    let answer = refused().expect("an answer");
+    assert_eq!(answer.status, 503);
+    assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    let address = stage.address();
+    let pixel = adtally_tests::http::request(address, "GET", "/v1/pixel.gif?ad_id=1", &[], b"");
+    assert_eq!(pixel.expect("a pixel").status, 200);
+    proxy.set(Fault::Pass);
+    traffic.until_accepted(200);
+    let mut told = traffic.end();
+    told.absorb(pixels(&stage, &told));
+    let reckoning = stage.reckon(&told);
+    assert!(told.answers.contains_key("503"), "{:?}", told.answers);
+    assert!(reckoning.longest_wait < LIMIT, "{reckoning}");
+}
+
+/// What is stored of the events this row sent beside the traffic: nobody waited for their ids.
+fn pixels(
+    stage: &crate::stage::Stage,
+    told: &adtally_tests::traffic::Told,
+) -> adtally_tests::traffic::Told {
+    let mut more = adtally_tests::traffic::Told::default();
+    let known = &told.accepted | &told.unclear;
+    more.unclear = &stage.system.event_ids() - &known;
+    assert!(more.unclear.len() <= 2, "{:?}", more.unclear);
+    more
+}
+
+fn failing_disk(ground: &Ground) {
+    let (proxy, url) = before_rabbitmq(ground);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().display().to_string();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs", &path])
+        .status();
+    if !mounted.expect("mount starts").success() {
+        println!("row-51: skipped, this user may not mount a small file system");
+        return;
+    }
+    let setting = Setting::new(ground, "row-51-disk").api("ADTALLY_AMQP_URL", url);
+    let stage = setting
+        .without_spool()
+        .api("ADTALLY_SPOOL_DIR", path.clone())
+        .start();
+    let traffic = stage.traffic();
+    for trouble in [Trouble::Full, Trouble::ReadOnly] {
+        proxy.set(Fault::Refuse);
+        trouble.begin(&path);
+        until("the API says that it can keep nothing", || {
+            (!stage.api.process().is_ready()).then_some(())
+        });
+        trouble.end(&path);
+        // It finds out by itself that the disk is well again.
+        traffic.until_accepted(100);
+        proxy.set(Fault::Pass);
+        traffic.until_accepted(100);
+    }
+    stage.end(traffic, LIMIT);
+    assert_eq!(stage.api.restarts(), 0, "it needed nobody's hand");
+    drop(stage);
+    let unmounted = Command::new("umount").arg(&path).status();
+    assert!(unmounted.expect("umount starts").success());
+}
+
+#[derive(Clone, Copy)]
+enum Trouble {
+    Full,
+    ReadOnly,
+}
+
+impl Trouble {
+    fn begin(self, path: &str) {
+        match self {
+            Self::Full => {
+                // As large as it gets.
+                let filler = fs::File::create(format!("{path}/filler")).expect("a file");
+                let mut filler = std::io::BufWriter::new(filler);
+                let _ = std::io::copy(&mut std::io::repeat(0), &mut filler);
+            }
+            Self::ReadOnly => remount(path, "remount,ro"),
+        }
+    }
+
+    fn end(self, path: &str) {
+        match self {
+            Self::Full => fs::remove_file(format!("{path}/filler")).expect("the file is gone"),
+            Self::ReadOnly => remount(path, "remount,rw"),
+        }
+    }
+}
+
+fn remount(path: &str, options: &str) {
+    let status = Command::new("mount").args(["-o", options, path]).output();
+    let output = status.expect("mount starts");
+    // A file that is open for writing keeps the file system writable: then there is no trouble.
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn damaged(ground: &Ground) {
+    let (proxy, url) = before_rabbitmq(ground);
+    let stage = Setting::new(ground, "row-51-damage")
+        .api("ADTALLY_AMQP_URL", url)
+        .start();
+    let traffic = stage.traffic();
+    proxy.set(Fault::Refuse);
+    traffic.until_accepted(200);
+    let mut told = traffic.end();
+    let spooled = stage.api.process().metric("adtally_spool_events");
+    assert!(spooled > 100.0, "{spooled}");
+    stage.api.kill();
+    let segment = fs::read_dir(stage.spool())
+        .expect("the spool")
+        .filter_map(|file| Some(file.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|kind| kind == "segment"))
+        .expect("a segment");
+    let mut content = fs::read(&segment).expect("the segment");
+    let middle = content.len() / 2;
+    content[middle] ^= 0x40;
+    fs::write(&segment, content).expect("a byte is flipped");
+    stage.api.until_ready();
+    let damaged = stage
+        .api
+        .process()
+        .metric("adtally_spool_corrupt_records_total");
+    proxy.set(Fault::Pass);
+    until("what is sound is sent", || {
+        (stage.api.process().metric("adtally_spool_events") == 0.0).then_some(())
+    });
+    until("what is sound is stored", || {
+        (stage.system.waiting() == 0).then_some(())
+    });
+    let lost = &told.accepted - &stage.system.event_ids();
+    let counted = stage
+        .api
+        .process()
+        .metric("adtally_spool_corrupt_records_total")
+        .max(damaged);
+    println!(
+        "row-51: one flipped bit cost {} events, {counted} records are counted",
+        lost.len()
+    );
+    assert!(counted >= 1.0, "the damage is counted");
+    assert!(
+        lost.len() <= 5,
+        "one record is lost and no more: {}",
+        lost.len()
+    );
+    let kept = fs::read_dir(stage.spool())
+        .expect("the spool")
+        .filter_map(Result::ok);
+    let aside = kept.filter(|file| {
+        file.path()
+            .extension()
+            .is_some_and(|kind| kind == "corrupt")
+    });
+    assert_eq!(aside.count(), 1, "the damaged record is kept aside");
+    told.unclear.extend(lost.iter().cloned());
+    told.accepted = &told.accepted - &lost;
+    stage.reckon(&told);
+}

@@ -1,0 +1,161 @@
+//! Workers are killed at every step, frozen, starved, asked to leave, and hired by the dozen.
+
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use adtally_tests::proxy::{Fault, Proxy, Way};
+use adtally_tests::until;
+
+use super::Row;
+use crate::ground::Ground;
+use crate::hold::Hold;
+use crate::stage::{Setting, Stage, before_rabbitmq};
+
+pub(super) const ROWS: [Row; 7] = [
+    Row::of_processes("row_06_worker_killed_before_its_commit", before_commit),
+    Row::of_processes("row_07_worker_killed_before_it_acknowledges", before_ack),
+    Row::of_processes(
+        "row_08_worker_killed_between_acknowledgements",
+        between_acks,
+    ),
+    Row::of_processes(
+        "row_09_worker_stops_in_the_middle_of_a_batch",
+        stops_mid_batch,
+    ),
+    Row::of_processes("row_10_worker_runs_out_of_memory", out_of_memory),
+    Row::of_processes("row_11_worker_frozen_past_its_heartbeat", frozen),
+    Row::of_processes("row_55_from_one_worker_to_eight_and_back", scaled),
+];
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn before_commit(ground: &Ground) {
+    let stage = Setting::new(ground, "row-06").start();
+    let traffic = stage.traffic();
+    for _ in 0..3 {
+        // The rows are copied, and the marks that belong to them cannot be written.
+        let hold = Hold::of(&stage.system, "LOCK TABLE dirty_hours");
+        hold.until_it_bites();
+        stage.worker().kill();
+        drop(hold);
+        traffic.until_accepted(100);
+    }
+    stage.end(traffic, LIMIT);
+}
+
+/// The worker and its broker with a proxy between them.
+fn behind_a_proxy(ground: &Ground, name: &'static str) -> (Stage, Proxy) {
+    let (proxy, url) = before_rabbitmq(ground);
+    let setting = Setting::new(ground, name);
+    (setting.worker("ADTALLY_AMQP_URL", url).start(), proxy)
+}
+
+fn before_ack(ground: &Ground) {
+    let (stage, proxy) = behind_a_proxy(ground, "row-07");
+    let traffic = stage.traffic();
+    let mut duplicates = 0.0;
+    for _ in 0..3 {
+        let before = stage.system.event_ids().len();
+        proxy.set(Fault::Hole(Way::ToServer));
+        until("unacknowledged events are stored", || {
+            (stage.system.event_ids().len() > before).then_some(())
+        });
+        stage.worker().kill();
+        proxy.set(Fault::Reset);
+        stage.worker().until_ready();
+        let process = stage.worker();
+        until("what came again was known", || {
+            let known = process.process().metric("adtally_events_duplicate_total");
+            (known > 0.0).then(|| duplicates += known)
+        });
+    }
+    stage.end(traffic, LIMIT);
+    println!("row-07: {duplicates} events came again in all");
+}
+
+fn between_acks(ground: &Ground) {
+    let (stage, proxy) = behind_a_proxy(ground, "row-08");
+    let traffic = stage.traffic();
+    for bytes in [1, 21, 22, 42, 100] {
+        let restarts = stage.worker().restarts();
+        proxy.set(Fault::CutAfter(bytes));
+        thread::sleep(Duration::from_millis(300));
+        stage.worker().kill();
+        proxy.set(Fault::Pass);
+        until("the worker is back", || {
+            (stage.worker().restarts() > restarts).then_some(())
+        });
+        stage.worker().until_ready();
+        traffic.until_accepted(100);
+    }
+    stage.end(traffic, LIMIT);
+}
+
+fn stops_mid_batch(ground: &Ground) {
+    let mut stage = Setting::new(ground, "row-09").workers(2).start();
+    let traffic = stage.traffic();
+    for _ in 0..2 {
+        stage.hire();
+        let leaving = stage.workers.remove(0);
+        let hold = Hold::of(&stage.system, "LOCK TABLE dirty_hours");
+        hold.until_it_bites();
+        let stopped = thread::scope(|scope| {
+            let stopping = scope.spawn(|| leaving.stop());
+            thread::sleep(Duration::from_millis(500));
+            drop(hold);
+            stopping.join().expect("a worker that stops")
+        });
+        assert!(stopped.success(), "{stopped}");
+        traffic.until_accepted(200);
+    }
+    stage.end(traffic, LIMIT);
+}
+
+fn out_of_memory(ground: &Ground) {
+    let stage = Setting::new(ground, "row-10").start();
+    let traffic = stage.traffic();
+    for _ in 0..3 {
+        let (pid, restarts) = {
+            let process = stage.worker().process();
+            (process.pid().to_string(), stage.worker().restarts())
+        };
+        // Less than it has already: the next piece of memory it asks for is refused.
+        let capped = Command::new("prlimit")
+            .args(["--pid", &pid, "--as=1000000"])
+            .status();
+        assert!(capped.expect("prlimit").success());
+        until("the worker ends for want of memory", || {
+            (stage.worker().restarts() > restarts).then_some(())
+        });
+        stage.worker().until_ready();
+        traffic.until_accepted(100);
+    }
+    stage.end(traffic, LIMIT);
+}
+
+fn frozen(ground: &Ground) {
+    let stage = Setting::new(ground, "row-11").workers(2).start();
+    let traffic = stage.traffic();
+    stage.worker().freeze();
+    thread::sleep(ground.lasting(15, 60));
+    stage.worker().thaw();
+    traffic.until_accepted(300);
+    stage.end(traffic, LIMIT);
+    assert_eq!(stage.worker().restarts(), 0, "it needed nobody's hand");
+}
+
+fn scaled(ground: &Ground) {
+    let mut stage = Setting::new(ground, "row-55").start();
+    let traffic = stage.traffic();
+    for _ in 0..7 {
+        stage.hire();
+        traffic.until_accepted(50);
+    }
+    while stage.workers.len() > 1 {
+        let status = stage.workers.remove(0).stop();
+        assert!(status.success(), "{status}");
+        traffic.until_accepted(50);
+    }
+    stage.end(traffic, LIMIT);
+}

@@ -1,0 +1,199 @@
+//! What a row plays on: AdTally's processes under supervision, with ad servers before them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use adtally_tests::proxy::Proxy;
+use adtally_tests::reckoning::Reckoning;
+use adtally_tests::traffic::{Manners, Told, Traffic};
+use adtally_tests::{Supervised, System, SystemBuilder, http};
+use serde_json::{Value, json};
+
+use crate::ground::Ground;
+
+/// One API, its workers and its beats, each started again whatever ends it.
+pub(crate) struct Stage {
+    name: &'static str,
+    pub(crate) system: System,
+    pub(crate) api: Supervised,
+    pub(crate) workers: Vec<Supervised>,
+    _spool: tempfile::TempDir,
+    spool: std::path::PathBuf,
+}
+
+/// How a stage is set.
+pub(crate) struct Setting {
+    name: &'static str,
+    builder: SystemBuilder,
+    api: Vec<(&'static str, String)>,
+    worker: Vec<(&'static str, String)>,
+    workers: usize,
+    spools: bool,
+    spool: tempfile::TempDir,
+}
+
+impl Setting {
+    /// One API with a spool and one worker, on the ground's servers.
+    pub(crate) fn new(ground: &Ground, name: &'static str) -> Self {
+        let builder = System::builder(name).stack(ground.stack());
+        Self {
+            name,
+            builder: builder.variable("RUST_LOG", "info"),
+            api: Vec::new(),
+            worker: Vec::new(),
+            workers: 1,
+            spools: true,
+            spool: tempfile::tempdir().expect("a directory for the spool"),
+        }
+    }
+
+    /// So many workers.
+    pub(crate) fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// An API that keeps nothing by itself.
+    pub(crate) fn without_spool(mut self) -> Self {
+        self.spools = false;
+        self
+    }
+
+    /// One more variable of the API alone.
+    pub(crate) fn api(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.api.push((name, value.into()));
+        self
+    }
+
+    /// One more variable of the workers alone.
+    pub(crate) fn worker(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.worker.push((name, value.into()));
+        self
+    }
+
+    /// Changes what all processes share.
+    pub(crate) fn all(mut self, change: impl FnOnce(SystemBuilder) -> SystemBuilder) -> Self {
+        self.builder = change(self.builder);
+        self
+    }
+
+    /// Starts everything and waits until it can do its work.
+    pub(crate) fn start(mut self) -> Stage {
+        let spool = self.spool.path().join("spool");
+        if self.spools {
+            self.api
+                .push(("ADTALLY_SPOOL_DIR", spool.display().to_string()));
+        }
+        let system = self.builder.without_api();
+        let api = system.supervised("adtally-api", "ADTALLY_BIND", &self.api);
+        api.until_ready();
+        let worker = |_| system.supervised("adtally-worker", "ADTALLY_HEALTH_BIND", &self.worker);
+        let workers: Vec<_> = (0..self.workers).map(worker).collect();
+        for worker in &workers {
+            worker.until_ready();
+        }
+        Stage {
+            name: self.name,
+            system,
+            api,
+            workers,
+            _spool: self.spool,
+            spool,
+        }
+    }
+}
+
+impl Stage {
+    /// The directory of the API's spool.
+    pub(crate) fn spool(&self) -> &std::path::Path {
+        &self.spool
+    }
+
+    /// Where the API listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.api.process().address
+    }
+
+    /// The worker, of one or several.
+    pub(crate) fn worker(&self) -> &Supervised {
+        &self.workers[0]
+    }
+
+    /// One more worker.
+    pub(crate) fn hire(&mut self) {
+        let worker = self
+            .system
+            .supervised("adtally-worker", "ADTALLY_HEALTH_BIND", &[]);
+        worker.until_ready();
+        self.workers.push(worker);
+    }
+
+    /// Posts events that must all be accepted; their ids.
+    pub(crate) fn accept(&self, events: &Value) -> Vec<String> {
+        let headers = [("Content-Type", "application/json")];
+        let body = events.to_string();
+        let target = "/v1/events?ids=1";
+        let answer = http::request(self.address(), "POST", target, &headers, body.as_bytes());
+        let answer = answer.expect("the API answers");
+        let body = answer.json();
+        assert_eq!(
+            (answer.status, &body["rejected"]),
+            (202, &json!([])),
+            "{body}"
+        );
+        let ids = body["ids"].as_array().expect("ids").iter();
+        ids.map(|id| id.as_str().expect("an id").to_owned())
+            .collect()
+    }
+
+    /// Ad servers begin to send.
+    pub(crate) fn traffic(&self) -> Traffic {
+        self.traffic_with(Manners::default())
+    }
+
+    /// Ad servers of other manners begin to send.
+    pub(crate) fn traffic_with(&self, manners: Manners) -> Traffic {
+        let traffic = Traffic::begin(self.address(), manners);
+        traffic.until_accepted(100);
+        traffic
+    }
+
+    /// Reckons, prints what came of it, and fails unless all is as promised.
+    pub(crate) fn reckon(&self, told: &Told) -> Reckoning {
+        for worker in &self.workers {
+            worker.until_ready();
+        }
+        let reckoning = self.system.reckon(told, &self.workers);
+        println!("{}: {reckoning}", self.name);
+        assert!(
+            reckoning.broken.is_empty(),
+            "{}\nanswers: {:?}\n{}",
+            reckoning.broken.join("\n"),
+            told.answers,
+            self.system.all_logs(),
+        );
+        reckoning
+    }
+
+    /// Ends the traffic, reckons, and checks that no client waited longer than `limit`.
+    pub(crate) fn end(&self, traffic: Traffic, limit: Duration) -> Reckoning {
+        let told = traffic.end();
+        let reckoning = self.reckon(&told);
+        assert!(
+            reckoning.longest_wait <= limit,
+            "an answer took {:?}; {:?}",
+            reckoning.longest_wait,
+            told.answers
+        );
+        reckoning
+    }
+}
+
+/// A proxy before the ground's RabbitMQ, and the URL that leads through it.
+pub(crate) fn before_rabbitmq(ground: &Ground) -> (Proxy, String) {
+    let rabbitmq = ground.rabbitmq();
+    let server = SocketAddr::from(([127, 0, 0, 1], rabbitmq.port()));
+    let proxy = Proxy::before(server);
+    let url = proxy.url(&rabbitmq.url(), server);
+    (proxy, url)
+}

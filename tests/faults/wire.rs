@@ -1,0 +1,95 @@
+//! What somebody does to the broker behind AdTally's back.
+
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions,
+    QueueDeleteOptions, QueuePurgeOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+
+use crate::ground::Ground;
+
+/// A channel of somebody else.
+pub(crate) struct Wire<'a> {
+    ground: &'a Ground,
+    channel: Channel,
+    // The channel lives as long as it does.
+    _connection: Connection,
+}
+
+impl<'a> Wire<'a> {
+    pub(crate) fn to(ground: &'a Ground) -> Self {
+        let url = ground.rabbitmq().url();
+        let (connection, channel) = ground.block_on(async {
+            let connection = Connection::connect(&url, ConnectionProperties::default());
+            let connection = connection.await.expect("a connection");
+            let channel = connection.create_channel().await.expect("a channel");
+            let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+            confirms.await.expect("confirms");
+            (connection, channel)
+        });
+        Self {
+            ground,
+            channel,
+            _connection: connection,
+        }
+    }
+
+    /// Publishes a message to a queue and waits for its confirm.
+    pub(crate) fn publish(&self, queue: &str, body: &[u8], properties: BasicProperties) {
+        let options = BasicPublishOptions::default();
+        self.ground.block_on(async {
+            let sent =
+                self.channel
+                    .basic_publish("".into(), queue.into(), options, body, properties);
+            let confirm = sent.await.expect("a message is sent");
+            confirm.await.expect("a message is confirmed");
+        });
+    }
+
+    pub(crate) fn delete_queue(&self, queue: &str) {
+        let deleted = self
+            .channel
+            .queue_delete(queue.into(), QueueDeleteOptions::default());
+        self.ground.block_on(deleted).expect("the queue is deleted");
+    }
+
+    pub(crate) fn delete_exchange(&self, exchange: &str) {
+        let options = ExchangeDeleteOptions::default();
+        let deleted = self.channel.exchange_delete(exchange.into(), options);
+        self.ground
+            .block_on(deleted)
+            .expect("the exchange is deleted");
+    }
+
+    pub(crate) fn unbind(&self, queue: &str, exchange: &str, key: &str) {
+        let gone = self.channel.queue_unbind(
+            queue.into(),
+            exchange.into(),
+            key.into(),
+            FieldTable::default(),
+        );
+        self.ground.block_on(gone).expect("the binding is gone");
+    }
+
+    /// Throws away what waits in a queue.
+    pub(crate) fn purge(&self, queue: &str) {
+        let purged = self
+            .channel
+            .queue_purge(queue.into(), QueuePurgeOptions::default());
+        self.ground.block_on(purged).expect("the queue is purged");
+    }
+
+    /// How many messages of a queue wait for a consumer.
+    pub(crate) fn depth(&self, queue: &str) -> u32 {
+        let mut options = QueueDeclareOptions::default();
+        options.passive = true;
+        let asked = self
+            .channel
+            .queue_declare(queue.into(), options, FieldTable::default());
+        self.ground
+            .block_on(asked)
+            .expect("the queue is there")
+            .message_count()
+    }
+}

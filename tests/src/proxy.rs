@@ -1,0 +1,295 @@
+//! A TCP proxy that does what networks do at night.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Chunks on their way through the proxy for each direction of a connection. More makes its sender
+/// wait, as a full pipe would.
+const IN_FLIGHT: usize = 64;
+
+/// What the proxy does to traffic. It takes effect at once, on open connections as well.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fault {
+    /// Nothing: bytes pass.
+    Pass,
+    /// Nobody listens, and open connections are reset.
+    Refuse,
+    /// Bytes of these directions vanish until the fault is over, when they arrive after all.
+    Hole(Way),
+    /// Open connections are reset; new ones pass.
+    Reset,
+    /// A connection is reset after so many more bytes to the server.
+    CutAfter(u64),
+    /// The server's side is closed as if the client had said all it has to say.
+    HalfClose,
+    /// Every byte takes so much longer in each direction.
+    Delay(Duration),
+    /// At most so many bytes pass each second in each direction.
+    Throttle(u64),
+}
+
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From the client to the server.
+    ToServer,
+    /// From the server to the client.
+    ToClient,
+    /// Both.
+    Both,
+}
+
+impl Fault {
+    fn holds(self, way: Way) -> bool {
+        matches!(self, Self::Hole(hole) if hole == way || hole == Way::Both)
+    }
+
+    fn delay(self) -> Duration {
+        match self {
+            Self::Delay(delay) => delay,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// A proxy in front of one server.
+pub struct Proxy {
+    address: SocketAddr,
+    fault: watch::Sender<Fault>,
+    // Last: its tasks end with it.
+    _runtime: Runtime,
+}
+
+impl Proxy {
+    /// A proxy on a free port in front of `server`.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    #[must_use]
+    pub fn before(server: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let listener = runtime
+            .block_on(TcpListener::bind("127.0.0.1:0"))
+            .expect("a free port");
+        let address = listener.local_addr().expect("the port it listens on");
+        let (fault, faults) = watch::channel(Fault::Pass);
+        runtime.spawn(serve(listener, address, server, faults));
+        Self {
+            address,
+            fault,
+            _runtime: runtime,
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `url` with the proxy's address in place of the server's.
+    #[must_use]
+    pub fn url(&self, url: &str, server: SocketAddr) -> String {
+        url.replace(&server.to_string(), &self.address.to_string())
+    }
+
+    /// Begins a fault, or ends it with [`Fault::Pass`].
+    pub fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    address: SocketAddr,
+    server: SocketAddr,
+    mut faults: watch::Receiver<Fault>,
+) {
+    let mut listener = Some(listener);
+    let mut connections = JoinSet::new();
+    loop {
+        let refuses = *faults.borrow_and_update() == Fault::Refuse;
+        if refuses {
+            listener = None;
+        } else if listener.is_none() {
+            listener = TcpListener::bind(address).await.ok();
+        }
+        let accepted = async {
+            match &listener {
+                Some(listener) => listener.accept().await,
+                None if refuses => std::future::pending().await,
+                // Its port is still in use by what was reset just now.
+                None => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    Err(std::io::ErrorKind::AddrInUse.into())
+                }
+            }
+        };
+        tokio::select! {
+            Ok((client, _)) = accepted => {
+                connections.spawn(connect(client, server, faults.clone()));
+            }
+            changed = faults.changed() => if changed.is_err() { return },
+            Some(_) = connections.join_next() => {}
+            else => {}
+        }
+    }
+}
+
+async fn connect(client: TcpStream, server: SocketAddr, mut faults: watch::Receiver<Fault>) {
+    // A name that resolves to a hole connects nowhere.
+    let reachable = faults.wait_for(|fault| !matches!(fault, Fault::Hole(_)));
+    if reachable.await.is_err() {
+        return;
+    }
+    let Ok(upstream) = TcpStream::connect(server).await else {
+        let _ = client.set_zero_linger();
+        return;
+    };
+    for stream in [&client, &upstream] {
+        let _ = stream.set_nodelay(true);
+    }
+    let sent = Arc::new(AtomicU64::new(0));
+    let reset = cut(faults.clone(), sent.clone());
+    let (client, client_again) = twice(client);
+    let (upstream, upstream_again) = twice(upstream);
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = upstream.into_split();
+    let up = Pipe {
+        way: Way::ToServer,
+        faults: faults.clone(),
+        passed: sent,
+    };
+    let down = Pipe {
+        way: Way::ToClient,
+        faults,
+        passed: Arc::default(),
+    };
+    let mut pipes = JoinSet::new();
+    pipes.spawn(up.run(from_client, to_server));
+    pipes.spawn(down.run(from_server, to_client));
+    tokio::select! {
+        () = reset => {
+            for stream in [&client_again, &upstream_again] {
+                let _ = stream.set_zero_linger();
+            }
+            pipes.shutdown().await;
+        }
+        () = async { while pipes.join_next().await.is_some() {} } => {}
+    }
+}
+
+/// Two handles of one connection: whoever holds the second can reset it.
+fn twice(stream: TcpStream) -> (TcpStream, TcpStream) {
+    let stream = stream.into_std().expect("a connection");
+    let again = stream.try_clone().expect("a second handle");
+    let registered = |stream| TcpStream::from_std(stream).expect("a connection");
+    (registered(stream), registered(again))
+}
+
+/// Returns when the connection is to be reset.
+async fn cut(mut faults: watch::Receiver<Fault>, sent: Arc<AtomicU64>) {
+    // A reset meant for those that were open does not end the ones that come after it.
+    faults.mark_unchanged();
+    loop {
+        if faults.changed().await.is_err() {
+            return;
+        }
+        let fault = *faults.borrow_and_update();
+        match fault {
+            Fault::Reset | Fault::Refuse => return,
+            Fault::CutAfter(bytes) => {
+                let limit = sent.load(Ordering::Relaxed) + bytes;
+                while sent.load(Ordering::Relaxed) < limit {
+                    if faults.has_changed().unwrap_or(true) {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                if sent.load(Ordering::Relaxed) >= limit {
+                    return;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One direction of a connection.
+struct Pipe {
+    way: Way,
+    faults: watch::Receiver<Fault>,
+    passed: Arc<AtomicU64>,
+}
+
+impl Pipe {
+    async fn run(self, mut from: OwnedReadHalf, to: OwnedWriteHalf) {
+        let (chunks, due) = mpsc::channel(IN_FLIGHT);
+        let faults = self.faults.clone();
+        let way = self.way;
+        let reading = async move {
+            let mut closing = faults.clone();
+            let half_closed = async {
+                let is_closed = |fault: &Fault| *fault == Fault::HalfClose;
+                if way != Way::ToServer || closing.wait_for(is_closed).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let copying = async {
+                let mut buffer = vec![0; 16 * 1024];
+                while let Ok(read @ 1..) = from.read(&mut buffer).await {
+                    let at = Instant::now() + faults.borrow().delay();
+                    let chunk = buffer.get(..read).unwrap_or_default().to_vec();
+                    if chunks.send((at, chunk)).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                () = half_closed => {}
+                () = copying => {}
+            }
+        };
+        tokio::join!(reading, self.write(to, due));
+    }
+
+    async fn write(mut self, mut to: OwnedWriteHalf, mut due: mpsc::Receiver<(Instant, Vec<u8>)>) {
+        while let Some((at, chunk)) = due.recv().await {
+            tokio::time::sleep_until(at.into()).await;
+            let way = self.way;
+            let passes = self.faults.wait_for(|fault| !fault.holds(way));
+            if passes.await.is_err() || !self.pass(&mut to, &chunk).await {
+                return;
+            }
+        }
+        let _ = to.shutdown().await;
+    }
+
+    async fn pass(&self, to: &mut OwnedWriteHalf, chunk: &[u8]) -> bool {
+        for piece in chunk.chunks(1024) {
+            let fault = *self.faults.borrow();
+            if let Fault::Throttle(rate) = fault {
+                let share = piece.len() as f64 / rate.max(1) as f64;
+                tokio::time::sleep(Duration::from_secs_f64(share)).await;
+            }
+            if to.write_all(piece).await.is_err() {
+                return false;
+            }
+            self.passed.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        }
+        true
+    }
+}
