@@ -5,6 +5,7 @@ mod flights;
 mod handover;
 mod lanes;
 mod owner;
+mod refusals;
 mod session;
 mod shipment;
 #[cfg(test)]

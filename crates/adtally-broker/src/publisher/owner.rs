@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::PublisherOptions;
 use super::handover::Command;
 use super::lanes::Lanes;
+use super::refusals::Refusals;
 use super::session::Session;
 use crate::{Backoff, BrokerConfig, BrokerState};
 
@@ -26,6 +27,7 @@ pub(super) struct Owner {
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) lanes: Lanes,
     pub(super) closing: Closing,
+    pub(super) refusals: Refusals,
     state: watch::Sender<BrokerState>,
     /// What the log was told since messages were last published.
     told: VecDeque<BrokerState>,
@@ -50,6 +52,7 @@ impl Owner {
             commands,
             lanes: Lanes::default(),
             closing,
+            refusals: Refusals::default(),
             state,
             told: VecDeque::new(),
         }

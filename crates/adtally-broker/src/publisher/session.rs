@@ -145,6 +145,8 @@ impl Owner {
             }
         };
         if let Some(mut shipment) = voyage.flights.unload(number) {
+            let refused = result.is_err();
+            self.refusals.note(shipment.kind, refused, Instant::now());
             if voyage.probe.take_if(|probe| *probe == number).is_none() {
                 self.lanes.landed(shipment.kind);
             }
@@ -200,6 +202,10 @@ impl Owner {
         }
         if !session.is_alive() && voyage.flights.is_empty() {
             return Step::Break(Some("the connection is lost".to_owned()));
+        }
+        if self.refusals.exhaust_patience(Instant::now()) {
+            let reason = "a queue refuses every message: it may be full".to_owned();
+            return Step::Break(Some(reason));
         }
         let silence = voyage.last_progress.elapsed();
         if voyage.is_blocked {
