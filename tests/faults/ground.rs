@@ -17,19 +17,21 @@ static STACK: TestStack = TestStack::new(Some(HEARTBEAT));
 /// What all rows stand on.
 pub(crate) struct Ground {
     long: bool,
+    soak: (u64, Duration),
     /// Held by many rows that only harm what is theirs, or by one that harms the servers.
     servers: RwLock<()>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Ground {
-    pub(crate) fn new(long: bool) -> Self {
+    pub(crate) fn new(long: bool, soak: (u64, Duration)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build();
         Self {
             long,
+            soak,
             servers: RwLock::new(()),
             runtime: runtime.expect("a runtime"),
         }
@@ -52,6 +54,11 @@ impl Ground {
     /// How long a fault lasts: `short`, or with `--long` as long as in life.
     pub(crate) fn lasting(&self, short: u64, long: u64) -> Duration {
         Duration::from_secs(if self.long { long } else { short })
+    }
+
+    /// The seed and the length of the soak.
+    pub(crate) fn soak(&self) -> (u64, Duration) {
+        self.soak
     }
 
     pub(crate) fn stack(&self) -> &'static TestStack {

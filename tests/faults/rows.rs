@@ -61,6 +61,7 @@ pub(crate) fn all() -> Vec<Row> {
     rows.extend(poison::ROWS);
     rows.extend(beat::ROWS);
     rows.extend(spool::ROWS);
+    rows.push(Row::of_servers("soak", crate::soak::soak));
     rows.sort_by_key(|row| row.name);
     rows
 }

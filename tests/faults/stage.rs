@@ -38,7 +38,7 @@ impl Setting {
         let builder = System::builder(name).stack(ground.stack());
         Self {
             name,
-            builder: builder.variable("RUST_LOG", "info"),
+            builder,
             api: Vec::new(),
             worker: Vec::new(),
             workers: 1,

@@ -126,6 +126,13 @@ impl System {
         variables
     }
 
+    /// The URLs of its broker, separated by commas.
+    fn amqp_urls(&self) -> String {
+        let mut urls = self.environment();
+        urls.retain(|(name, _)| *name == "ADTALLY_AMQP_URL");
+        urls.pop().expect("every system has a broker").1
+    }
+
     /// Runs the operator's tool to its end; its exit code, standard output and standard error.
     ///
     /// # Panics
@@ -362,8 +369,9 @@ impl System {
             .enable_all()
             .build();
         let sent = runtime.expect("a runtime").block_on(async {
-            let url = self.builder.stack.amqp_url();
-            let config = BrokerConfig::new(&[url], &self.prefix, "test").expect("a broker");
+            let urls = self.amqp_urls();
+            let urls: Vec<_> = urls.split(',').collect();
+            let config = BrokerConfig::new(&urls, &self.prefix, "test").expect("a broker");
             let publisher = Publisher::start(config, PublisherOptions::default());
             let sent = publisher.publish_task(task).await;
             publisher.close().await;

@@ -10,13 +10,15 @@ use adtally_tests::until;
 
 use super::Row;
 use crate::ground::Ground;
+use crate::shims::ForgetfulDisk;
 use crate::stage::{Setting, Stage, before_rabbitmq};
 
-pub(super) const ROWS: [Row; 5] = [
+pub(super) const ROWS: [Row; 6] = [
     Row::of_processes("row_01_api_killed_before_it_publishes", before_publish),
     Row::of_processes("row_02_api_killed_before_the_confirm", before_confirm),
     Row::of_processes("row_03_api_killed_before_it_answers", before_answer),
     Row::of_processes("row_04_api_killed_while_it_spools", while_spooling),
+    Row::of_processes("row_04_power_fails_while_it_spools", power_fails),
     Row::of_processes("row_05_api_stops_under_load", stops_under_load),
 ];
 
@@ -115,6 +117,28 @@ fn tear(stage: &Stage) {
     let mut content = fs::read(&newest).expect("the segment");
     content.extend_from_slice(&[0x51, 0, 0, 0, 7, 7, 7]);
     fs::write(&newest, content).expect("the segment is torn");
+}
+
+fn power_fails(ground: &Ground) {
+    let disk = ForgetfulDisk::new();
+    let (proxy, url) = before_rabbitmq(ground);
+    let setting = Setting::new(ground, "row-04-power").api("ADTALLY_AMQP_URL", url);
+    let variables = disk.variables().into_iter();
+    let stage = variables
+        .fold(setting, |setting, (name, value)| setting.api(name, value))
+        .start();
+    let traffic = stage.traffic();
+    proxy.set(Fault::Refuse);
+    let mut unsynced = 0;
+    for _ in 0..4 {
+        traffic.until_accepted(150);
+        stage.api.kill();
+        unsynced += disk.lose_power(stage.spool());
+    }
+    traffic.until_accepted(50);
+    println!("row-04: {unsynced} bytes were not on disk");
+    proxy.set(Fault::Pass);
+    stage.end(traffic, LIMIT);
 }
 
 fn stops_under_load(ground: &Ground) {

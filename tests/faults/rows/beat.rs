@@ -9,8 +9,8 @@ use adtally_tests::{Supervised, until_within};
 use serde_json::json;
 
 use super::Row;
-use crate::clock::Clock;
 use crate::ground::Ground;
+use crate::shims::Clock;
 use crate::stage::{Setting, Stage, before_rabbitmq};
 
 pub(super) const ROWS: [Row; 5] = [

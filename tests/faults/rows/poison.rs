@@ -212,7 +212,9 @@ fn newer_packs(ground: &Ground) {
     assert_eq!(stage.system.count("SELECT count(*) FROM dead_letters"), 0);
     // The newer pack is still there for a worker that can read it.
     assert!(stage.workers.remove(0).stop().success());
-    until("the newer pack is queued", || (wire.depth(&queue) == 1).then_some(()));
+    until("the newer pack is queued", || {
+        (wire.depth(&queue) == 1).then_some(())
+    });
     wire.purge(&queue);
     stage.hire();
     stage.reckon(&told);

@@ -9,7 +9,7 @@ use adtally_tests::until;
 
 use super::Row;
 use crate::ground::Ground;
-use crate::stage::{Setting, before_rabbitmq};
+use crate::stage::{Setting, Stage, before_rabbitmq};
 
 pub(super) const ROWS: [Row; 3] = [
     Row::of_processes("row_51_spool_full", full),
@@ -51,10 +51,7 @@ fn full(ground: &Ground) {
 }
 
 /// What is stored of the events this row sent beside the traffic: nobody waited for their ids.
-fn pixels(
-    stage: &crate::stage::Stage,
-    told: &adtally_tests::traffic::Told,
-) -> adtally_tests::traffic::Told {
+fn pixels(stage: &Stage, told: &adtally_tests::traffic::Told) -> adtally_tests::traffic::Told {
     let mut more = adtally_tests::traffic::Told::default();
     let known = &told.accepted | &told.unclear;
     more.unclear = &stage.system.event_ids() - &known;
@@ -74,66 +71,49 @@ fn failing_disk(ground: &Ground) {
         return;
     }
     let setting = Setting::new(ground, "row-51-disk").api("ADTALLY_AMQP_URL", url);
-    let stage = setting
-        .without_spool()
-        .api("ADTALLY_SPOOL_DIR", path.clone())
-        .start();
+    let setting = setting.without_spool();
+    let stage = setting.api("ADTALLY_SPOOL_DIR", path.clone()).start();
     let traffic = stage.traffic();
-    for trouble in [Trouble::Full, Trouble::ReadOnly] {
+    for _ in 0..2 {
         proxy.set(Fault::Refuse);
-        trouble.begin(&path);
+        // As large as it gets.
+        let filler = format!("{path}/filler");
+        let mut file = fs::File::create(&filler).expect("a file");
+        let _ = std::io::copy(&mut std::io::repeat(0), &mut file);
         until("the API says that it can keep nothing", || {
             (!stage.api.process().is_ready()).then_some(())
         });
-        trouble.end(&path);
-        // It finds out by itself that the disk is well again.
+        fs::remove_file(&filler).expect("the disk has room again");
+        // It finds out by itself.
         traffic.until_accepted(100);
         proxy.set(Fault::Pass);
         traffic.until_accepted(100);
     }
     stage.end(traffic, LIMIT);
     assert_eq!(stage.api.restarts(), 0, "it needed nobody's hand");
+    refuses_to_start_on_a_read_only_disk(&stage, &path);
     drop(stage);
     let unmounted = Command::new("umount").arg(&path).status();
     assert!(unmounted.expect("umount starts").success());
 }
 
-#[derive(Clone, Copy)]
-enum Trouble {
-    Full,
-    ReadOnly,
-}
-
-impl Trouble {
-    fn begin(self, path: &str) {
-        match self {
-            Self::Full => {
-                // As large as it gets.
-                let filler = fs::File::create(format!("{path}/filler")).expect("a file");
-                let mut filler = std::io::BufWriter::new(filler);
-                let _ = std::io::copy(&mut std::io::repeat(0), &mut filler);
-            }
-            Self::ReadOnly => remount(path, "remount,ro"),
-        }
+fn refuses_to_start_on_a_read_only_disk(stage: &Stage, path: &str) {
+    let elsewhere = format!("{path}/elsewhere");
+    fs::create_dir(&elsewhere).expect("a directory");
+    for options in [
+        ["--bind", &elsewhere, &elsewhere],
+        ["-o", "remount,bind,ro", &elsewhere],
+    ] {
+        let mounted = Command::new("mount").args(options).status();
+        assert!(mounted.expect("mount starts").success());
     }
-
-    fn end(self, path: &str) {
-        match self {
-            Self::Full => fs::remove_file(format!("{path}/filler")).expect("the file is gone"),
-            Self::ReadOnly => remount(path, "remount,rw"),
-        }
-    }
-}
-
-fn remount(path: &str, options: &str) {
-    let status = Command::new("mount").args(["-o", options, path]).output();
-    let output = status.expect("mount starts");
-    // A file that is open for writing keeps the file system writable: then there is no trouble.
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let own = [("ADTALLY_SPOOL_DIR", elsewhere.as_str())];
+    let api = stage.system.start_with("adtally-api", "ADTALLY_BIND", &own);
+    let status = until("an API without a spool ends", || api.exit_status());
+    assert_eq!(status.code(), Some(78), "{}", api.log());
+    assert!(api.log().contains("--spool-dir"), "{}", api.log());
+    let unmounted = Command::new("umount").arg(&elsewhere).status();
+    assert!(unmounted.expect("umount starts").success());
 }
 
 fn damaged(ground: &Ground) {

@@ -5,7 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use adtally_tests::proxy::{Fault, Proxy, Way};
+use adtally_tests::traffic::past_id;
 use adtally_tests::until;
+use serde_json::json;
 
 use super::Row;
 use crate::ground::Ground;
@@ -115,23 +117,28 @@ fn stops_mid_batch(ground: &Ground) {
 fn out_of_memory(ground: &Ground) {
     let stage = Setting::new(ground, "row-10").start();
     let traffic = stage.traffic();
-    for _ in 0..3 {
-        let (pid, restarts) = {
-            let process = stage.worker().process();
-            (process.pid().to_string(), stage.worker().restarts())
-        };
-        // Less than it has already: the next piece of memory it asks for is refused.
+    let mut large = Vec::new();
+    for round in 0..3 {
+        let pid = stage.worker().process().pid().to_string();
+        let restarts = stage.worker().restarts();
+        // It keeps what it has, and gets no more.
         let capped = Command::new("prlimit")
             .args(["--pid", &pid, "--as=1000000"])
             .status();
         assert!(capped.expect("prlimit").success());
+        let events: Vec<_> = (0..5_000)
+            .map(|n| json!({"event_id": past_id(n + round), "kind": "click", "ad_id": 8}))
+            .collect();
+        large.extend(stage.accept(&json!(events)));
         until("the worker ends for want of memory", || {
             (stage.worker().restarts() > restarts).then_some(())
         });
         stage.worker().until_ready();
         traffic.until_accepted(100);
     }
-    stage.end(traffic, LIMIT);
+    let mut told = traffic.end();
+    told.accepted.extend(large);
+    stage.reckon(&told);
 }
 
 fn frozen(ground: &Ground) {
