@@ -75,7 +75,11 @@ fn granularity(query: &Query<'_>) -> Result<Granularity, Problem> {
     }
 }
 
-fn time(query: &Query<'_>, name: &'static str) -> Result<Option<Timestamp>, Problem> {
+/// The parameter `name` of `query`, a time.
+///
+/// # Errors
+/// A problem that names the parameter.
+pub(crate) fn time(query: &Query<'_>, name: &'static str) -> Result<Option<Timestamp>, Problem> {
     let Some(text) = query.time(name) else {
         return Ok(None);
     };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use adtally_broker::Publisher;
 use adtally_domain::{Intake, Timestamp};
 use adtally_store::Store;
 
@@ -18,6 +19,8 @@ pub(crate) struct Context {
     pub(crate) intake: Intake,
     /// Where accepted events go.
     pub(crate) keeper: Arc<dyn Keeper>,
+    /// The way back to the broker for dead letters.
+    pub(crate) publisher: Publisher,
     /// Events of browsers, which are kept beside the request.
     pub(crate) browser_events: BrowserEvents,
     /// Reads request bodies.

@@ -13,6 +13,7 @@ mod body;
 mod browser;
 mod buckets;
 mod context;
+mod dead_letters;
 mod descriptors;
 mod directory;
 mod fields;
@@ -35,4 +36,8 @@ mod visitor;
 mod zone;
 
 pub use args::ApiArgs;
+pub use dead_letters::{
+    DeadLetterAction, DeadLetterFault, DeadLetterOutcome, DeadLetterRecord, DeadLetterSweep,
+    WholeDeadLetter,
+};
 pub use run::run;

@@ -6,7 +6,7 @@ mod tests;
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 
-use crate::routes::{ads, advertisers, click, events, pixel, stats};
+use crate::routes::{ads, advertisers, click, dead_letters, events, pixel, stats};
 
 /// The whole description.
 #[derive(OpenApi)]
@@ -32,6 +32,12 @@ use crate::routes::{ads, advertisers, click, events, pixel, stats};
         ads::change,
         stats::of_ad,
         stats::of_all,
+        dead_letters::list,
+        dead_letters::requeue_many,
+        dead_letters::discard_many,
+        dead_letters::get,
+        dead_letters::requeue,
+        dead_letters::discard,
     ),
     tags(
         (name = "events", description = "Events from ad servers"),
@@ -39,6 +45,7 @@ use crate::routes::{ads, advertisers, click, events, pixel, stats};
         (name = "stats", description = "Totals per hour and per day"),
         (name = "ads", description = "Ads: where a click leads"),
         (name = "advertisers", description = "Who advertises"),
+        (name = "dead letters", description = "What could not be processed"),
     )
 )]
 struct ApiDescription;
@@ -159,6 +166,28 @@ pub(crate) struct PeriodParameters {
     from: Option<String>,
     /// The first instant behind the period, widened to a whole bucket; now when left out.
     to: Option<String>,
+}
+
+/// Which dead letters to answer: those that everything given applies to.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "only its shape matters: the query is read parameter by parameter"
+)]
+pub(crate) struct DeadLetterParameters {
+    /// The stable name of the reason.
+    reason: Option<String>,
+    /// The ad of the event.
+    #[param(minimum = 1)]
+    ad_id: Option<i64>,
+    /// First seen at this time or later, RFC 3339 with offset.
+    from: Option<String>,
+    /// First seen before this time, RFC 3339 with offset.
+    to: Option<String>,
+    /// The state.
+    #[param(pattern = "^(new|requeued|discarded)$")]
+    state: Option<String>,
 }
 
 /// What a browser's request may say about the event. A parameter given twice refuses the event.

@@ -7,6 +7,7 @@ mod browser_tests;
 pub(crate) mod click;
 #[cfg(test)]
 mod database_tests;
+pub(crate) mod dead_letters;
 mod docs;
 pub(crate) mod events;
 mod page;
@@ -59,6 +60,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
             [get().to(stats::of_ad)],
         ))
         .service(only("/v1/stats", "GET", [get().to(stats::of_all)]))
+        .configure(dead_letters)
         .service(only("/openapi.json", "GET", [get().to(docs::description)]))
         .service(only(
             "/api-docs/openapi.json",
@@ -67,6 +69,40 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         ))
         .service(only("/api-docs", "GET", [get().to(docs::to_page)]))
         .service(only("/api-docs/{file:.*}", "GET", [get().to(docs::page)]));
+}
+
+fn dead_letters(config: &mut ServiceConfig) {
+    config
+        .service(only(
+            "/v1/dead-letters",
+            "GET",
+            [get().to(dead_letters::list)],
+        ))
+        .service(only(
+            "/v1/dead-letters/requeue",
+            "POST",
+            [post().to(dead_letters::requeue_many)],
+        ))
+        .service(only(
+            "/v1/dead-letters/discard",
+            "POST",
+            [post().to(dead_letters::discard_many)],
+        ))
+        .service(only(
+            "/v1/dead-letters/{letter_id}",
+            "GET",
+            [get().to(dead_letters::get)],
+        ))
+        .service(only(
+            "/v1/dead-letters/{letter_id}/requeue",
+            "POST",
+            [post().to(dead_letters::requeue)],
+        ))
+        .service(only(
+            "/v1/dead-letters/{letter_id}/discard",
+            "POST",
+            [post().to(dead_letters::discard)],
+        ));
 }
 
 /// What answers where no route does: a path nobody has, or a method the path does not have.

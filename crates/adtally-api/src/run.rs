@@ -61,7 +61,7 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let publisher = Publisher::start(config.broker.clone(), publishing(spool.is_some()));
     let keeper = keeper(&publisher, spool.as_ref());
     let context = Data::new(context(
-        &config, keeper, &store, &zone, &directory, &registry,
+        &config, keeper, &publisher, &store, &zone, &directory, &registry,
     ));
     let bounds = Bounds {
         bind: config.bind,
@@ -141,6 +141,7 @@ fn publishing(has_spool: bool) -> PublisherOptions {
 fn context(
     config: &Config,
     keeper: Arc<dyn Keeper>,
+    publisher: &Publisher,
     store: &Store,
     zone: &Arc<Zone>,
     directory: &Arc<Directory>,
@@ -150,6 +151,7 @@ fn context(
     Context {
         intake: config.intake,
         keeper: Arc::clone(&keeper),
+        publisher: publisher.clone(),
         browser_events: BrowserEvents::new(keeper, metrics.clone(), Handle::current()),
         bodies: BodyReader::new(BODY_ALLOWANCE, BODY_DEADLINE),
         directory: Arc::clone(directory),

@@ -10,6 +10,7 @@ use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
 use actix_web::{App, test};
+use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_devstack::testing::{TestDatabase, TestStack};
 use adtally_domain::{AdId, Event, Intake, ReportingZone, Timestamp};
 use adtally_service::Health;
@@ -88,6 +89,20 @@ pub(crate) struct TestApi {
     registry: Registry,
 }
 
+/// A publisher whose broker is away.
+fn nowhere() -> Publisher {
+    publisher("amqp://127.0.0.1:1", "none")
+}
+
+fn publisher(url: &str, prefix: &str) -> Publisher {
+    let config = BrokerConfig::new(&[url], prefix, "test").unwrap();
+    let options = PublisherOptions {
+        deadline: Duration::from_secs(2),
+        ..PublisherOptions::default()
+    };
+    Publisher::start(config, options)
+}
+
 /// Migrates on a thread of its own: tests are in a runtime already.
 fn migrate(url: &str) {
     let store = Store::connect(StoreConfig::new(url));
@@ -140,7 +155,7 @@ impl TestApi {
 
     pub(crate) fn with_store(store: Store, zone: Option<ReportingZone>) -> Self {
         let keeper = Arc::new(MemoryKeeper::default());
-        Self::with(keeper.clone(), keeper, store, zone)
+        Self::with(keeper.clone(), keeper, store, zone, nowhere())
     }
 
     /// An API with a migrated database of its own, which reports in `zone`.
@@ -153,10 +168,24 @@ impl TestApi {
         )
     }
 
+    /// An API with a migrated database and queues of its own, whose names begin with the text
+    /// that is answered too.
+    pub(crate) fn with_servers() -> (Self, TestDatabase<'static>, String) {
+        let stack = TestStack::shared();
+        let database = stack.prepared_database("api", migrate);
+        let store = Store::connect(StoreConfig::new(database.url()));
+        let prefix = stack.queue_prefix("api");
+        let publisher = publisher(&stack.amqp_url(), &prefix);
+        let keeper = Arc::new(MemoryKeeper::default());
+        let zone = Some(ReportingZone::UTC);
+        let api = Self::with(keeper.clone(), keeper, store, zone, publisher);
+        (api, database, prefix)
+    }
+
     pub(crate) fn that_never_hears_from_the_broker() -> Self {
         let unused = Arc::new(MemoryKeeper::default());
         let store = Store::connect(StoreConfig::new("postgres://127.0.0.1:1/none"));
-        Self::with(Arc::new(SilentKeeper), unused, store, None)
+        Self::with(Arc::new(SilentKeeper), unused, store, None, nowhere())
     }
 
     fn with(
@@ -164,6 +193,7 @@ impl TestApi {
         memory: Arc<MemoryKeeper>,
         store: Store,
         zone: Option<ReportingZone>,
+        publisher: Publisher,
     ) -> Self {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry);
@@ -173,6 +203,7 @@ impl TestApi {
                 keep_ip: false,
             },
             keeper: keeper.clone(),
+            publisher,
             browser_events: BrowserEvents::new(keeper, metrics.clone(), Handle::current()),
             bodies: BodyReader::new(64 * 1_024 * 1_024, Duration::from_secs(5)),
             directory: Arc::new(Directory::default()),

@@ -2,7 +2,10 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{AuditArgs, CompletionsArgs, DevArgs, ImportArgs, LoadArgs, MigrateArgs, StatsArgs};
+use crate::{
+    AuditArgs, CompletionsArgs, DeadLettersArgs, DevArgs, ImportArgs, LoadArgs, MigrateArgs,
+    StatsArgs,
+};
 
 const AFTER_HELP: &str = "\
 Try it: adtally dev --demo
@@ -38,6 +41,8 @@ pub enum Command {
     Audit(Box<AuditArgs>),
     /// Show totals per hour or day
     Stats(Box<StatsArgs>),
+    /// See what could not be processed, put it back or give it up
+    DeadLetters(Box<DeadLettersArgs>),
     /// Print a script that completes these commands in a shell
     Completions(CompletionsArgs),
 }

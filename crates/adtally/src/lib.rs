@@ -5,9 +5,11 @@
 
 mod api;
 mod audit;
+mod broker;
 mod cli;
 mod completions;
 mod database;
+mod dead_letters;
 mod dev;
 mod import;
 mod json;
@@ -26,6 +28,7 @@ mod testing;
 pub use audit::AuditArgs;
 pub use cli::{Cli, Command};
 pub use completions::CompletionsArgs;
+pub use dead_letters::DeadLettersArgs;
 pub use dev::DevArgs;
 pub use import::ImportArgs;
 pub use load::LoadArgs;

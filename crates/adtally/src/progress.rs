@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 const BYTES: &str = "{wide_bar} {bytes}/{total_bytes} {eta} {msg}";
 const UNKNOWN: &str = "{spinner} {bytes} {msg}";
 const TIME: &str = "{wide_bar} {elapsed}/{prefix} {msg}";
+const COUNT: &str = "{wide_bar} {pos}/{len} {eta}";
 const WAIT: &str = "{spinner} {elapsed} {msg}";
 
 /// A bar over the bytes of a file, `length` of them if that is known.
@@ -22,6 +23,11 @@ pub(crate) fn time(duration: Duration) -> ProgressBar {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let bar = ProgressBar::new(millis).with_prefix(format!("{} s", duration.as_secs()));
     styled(bar, TIME)
+}
+
+/// A bar over `length` things.
+pub(crate) fn count(length: u64) -> ProgressBar {
+    styled(ProgressBar::new(length), COUNT)
 }
 
 /// A sign that something is waited for.
@@ -45,7 +51,7 @@ mod tests {
 
     #[test]
     fn every_template_parses() {
-        for template in [BYTES, UNKNOWN, TIME, WAIT] {
+        for template in [BYTES, UNKNOWN, TIME, COUNT, WAIT] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -1,12 +1,9 @@
 //! How much waits in RabbitMQ.
 
-use std::time::Duration;
-
 use adtally_broker::{BrokerConfig, BrokerError, ConsumerSession};
 use adtally_service::{BrokerArgs, ExitKind, Failure, ResultExt};
 
-/// How long a broker that is away may keep a command waiting.
-const REACH_TIMEOUT: Duration = Duration::from_secs(9);
+use crate::broker::{self, REACH_TIMEOUT};
 
 /// Looks at our queues.
 pub(crate) struct Queues {
@@ -29,10 +26,7 @@ impl Queues {
     /// # Errors
     /// A [`Failure`] when the address is malformed or nothing answers there within 9 seconds.
     pub(crate) async fn connect(args: &BrokerArgs) -> Result<Self, Failure> {
-        let broker = args.resolve()?;
-        let urls: Vec<&str> = broker.urls.iter().map(|url| url.expose()).collect();
-        let config =
-            BrokerConfig::new(&urls, &broker.prefix, "adtally").or_exit(ExitKind::Configuration)?;
+        let config = broker::config(args)?;
         let session = tokio::time::timeout(REACH_TIMEOUT, ConsumerSession::connect(&config))
             .await
             .or_exit(ExitKind::Unavailable)

@@ -7,7 +7,7 @@ use adtally_service::{Shutdown, logging, report};
 use anyhow::anyhow;
 use tokio::task::LocalSet;
 
-use crate::{Cli, Command, audit, completions, dev, import, load, migrate, stats};
+use crate::{Cli, Command, audit, completions, dead_letters, dev, import, load, migrate, stats};
 
 /// Runs the command that `cli` names and tells how it ended.
 ///
@@ -49,6 +49,7 @@ async fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Load(args) => load::run(&args, stop, &mut out).await,
         Command::Audit(args) => until(&stop, audit::run(&args, &mut out)).await,
         Command::Stats(args) => until(&stop, stats::run(&args, &mut out)).await,
+        Command::DeadLetters(args) => dead_letters::run(&args, &stop, &mut out).await,
         Command::Completions(args) => completions::run(&args, &mut out),
     };
     let flushed = out.flush();

@@ -14,9 +14,11 @@ use adtally_store::Granularity;
 use crate::json;
 use args::Grain;
 pub use args::StatsArgs;
+pub(crate) use args::ad_id;
 use from_api::ApiTotals;
 use from_database::StoredTotals;
 pub(crate) use from_database::totals_of_all;
+pub(crate) use period::instant;
 pub(crate) use render::render;
 
 /// Shows what `args` ask for.

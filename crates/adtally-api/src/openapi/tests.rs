@@ -12,6 +12,13 @@ fn description() -> Value {
     serde_json::from_str(&json()).unwrap()
 }
 
+/// The path of an operation with ids in it.
+fn uri(path: &str) -> String {
+    let letter = uuid::Uuid::nil().to_string();
+    let path = path.replace("{letter_id}", &letter);
+    path.replace("{ad_id}", "1").replace("{id}", "1")
+}
+
 fn operations() -> Vec<(Method, String)> {
     let description = description();
     let paths = description["paths"].as_object().unwrap();
@@ -26,9 +33,9 @@ fn operations() -> Vec<(Method, String)> {
 async fn every_described_operation_is_routed() {
     let api = TestApi::new();
     let operations = operations();
-    assert_eq!(operations.len(), 13);
+    assert_eq!(operations.len(), 19);
     for (method, path) in operations {
-        let uri = path.replace("{ad_id}", "1").replace("{id}", "1");
+        let uri = uri(&path);
         let answer = api
             .call(TestRequest::default().method(method.clone()).uri(&uri))
             .await;
@@ -50,7 +57,7 @@ async fn every_routed_operation_is_described() {
         .iter()
         .filter_map(|operation| operation.split(' ').nth(1))
     {
-        let uri = path.replace("{ad_id}", "1").replace("{id}", "1");
+        let uri = uri(path);
         let answer = api
             .call(TestRequest::default().method(Method::DELETE).uri(&uri))
             .await;

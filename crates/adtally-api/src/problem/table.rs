@@ -60,6 +60,10 @@ problem_codes! {
     /// The content encoding is not one the route takes.
     UnsupportedEncoding = UNSUPPORTED_MEDIA_TYPE "unsupported_encoding"
         "The content encoding is not supported",
+    /// A dead letter that was requeued cannot be discarded.
+    AlreadyRequeued = CONFLICT "already_requeued" "The dead letter was requeued",
+    /// Nobody knows where a dead letter could be put back.
+    NotRequeueable = UNPROCESSABLE_ENTITY "not_requeueable" "The dead letter cannot be requeued",
     /// Fields of the body break their rules.
     InvalidFields = UNPROCESSABLE_ENTITY "invalid_fields" "Fields of the body are wrong",
     /// The period holds more hours or days than one answer may.
@@ -70,6 +74,8 @@ problem_codes! {
     NotKept = SERVICE_UNAVAILABLE "not_kept" "The events could not be kept now",
     /// The process holds as many request bodies as it may.
     Overloaded = SERVICE_UNAVAILABLE "overloaded" "The server is overloaded",
+    /// RabbitMQ is away, or took no message.
+    BrokerUnavailable = SERVICE_UNAVAILABLE "broker_unavailable" "The broker took no message",
     /// PostgreSQL is away.
     DatabaseUnavailable = SERVICE_UNAVAILABLE "database_unavailable" "The database is away",
     /// The directory of ads was not loaded since the process started.

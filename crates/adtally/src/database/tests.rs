@@ -17,7 +17,7 @@ fn flags<A: Args + FromArgMatches>(database: &TestDatabase<'_>, more: &str) -> A
     A::from_arg_matches(&matches).unwrap()
 }
 
-async fn migrated(database: &TestDatabase<'_>, more: &str) -> anyhow::Result<String> {
+pub(crate) async fn migrated(database: &TestDatabase<'_>, more: &str) -> anyhow::Result<String> {
     let mut out = Vec::new();
     migrate::run(&flags::<MigrateArgs>(database, more), &mut out).await?;
     Ok(String::from_utf8(out)?)
@@ -30,7 +30,7 @@ async fn audited(database: &TestDatabase<'_>) -> (Value, anyhow::Result<()>) {
     (serde_json::from_slice(&out).unwrap(), result)
 }
 
-fn store(database: &TestDatabase<'_>) -> Store {
+pub(crate) fn store(database: &TestDatabase<'_>) -> Store {
     Store::connect(StoreConfig::new(database.url()))
 }
 

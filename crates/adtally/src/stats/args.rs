@@ -62,7 +62,8 @@ pub(super) enum Grain {
     Day,
 }
 
-fn ad_id(text: &str) -> Result<AdId, String> {
+/// An ad's id as a flag.
+pub(crate) fn ad_id(text: &str) -> Result<AdId, String> {
     let id = text.parse().ok().and_then(AdId::new);
     id.ok_or_else(|| "use a whole number from 1 to 9223372036854775807".to_owned())
 }

@@ -40,7 +40,10 @@ pub(super) fn period(
 
 /// The instant `text` names: RFC 3339, or a date or time of `zone`, the first where clocks showed
 /// it twice.
-fn instant(flag: &str, text: &str, zone: ReportingZone) -> Result<Timestamp, Failure> {
+///
+/// # Errors
+/// A usage [`Failure`] that names the flag.
+pub(crate) fn instant(flag: &str, text: &str, zone: ReportingZone) -> Result<Timestamp, Failure> {
     let instant = match DateTime::parse_from_rfc3339(text) {
         Ok(time) => Timestamp::try_from(time.to_utc()).ok(),
         Err(_) => local(text).and_then(|local| in_zone(local, zone)),

@@ -1,0 +1,76 @@
+//! From a dead letter back to the message it came from.
+
+use adtally_broker::{Envelope, Route, Topology, celery, pack};
+use adtally_domain::{EventKind, requeued_message_id};
+use adtally_store::DeadLetter;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::DeadLetterFault;
+
+/// A message that is ready to be put back.
+#[derive(Debug, PartialEq)]
+pub(super) struct Parcel {
+    pub(super) route: Route,
+    pub(super) envelope: Envelope,
+    pub(super) body: Vec<u8>,
+}
+
+impl Parcel {
+    /// The message of `letter`.
+    ///
+    /// An event travels alone in a pack that carries the letter's id. Any other message goes back
+    /// as it was, byte for byte and with its headers, which give it the same letter again.
+    pub(super) fn of(letter: DeadLetter, topology: &Topology) -> Result<Self, DeadLetterFault> {
+        if letter.is_event() {
+            return Self::of_event(letter, topology);
+        }
+        let mut envelope = envelope(&letter);
+        celery::refresh(&mut envelope);
+        Ok(Self {
+            route: route(&letter, topology)?,
+            envelope,
+            body: letter.letter.body,
+        })
+    }
+
+    fn of_event(letter: DeadLetter, topology: &Topology) -> Result<Self, DeadLetterFault> {
+        let event: Value =
+            serde_json::from_slice(&letter.letter.body).map_err(|_| DeadLetterFault::NotJson)?;
+        let kind = event.get("kind").and_then(Value::as_str);
+        let kind: Option<EventKind> = kind.and_then(|kind| kind.parse().ok());
+        Ok(Self {
+            route: match kind {
+                Some(kind) => topology.route_of_events(kind),
+                None => route(&letter, topology)?,
+            },
+            envelope: Envelope {
+                message_id: Some(requeued_message_id(letter.letter.id)),
+                message_type: Some(pack::MESSAGE_TYPE.to_owned()),
+                content_type: Some("application/json".to_owned()),
+                ..Envelope::default()
+            },
+            body: pack::of_entry(&letter.letter.body),
+        })
+    }
+}
+
+/// The task in `letter`, when it holds one.
+pub(super) fn task_of(letter: &DeadLetter) -> Option<Uuid> {
+    if letter.is_event() {
+        return None;
+    }
+    celery::task_id(&envelope(letter), &letter.letter.body)
+}
+
+/// What the message said about itself; nothing where that was not kept.
+fn envelope(letter: &DeadLetter) -> Envelope {
+    serde_json::from_value(letter.letter.headers.clone()).unwrap_or_default()
+}
+
+fn route(letter: &DeadLetter, topology: &Topology) -> Result<Route, DeadLetterFault> {
+    let queue = &letter.letter.source;
+    topology
+        .route_to(queue)
+        .ok_or_else(|| DeadLetterFault::ForeignQueue(queue.clone()))
+}
