@@ -145,7 +145,7 @@ impl BulkBody {
             "cursor",
             next,
             self.cursor.as_deref(),
-            |text| DeadLetterCursor::parse(text),
+            DeadLetterCursor::parse,
         );
         let usual = Some(DeadLetterState::New).filter(|_| self.ids.is_none());
         fields.finish(Some(Bulk {
