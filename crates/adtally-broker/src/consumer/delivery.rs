@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
 use lapin::Channel;
-use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
+use lapin::options::{BasicAckOptions, BasicNackOptions};
 
 use super::ledger::Ledger;
 use crate::connection::within;
@@ -123,16 +123,6 @@ impl Delivery {
         .await
     }
 
-    /// Failed: back to the queue, which counts the failure towards its delivery limit.
-    ///
-    /// # Errors
-    /// The session is over, and the message will be delivered again.
-    pub async fn retry(self) -> Result<(), BrokerError> {
-        let options = BasicRejectOptions { requeue: true };
-        self.settle("return", self.desk.channel.basic_reject(self.tag, options))
-            .await
-    }
-
     /// Not looked at: back to the queue. Brokers before 4.3 count this like a failure.
     ///
     /// # Errors
@@ -144,19 +134,6 @@ impl Delivery {
         };
         self.settle("return", self.desk.channel.basic_nack(self.tag, options))
             .await
-    }
-
-    /// Never: to the dead queue, with everything that was said about it.
-    ///
-    /// # Errors
-    /// The session is over, and the message will be delivered again.
-    pub async fn dead_letter(self) -> Result<(), BrokerError> {
-        let options = BasicRejectOptions { requeue: false };
-        self.settle(
-            "dead-letter",
-            self.desk.channel.basic_reject(self.tag, options),
-        )
-        .await
     }
 
     async fn settle(

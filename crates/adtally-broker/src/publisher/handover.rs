@@ -29,6 +29,8 @@ pub(super) struct Handover {
     /// Bound the memory of everything handed over and not yet answered: each kind has its own, so
     /// that a flood of one leaves room for the others.
     rooms: [Arc<Semaphore>; 3],
+    /// The size of each.
+    room_bytes: usize,
     closing: watch::Sender<bool>,
     owner: Mutex<Option<JoinHandle<()>>>,
 }
@@ -40,16 +42,19 @@ impl Handover {
         closing: watch::Sender<bool>,
         owner: JoinHandle<()>,
     ) -> Self {
-        let room = |_| Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
+        let room_bytes = bytes.min(Semaphore::MAX_PERMITS);
+        let room = |_| Arc::new(Semaphore::new(room_bytes));
         Self {
             commands,
             rooms: [0, 1, 2].map(room),
+            room_bytes,
             closing,
             owner: Mutex::new(Some(owner)),
         }
     }
 
-    /// Room for a message of `bytes`, as soon as there is some.
+    /// Room for a message of `bytes`, as soon as there is some. One larger than the room takes all of
+    /// it.
     pub(super) async fn claim(
         &self,
         kind: Option<EventKind>,
@@ -59,7 +64,8 @@ impl Handover {
         if *self.closing.borrow() {
             return Err(NotKept::Closed);
         }
-        let cost = u32::try_from(bytes.saturating_add(OVERHEAD_BYTES)).unwrap_or(u32::MAX);
+        let cost = bytes.saturating_add(OVERHEAD_BYTES).min(self.room_bytes);
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         let [impressions, clicks, single] = &self.rooms;
         let room = match kind {
             Some(EventKind::Impression) => impressions,
@@ -77,6 +83,7 @@ impl Handover {
         Ok((
             Claim {
                 sender,
+                in_doubt: false,
                 _room: permit,
             },
             Answer(receiver),
@@ -103,11 +110,22 @@ impl Handover {
 #[derive(Debug)]
 pub(super) struct Claim {
     sender: oneshot::Sender<Result<(), NotKept>>,
+    /// Its message was sent on a connection that ended before the confirm came.
+    in_doubt: bool,
     _room: OwnedSemaphorePermit,
 }
 
 impl Claim {
+    /// From now on no refusal is certain: the broker may have the message from before.
+    pub(super) fn doubt(&mut self) {
+        self.in_doubt = true;
+    }
+
     pub(super) fn answer(self, result: Result<(), NotKept>) {
+        let result = match result {
+            Err(NotKept::Nacked) if self.in_doubt => Err(NotKept::Deadline),
+            result => result,
+        };
         // Nobody listens any more when the deadline has passed.
         let _ = self.sender.send(result);
     }

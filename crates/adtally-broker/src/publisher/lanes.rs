@@ -7,7 +7,7 @@ use adtally_domain::EventKind;
 
 use super::PublisherOptions;
 use super::chunk::{Chunk, merge};
-use super::handover::Command;
+use super::handover::{Claim, Command};
 use super::shipment::Shipment;
 use crate::{BrokerConfig, NotKept};
 
@@ -72,7 +72,8 @@ impl Lanes {
 
     /// Takes back what was in flight when the connection ended, oldest first.
     pub(super) fn take_back(&mut self, unconfirmed: Vec<Shipment>) {
-        for shipment in unconfirmed.into_iter().rev() {
+        for mut shipment in unconfirmed.into_iter().rev() {
+            shipment.claims.iter_mut().for_each(Claim::doubt);
             self.lane(shipment.kind).ready.push_front(shipment);
         }
         for lane in self.all() {

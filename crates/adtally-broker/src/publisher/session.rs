@@ -65,6 +65,8 @@ struct Voyage {
     flights: Flights,
     /// The broker said that it takes no messages.
     is_blocked: bool,
+    /// Why nothing more is sent on this session: it ends once everything in flight has landed.
+    leaving: Option<String>,
     started: Instant,
     /// When a confirm last came, or could first be waited for.
     last_progress: Instant,
@@ -86,6 +88,7 @@ impl Owner {
         let mut voyage = Voyage {
             flights: Flights::default(),
             is_blocked: false,
+            leaving: None,
             started: Instant::now(),
             last_progress: Instant::now(),
             probe: None,
@@ -121,7 +124,7 @@ impl Owner {
 
     /// Sends what may go now. The frames are written when the flights are next polled.
     fn launch(&mut self, channel: &Channel, voyage: &mut Voyage) {
-        if voyage.is_blocked {
+        if voyage.is_blocked || voyage.leaving.is_some() {
             return;
         }
         while let Some(shipment) = self.lanes.next(&self.options, &self.config) {
@@ -204,7 +207,12 @@ impl Owner {
             return Step::Break(Some("the connection is lost".to_owned()));
         }
         if self.refusals.exhaust_patience(Instant::now()) {
-            let reason = "a queue refuses every message: it may be full".to_owned();
+            let reason = "a queue refuses every message: it may be full";
+            voyage.leaving = Some(reason.to_owned());
+        }
+        if voyage.flights.is_empty()
+            && let Some(reason) = voyage.leaving.take()
+        {
             return Step::Break(Some(reason));
         }
         let silence = voyage.last_progress.elapsed();

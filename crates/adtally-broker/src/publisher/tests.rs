@@ -144,6 +144,39 @@ async fn what_was_unconfirmed_goes_first_and_unchanged_on_the_next_connection() 
 }
 
 #[tokio::test]
+async fn a_refusal_is_certain_only_of_what_was_never_sent_before() {
+    let mut bench = Bench::new();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    for (is_lost, expected) in [(false, NotKept::Nacked), (true, NotKept::Deadline)] {
+        let answers = bench.request(CLICK, 1).await;
+        let mut sent = bench.lanes.next(&bench.options, &bench.config).unwrap();
+        if is_lost {
+            bench.lanes.take_back(vec![sent]);
+            sent = bench.lanes.next(&bench.options, &bench.config).unwrap();
+        }
+        sent.answer(Err(NotKept::Nacked));
+        for answer in answers {
+            assert_eq!(answer.by(deadline).await, Err(expected));
+        }
+        bench.lanes.landed(Some(CLICK));
+    }
+}
+
+#[tokio::test]
+async fn a_message_larger_than_the_room_waits_for_all_of_it_and_goes() {
+    let bench = Bench::new();
+    let soon = || Instant::now() + Duration::from_millis(50);
+    let small = bench.handover.claim(None, 1, soon()).await.unwrap();
+    let claim = |deadline| bench.handover.claim(None, 1 << 21, deadline);
+    assert!(matches!(claim(soon()).await, Err(NotKept::Deadline)));
+    drop(small);
+    let large = claim(soon()).await.unwrap();
+    let second = bench.handover.claim(None, 1, soon()).await;
+    assert!(matches!(second, Err(NotKept::Deadline)));
+    drop(large);
+}
+
+#[tokio::test]
 async fn when_there_is_no_room_a_request_waits_for_its_deadline_only() {
     let bench = Bench::new();
     let deadline = Instant::now() + Duration::from_millis(50);

@@ -4,7 +4,7 @@ use adtally_broker::{BrokerConfig, HeaderValue};
 use adtally_broker::{ConsumerSession, Delivery, Subscription, ack_all, pack};
 use adtally_domain::EventKind;
 use lapin::BasicProperties;
-use lapin::options::BasicPublishOptions;
+use lapin::options::{BasicGetOptions, BasicPublishOptions, BasicRejectOptions};
 
 use crate::harness::*;
 
@@ -50,7 +50,7 @@ async fn a_returned_message_comes_again_and_says_how_often() {
             (delivery.delivery_count, delivery.redelivered),
             (times, times > 0)
         );
-        delivery.retry().await.unwrap();
+        delivery.give_back().await.unwrap();
     }
     next(&mut subscription).await.ack().await.unwrap();
     drop(subscription);
@@ -60,19 +60,24 @@ async fn a_returned_message_comes_again_and_says_how_often() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_message_is_found_in_the_dead_queue_with_its_history() {
     let config = config("refused");
-    let (_session, mut subscription) = stocked(&config, 1, 10).await;
-    let delivery = next(&mut subscription).await;
-    let (body, name) = (delivery.body.clone(), delivery.message_id.clone());
-    delivery.dead_letter().await.unwrap();
+    let event = events(EventKind::Click, 1, 1);
+    publisher(&config).await.publish_pack(&event).await.unwrap();
+    let queue = config.topology().clicks_queue();
+    let channel = operator().await;
+    let got = channel.basic_get(queue.as_str().into(), BasicGetOptions::default());
+    let refused = got.await.unwrap().unwrap().delivery;
+    let (body, name) = (
+        refused.data.clone(),
+        refused.properties.message_id().clone(),
+    );
+    let reject = BasicRejectOptions { requeue: false };
+    refused.reject(reject).await.unwrap();
 
     let dead = config.topology().dead_queue();
     until_depth(&config, &dead, 1).await;
     let delivery = take_all(&config, &dead).await.pop().unwrap();
-    assert_eq!(
-        (delivery.body.as_slice(), &delivery.message_id),
-        (body.as_slice(), &name)
-    );
-    let queue = config.topology().clicks_queue();
+    assert_eq!(delivery.body, body);
+    assert_eq!(delivery.message_id, name.map(|name| name.to_string()));
     assert_eq!(
         delivery.headers["x-first-death-queue"].as_text(),
         Some(queue.as_str())
@@ -84,7 +89,7 @@ async fn a_refused_message_is_found_in_the_dead_queue_with_its_history() {
 async fn a_pack_sent_again_is_the_same_but_never_came_back() {
     let config = config("again");
     let (_session, mut subscription) = stocked(&config, 1, 10).await;
-    next(&mut subscription).await.retry().await.unwrap();
+    next(&mut subscription).await.give_back().await.unwrap();
     let old = next(&mut subscription).await;
     let publisher = publisher(&config).await;
     publisher.publish_again(&old).await.unwrap();
@@ -153,21 +158,22 @@ async fn acknowledging_many_spares_those_still_held() {
     for _ in 0..8 {
         deliveries.push(next(&mut subscription).await);
     }
-    let refused = deliveries.remove(6);
+    let returned = deliveries.remove(6);
     let held = deliveries.remove(3);
-    let kept = held.body.clone();
+    let kept = [&held, &returned].map(|delivery| delivery.body.clone());
     let second_half = deliveries.split_off(3);
     ack_all(second_half).await.unwrap();
     ack_all(deliveries).await.unwrap();
-    refused.dead_letter().await.unwrap();
+    returned.give_back().await.unwrap();
     drop(held);
     drop(subscription);
     drop(session);
 
     let queue = config.topology().clicks_queue();
-    until_depth(&config, &queue, 1).await;
-    until_depth(&config, &config.topology().dead_queue(), 1).await;
-    assert_eq!(take_all(&config, &queue).await[0].body, kept);
+    until_depth(&config, &queue, 2).await;
+    for delivery in take_all(&config, &queue).await {
+        assert!(kept.contains(&delivery.body));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,7 +243,7 @@ async fn a_pack_of_a_newer_version_can_be_left_queued() {
         pack::decode(&delivery.body),
         Err(pack::PackError::NewerVersion(2))
     );
-    delivery.retry().await.unwrap();
+    delivery.give_back().await.unwrap();
     subscription.cancel().await.unwrap();
     until_depth(&config, &queue, 1).await;
 }
