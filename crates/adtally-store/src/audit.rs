@@ -3,8 +3,10 @@
 mod check;
 
 use adtally_domain::{AdId, Day, Hour, ReportingZone, Timestamp};
+use diesel::connection::SimpleConnection;
 
-use crate::{DeadLetterCount, Granularity, Store, StoreError};
+use crate::rollup::STATEMENT_LIMIT;
+use crate::{DeadLetterCount, Granularity, Store, StoreError, partitions};
 
 /// A total that is not what its source adds up to, in a bucket no roll-up is waiting for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +50,8 @@ pub struct AuditReport {
 
 impl Store {
     /// Compares every hour that is over with its raw events, and every day that is over with its
-    /// hours, in one snapshot. It may take long, and is bounded by no call time-out.
+    /// hours, in one snapshot. It may take long: no call time-out bounds it, and each of its
+    /// statements may take as long as that of a roll-up.
     ///
     /// # Errors
     /// The transient ones.
@@ -57,7 +60,11 @@ impl Store {
             conn.build_transaction()
                 .repeatable_read()
                 .read_only()
-                .run(|conn| Ok(check::all(conn, zone)?))
+                .run(|conn| {
+                    conn.batch_execute(STATEMENT_LIMIT)?;
+                    partitions::hold(conn)?;
+                    Ok(check::all(conn, zone)?)
+                })
         })
         .await
     }

@@ -11,7 +11,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Date;
 
 use crate::schema::dirty_hours;
-use crate::{Store, StoreError, settings};
+use crate::{Store, StoreError, marks, settings};
 
 const DAY_MILLIS: i64 = 86_400_000;
 
@@ -93,8 +93,8 @@ impl Store {
     /// begins, so that no hour is left with a part of its events.
     ///
     /// # Errors
-    /// [`StoreError::StillNeeded`] while an hour that overlaps those days waits for a roll-up, or is
-    /// not over; and the transient ones.
+    /// [`StoreError::StillNeeded`] while an hour that overlaps those days, or a day that ends with
+    /// them, waits for a roll-up or is not over; and the transient ones.
     pub async fn drop_partition(
         &self,
         zone: ReportingZone,
@@ -110,16 +110,22 @@ impl Store {
     }
 }
 
+/// Keeps partitions from being dropped until the transaction ends. As its first statement, before
+/// any snapshot is taken, it makes [`Store::raw_from`] and the raw events in the snapshot agree.
+pub(crate) fn hold(conn: &mut PgConnection) -> QueryResult<()> {
+    conn.batch_execute("LOCK TABLE ONLY events IN ACCESS SHARE MODE")
+}
+
 fn drop_through(
     conn: &mut PgConnection,
     zone: ReportingZone,
     day: NaiveDate,
 ) -> Result<Timestamp, StoreError> {
-    // Writers hold their lock on events to the end of their transaction: from here on no mark of
-    // theirs is still to come.
+    // Writers and roll-ups of hours hold their lock on events to the end of their transaction: from
+    // here on no mark of theirs is still to come.
     conn.batch_execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")?;
     let raw_from = first_hour_after(zone, day);
-    refuse_if_needed(conn, day, raw_from)?;
+    refuse_if_needed(conn, zone, day, raw_from)?;
     let before = settings::raw_from(conn)?;
     for partition in partitions_through(conn, day)? {
         // The name was read from the catalogue by its pattern: letters, digits, one underscore.
@@ -139,6 +145,7 @@ fn first_hour_after(zone: ReportingZone, day: NaiveDate) -> Timestamp {
 
 fn refuse_if_needed(
     conn: &mut PgConnection,
+    zone: ReportingZone,
     day: NaiveDate,
     raw_from: Timestamp,
 ) -> Result<(), StoreError> {
@@ -151,8 +158,13 @@ fn refuse_if_needed(
         .order(dirty_hours::hour)
         .first(conn)
         .optional()?;
-    match marked {
-        Some(hour) => Err(StoreError::StillNeeded(format!("the hour {hour}"))),
+    if let Some(hour) = marked {
+        return Err(StoreError::StillNeeded(format!("the hour {hour}")));
+    }
+    // Once it is closed, its roll-up would take the mark away and leave the old total.
+    let is_closed = |date: &NaiveDate| zone.day(*date).is_some_and(|day| day.end <= raw_from);
+    match marks::days(conn)?.into_iter().find(is_closed) {
+        Some(date) => Err(StoreError::StillNeeded(format!("the day {date}"))),
         None => Ok(()),
     }
 }

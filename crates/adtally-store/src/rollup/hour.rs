@@ -9,7 +9,7 @@ use super::RollUp;
 use super::totals;
 use super::write::{Columns, changes, restate};
 use crate::schema::{ad_hourly_stats, dirty_hours};
-use crate::{StoreError, TaskRun, marks, settings, tasks};
+use crate::{StoreError, TaskRun, marks, partitions, settings, tasks};
 
 pub(super) fn roll_up(
     conn: &mut PgConnection,
@@ -17,6 +17,7 @@ pub(super) fn roll_up(
     zone: ReportingZone,
     hour: Hour,
 ) -> Result<RollUp, StoreError> {
+    partitions::hold(conn)?;
     if tasks::is_done(conn, task)? {
         return Ok(RollUp {
             already_done: true,
@@ -45,9 +46,13 @@ pub(super) fn roll_up(
     Ok(outcome)
 }
 
+/// Deletes every mark within the hour: a mark that was made before the rules of the zone changed may
+/// stand where no hour starts any more.
 fn delete_marks(conn: &mut PgConnection, hour: Hour) -> QueryResult<usize> {
-    diesel::delete(dirty_hours::table.filter(dirty_hours::hour.eq(hour.start.to_datetime())))
-        .execute(conn)
+    let marks = dirty_hours::table
+        .filter(dirty_hours::hour.ge(hour.start.to_datetime()))
+        .filter(dirty_hours::hour.lt(hour.end.to_datetime()));
+    diesel::delete(marks).execute(conn)
 }
 
 fn delete(conn: &mut PgConnection, hour: Timestamp, ads: &[i64]) -> QueryResult<u64> {

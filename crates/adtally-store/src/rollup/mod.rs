@@ -19,9 +19,10 @@ pub(crate) use totals::{Totals, add, daily, hourly, hourly_sum, raw};
 
 use crate::{Store, StoreError, TaskRun};
 
-/// How long one statement of a roll-up may run: the count of an hour is as long as the hour is busy.
-/// Somewhat less than the task's own limit, so that no statement outlives its task.
-const STATEMENT_LIMIT: &str = "SET LOCAL statement_timeout = '14min'";
+/// How long one statement of a roll-up or an audit may run: the count of an hour is as long as the
+/// hour is busy. Somewhat less than a roll-up's own limit, so that one slow statement fails as such;
+/// one that begins late may run on for a while after its task was given up, which harms nothing.
+pub(crate) const STATEMENT_LIMIT: &str = "SET LOCAL statement_timeout = '14min'";
 
 /// Runs of one roll-up that met another one before it is handed back.
 const RUNS: u32 = 8;

@@ -1,6 +1,8 @@
-use adtally_store::Granularity;
+use std::time::Duration;
 
-use crate::support::{ad, at, click, impression, store, store_in};
+use adtally_store::{Granularity, Store};
+
+use crate::support::{ad, at, click, config, impression, store, store_in};
 
 const HOUR: &str = "2026-06-01T10:15:00Z";
 
@@ -78,6 +80,27 @@ async fn a_marked_bucket_is_pending_and_no_mismatch() {
     let report = store.store.audit(store.zone).await.unwrap();
     assert_eq!((report.mismatches, report.pending_hours), (vec![], vec![]));
     assert_eq!(report.pending_days.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_may_take_as_long_as_a_roll_up() {
+    let store = store();
+    store.save(vec![impression(HOUR)]).await;
+    store.roll_up_all().await;
+    let mut config = config(store.database.url());
+    config.statement_timeout = Duration::from_millis(100);
+    let brief = Store::connect(config);
+    brief.ping().await.unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| store.sql("BEGIN; LOCK TABLE ad_daily_stats; SELECT pg_sleep(1); COMMIT"));
+        crate::support::blocking(async {
+            let held = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' \
+                        AND datname = current_database())";
+            store.until(held).await;
+            let report = brief.audit(store.zone).await.unwrap();
+            assert_eq!(report.mismatches, []);
+        });
+    });
 }
 
 #[tokio::test]

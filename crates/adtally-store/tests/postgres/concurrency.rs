@@ -119,6 +119,45 @@ async fn an_event_committed_during_a_roll_up_leaves_its_mark() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn totals_outlive_raw_events_that_are_dropped_during_a_roll_up() {
+    let store = store();
+    store.save(vec![impression(HOUR)]).await;
+    store.roll_up_all().await;
+    // The roll-up has its snapshot and waits; the drop comes now, at once or after it.
+    let hold = "BEGIN; LOCK TABLE ad_hourly_stats; SELECT pg_sleep(60)";
+    std::thread::scope(|scope| {
+        scope.spawn(|| store.database.psql(hold));
+        crate::support::blocking(async {
+            let held = "SELECT EXISTS (SELECT FROM pg_locks WHERE granted \
+                        AND relation = 'ad_hourly_stats'::regclass)";
+            store.until(held).await;
+            let roll_up = store.roll_up_hour(store.hour(HOUR));
+            let drop = async {
+                blocked(&store, 1).await;
+                let day = "2026-06-01".parse().unwrap();
+                store.store.drop_partition(store.zone, day).await.unwrap()
+            };
+            let release = async {
+                let dropped_or_waits = format!(
+                    "SELECT (SELECT count(*) FROM {BLOCKED}) = 2 \
+                     OR EXISTS (SELECT FROM settings WHERE key = 'raw_from')"
+                );
+                store.until(&dropped_or_waits).await;
+                store.sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                     WHERE wait_event = 'PgSleep' AND datname = current_database()",
+                );
+            };
+            let (outcome, ..) = tokio::join!(roll_up, drop, release);
+            assert_eq!(outcome.changed(), 0);
+        });
+    });
+    assert_eq!(store.count("events"), 0);
+    let total = store.sql("SELECT impressions FROM ad_hourly_stats");
+    assert_eq!(total.trim(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_task_delivered_twice_at_once_has_its_effect_once() {
     let store = store();
     let hour = store.hour(HOUR);

@@ -155,8 +155,15 @@ async fn raw_events_that_are_still_needed_are_not_dropped() {
     let error = drop().await.unwrap_err();
     assert!(matches!(error, StoreError::StillNeeded(_)), "{error}");
     assert_eq!(store.count("events"), 1);
+    store.roll_up_hour(store.hour("2026-06-01T10:00:00Z")).await;
+    let error = drop().await.unwrap_err();
+    assert!(error.to_string().contains("the day 2026-06-01"), "{error}");
     store.roll_up_all().await;
     drop().await.unwrap();
+    assert_eq!(
+        store.sql("SELECT impressions FROM ad_daily_stats").trim(),
+        "1"
+    );
 
     let today = store
         .store

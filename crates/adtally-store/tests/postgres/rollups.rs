@@ -50,6 +50,19 @@ async fn a_second_roll_up_writes_no_row() {
 }
 
 #[tokio::test]
+async fn a_mark_from_before_the_zones_rules_changed_goes_with_its_hour() {
+    let store = store();
+    store.save(vec![impression(HOUR)]).await;
+    store.sql(
+        "INSERT INTO dirty_hours (hour) VALUES ('2026-06-01T09:59:59Z'), ('2026-06-01T10:30:00Z'), \
+         ('2026-06-01T11:00:00Z')",
+    );
+    store.roll_up_hour(store.hour(HOUR)).await;
+    let marked = store.sql("SELECT hour AT TIME ZONE 'UTC' FROM dirty_hours ORDER BY hour");
+    assert_eq!(marked.trim(), "2026-06-01 09:59:59\n2026-06-01 11:00:00");
+}
+
+#[tokio::test]
 async fn a_late_event_restates_its_hour_and_day() {
     let store = store();
     store.save(vec![impression(HOUR)]).await;
