@@ -11,7 +11,8 @@ pub struct StoreConfig {
     pub pool_size: u32,
     /// How long to wait for a connection, new or out of the pool.
     pub connect_timeout: Duration,
-    /// How long one statement may run; that of a roll-up may run longer.
+    /// How long one statement may run, but never longer than a call; those of roll-ups and the audit
+    /// may run longer.
     pub statement_timeout: Duration,
     /// How long one statement may wait for a lock.
     pub lock_timeout: Duration,
@@ -35,6 +36,11 @@ impl StoreConfig {
             call_timeout: Duration::from_secs(120),
             application_name: "adtally".to_owned(),
         }
+    }
+
+    /// How long the server lets a statement run: nobody waits for it once its call is over.
+    pub(crate) fn statement_limit(&self) -> Duration {
+        self.statement_timeout.min(self.call_timeout)
     }
 
     /// The URL with the time-outs libpq would otherwise lack: without them a silent host would hold

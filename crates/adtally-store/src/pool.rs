@@ -68,7 +68,7 @@ struct SessionSettings(String);
 impl SessionSettings {
     fn of(config: &StoreConfig) -> Self {
         let (statement, lock) = (
-            config.statement_timeout.as_millis(),
+            config.statement_limit().as_millis(),
             config.lock_timeout.as_millis(),
         );
         let name = config.application_name.replace('\'', "");

@@ -164,6 +164,40 @@ async fn sessions_are_bounded_and_named_and_commit_to_disk() {
 }
 
 #[tokio::test]
+async fn no_statement_outlives_its_call() {
+    let other = store();
+    let mut config = config(other.database.url());
+    config.call_timeout = Duration::from_millis(300);
+    config.lock_timeout = Duration::from_secs(60);
+    let store = Store::connect(config);
+    store.ping().await.unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let hold = "BEGIN; LOCK TABLE dirty_days; SELECT pg_sleep(60)";
+            other.database.psql(hold)
+        });
+        crate::support::blocking(async {
+            other
+                .until(
+                    "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'dirty_days'::regclass)",
+                )
+                .await;
+            store.pending_days().await.unwrap_err();
+            let waits = "wait_event_type = 'Lock' AND datname = current_database()";
+            other
+                .until(&format!(
+                    "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE {waits})"
+                ))
+                .await;
+            other.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE wait_event = 'PgSleep' AND datname = current_database()",
+            );
+        });
+    });
+}
+
+#[tokio::test]
 async fn the_first_process_decides_the_zone_for_good() {
     let test = store();
     let store = &test.store;
