@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod counting;
+mod dead_letters;
 mod dev;
 mod import;
 mod load;

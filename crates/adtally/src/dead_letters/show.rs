@@ -62,21 +62,18 @@ fn body(bytes: &[u8]) -> String {
     if let Ok(json) = serde_json::from_slice::<Value>(bytes) {
         return pretty(&json);
     }
-    let (shown, text): (&[u8], fn(&[u8]) -> String) = match std::str::from_utf8(bytes) {
-        Ok(text) => {
-            let end = text.floor_char_boundary(SHOWN);
-            (bytes.get(..end).unwrap_or(bytes), |bytes| {
-                lines(&String::from_utf8_lossy(bytes))
-            })
-        }
-        Err(_) => (bytes.get(..SHOWN).unwrap_or(bytes), dump),
+    let text = std::str::from_utf8(bytes).ok();
+    let end = text.map_or(SHOWN, |text| text.floor_char_boundary(SHOWN));
+    let shown = bytes.get(..end).unwrap_or(bytes);
+    let written = match text {
+        Some(_) => lines(&String::from_utf8_lossy(shown)),
+        None => dump(shown),
     };
-    let hidden = u64::try_from(bytes.len() - shown.len()).unwrap_or(u64::MAX);
-    match hidden {
-        0 => text(shown).trim_end_matches('\n').to_owned(),
+    match u64::try_from(bytes.len() - shown.len()).unwrap_or(u64::MAX) {
+        0 => written.trim_end_matches('\n').to_owned(),
         hidden => format!(
             "{}\nand {} more: --json shows all",
-            text(shown),
+            written.trim_end_matches('\n'),
             counted(hidden, "byte")
         ),
     }
