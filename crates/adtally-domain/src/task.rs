@@ -86,7 +86,11 @@ pub struct TaskMessage {
 }
 
 impl TaskMessage {
-    fn named_arguments(&self, names: &[&str]) -> Result<Map<String, Value>, InvalidArguments> {
+    /// The arguments by name, those of a positional call included; `names` is their order.
+    ///
+    /// # Errors
+    /// [`InvalidArguments`] when there are more than names, or one is unknown or given twice.
+    pub fn named_arguments(&self, names: &[&str]) -> Result<Map<String, Value>, InvalidArguments> {
         let fail = |detail: String| Err(InvalidArguments(format!("{}: {detail}", self.name)));
         if self.args.len() > names.len() {
             let (given, known) = (self.args.len(), names.len());

@@ -17,11 +17,11 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use discard::Discarded;
+pub(crate) use list::counts;
 pub use list::{
     DeadLetterBatch, DeadLetterCursor, DeadLetterFilter, DeadLetterPage, DeadLetterSummary,
 };
 pub use requeue::Requeued;
-pub(crate) use list::counts;
 pub(crate) use row::{bury, insert};
 
 use crate::schema::dead_letters::dsl;
@@ -176,8 +176,11 @@ impl Store {
         &self,
         letters: Vec<NewDeadLetter>,
     ) -> Result<u64, StoreError> {
-        self.run(move |conn| Ok(conn.transaction(|conn| insert(conn, letters.iter()))?))
-            .await
+        self.run(move |conn| {
+            let new = conn.transaction(|conn| insert(conn, letters.iter()))?;
+            Ok(new.into_values().sum())
+        })
+        .await
     }
 
     /// The dead letter `id`, when there is one.

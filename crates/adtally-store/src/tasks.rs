@@ -8,8 +8,11 @@
 //! | `discarded` | [`Store::fail_task`], or [`Store::give_task_up`] | `requeued` |
 //! | `requeued` | [`Store::requeue_task`], or [`Store::requeue_dead_letters`] | `running` |
 
+use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Timestamptz};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -31,7 +34,7 @@ pub struct TaskRun {
     pub task_id: Uuid,
     /// The task's name.
     pub name: String,
-    /// Its keyword arguments, an object.
+    /// Its arguments by name, an object.
     pub arguments: Value,
     /// Who runs it.
     pub worker: String,
@@ -120,7 +123,7 @@ impl Store {
             Ok(conn.transaction(|conn| {
                 let new = dead_letters::insert(conn, std::iter::once(&letter))?;
                 end(conn, &task, DISCARDED, Some(&without_nul(&error)))?;
-                QueryResult::Ok(new)
+                QueryResult::Ok(new.into_values().sum())
             })?)
         })
         .await
@@ -194,6 +197,9 @@ fn begin(conn: &mut PgConnection, task: &TaskRun) -> QueryResult<TaskStart> {
             dsl::state.eq(RUNNING),
             dsl::attempts.eq(dsl::attempts + 1),
             dsl::started_at.eq(diesel::dsl::now),
+            // What an earlier run ended with says nothing of this one.
+            dsl::finished_at.eq(None::<DateTime<Utc>>),
+            dsl::error.eq(None::<&str>),
             dsl::worker.eq(&task.worker),
         ))
         .filter(dsl::state.ne_all(FINAL))
@@ -228,19 +234,26 @@ fn end(
     error: Option<&str>,
 ) -> QueryResult<()> {
     use diesel::query_dsl::methods::FilterDsl;
+    // A task that is to run again has not finished.
+    let now = if FINAL.contains(&state) {
+        "now()"
+    } else {
+        "NULL"
+    };
+    let finished_at = || sql::<Nullable<Timestamptz>>(now);
     diesel::insert_into(dsl::task_runs)
         .values((
             NewRow::of(task, state),
             dsl::first_started_at.eq(diesel::dsl::now),
             dsl::started_at.eq(diesel::dsl::now),
-            dsl::finished_at.eq(diesel::dsl::now),
+            dsl::finished_at.eq(finished_at()),
             dsl::error.eq(error),
         ))
         .on_conflict(dsl::task_id)
         .do_update()
         .set((
             dsl::state.eq(state),
-            dsl::finished_at.eq(diesel::dsl::now),
+            dsl::finished_at.eq(finished_at()),
             dsl::worker.eq(&task.worker),
             dsl::error.eq(error),
         ))

@@ -5,6 +5,8 @@ mod letters;
 mod newer;
 mod stalled;
 mod suspects;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -102,7 +104,14 @@ impl EventConsumer {
             Suspicion::None => self.store(&batch.content).await,
             Suspicion::Split => self.split(&batch.content).await,
             Suspicion::SetAside => self.set_aside(&batch.deliveries).await,
-            Suspicion::Bury => self.bury(&batch).await,
+            Suspicion::LastTry => match self.store(&batch.content).await {
+                Err(_) => self.renew(&batch.deliveries).await,
+                stored => stored,
+            },
+            Suspicion::Bury => match self.bury(&batch).await {
+                Err(_) => self.renew(&batch.deliveries).await,
+                buried => buried,
+            },
         };
         if let Err(end) = made_safe {
             return Err((end, batch.deliveries));
@@ -123,7 +132,7 @@ impl EventConsumer {
             tries_left -= 1;
             match self.store.store_events(self.zone, batch.clone()).await {
                 Ok(stored) => {
-                    self.metrics.count(&stored, &batch.dead_letters);
+                    self.metrics.count(&stored);
                     return Ok(());
                 }
                 Err(error) if tries_left == 0 || self.stop.is_requested() => {
@@ -155,6 +164,16 @@ impl EventConsumer {
     async fn set_aside(&self, deliveries: &[Delivery]) -> Result<(), End> {
         for delivery in deliveries {
             let sent = insist(&self.stop, || self.publisher.publish_dead(delivery)).await;
+            sent.map_err(|error| not_kept(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Sends messages again as if they had never come back: the database does not take what is in
+    /// them, which may be no fault of theirs, and once more the broker might drop them.
+    async fn renew(&self, deliveries: &[Delivery]) -> Result<(), End> {
+        for delivery in deliveries {
+            let sent = insist(&self.stop, || self.publisher.publish_again(delivery)).await;
             sent.map_err(|error| not_kept(&error))?;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What a worker counts.
 
 use adtally_service::metrics::{Registry, SECONDS};
-use adtally_store::{NewDeadLetter, Stored};
+use adtally_store::Stored;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
 /// The worker's metrics.
@@ -64,8 +64,8 @@ impl Metrics {
         }
     }
 
-    /// Counts what became of a batch that held `letters`.
-    pub(crate) fn count(&self, stored: &Stored, letters: &[NewDeadLetter]) {
+    /// Counts what became of a batch.
+    pub(crate) fn count(&self, stored: &Stored) {
         self.stored
             .with_label_values(&["impression"])
             .inc_by(stored.inserted_impressions);
@@ -74,17 +74,13 @@ impl Metrics {
             .inc_by(stored.inserted_clicks);
         self.duplicates.inc_by(stored.duplicates);
         self.conflicts.inc_by(stored.conflicts);
-        self.dead_letters
-            .with_label_values(&["too_old"])
-            .inc_by(stored.too_old);
-        self.dead_letters
-            .with_label_values(&["invalid_event"])
-            .inc_by(stored.invalid);
-        let new = usize::try_from(stored.dead_letters).unwrap_or(usize::MAX);
-        for letter in letters.iter().take(new) {
-            self.dead_letters
-                .with_label_values(&[letter.reason.as_str()])
-                .inc();
+        for (reason, new) in &stored.dead_letters {
+            self.count_letters(reason, *new);
         }
+    }
+
+    /// Counts dead letters that are `new`.
+    pub(crate) fn count_letters(&self, reason: &str, new: u64) {
+        self.dead_letters.with_label_values(&[reason]).inc_by(new);
     }
 }

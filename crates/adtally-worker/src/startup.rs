@@ -42,9 +42,10 @@ async fn try_database(
 ) -> Result<ReportingZone, StoreError> {
     let zone = worker.store.claim_zone(asked).await?;
     if let Some(batch) = stalled {
-        let part = batch.next_part();
-        let stored = worker.store.store_events(zone, part.clone()).await?;
-        worker.metrics.count(&stored, &part.dead_letters);
+        if let Some(part) = batch.next_part() {
+            let stored = worker.store.store_events(zone, part).await?;
+            worker.metrics.count(&stored);
+        }
         *stalled = None;
     }
     Ok(zone)

@@ -52,7 +52,10 @@ impl Checks {
         match end {
             End::Stopped => self.health.stopping(),
             End::Broker(reason) => self.broker.not_ready(reason.clone()),
-            End::Database(error, _) => self.database.not_ready(error.to_string()),
+            End::Database(error, _) => {
+                self.database.not_ready(error.to_string());
+                self.broker.not_ready("not subscribed");
+            }
         }
     }
 }
@@ -138,5 +141,27 @@ impl Worker {
         let tasks = topology.tasks_queue();
         let tasks = connection.subscribe(&tasks, self.concurrency).await?;
         Ok((events, tasks))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adtally_store::StoreError;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_left_its_queues_is_ready_only_once_it_has_subscribed_again() {
+        let health = Health::new();
+        let checks = Checks::of(&health);
+        for check in [&checks.database, &checks.broker, &checks.packs] {
+            check.ready();
+        }
+        let away = StoreError::Unavailable("away".to_owned());
+        checks.tell(&End::Database(away, None));
+        checks.database.ready();
+        assert!(!health.readiness().ready);
+        checks.broker.ready();
+        assert!(health.readiness().ready);
     }
 }

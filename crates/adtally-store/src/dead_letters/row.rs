@@ -1,5 +1,7 @@
 //! Dead letters as rows.
 
+use std::collections::BTreeMap;
+
 use adtally_domain::{AdId, EventId, Timestamp};
 use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
@@ -21,7 +23,7 @@ const CHUNK: usize = 1_000;
 struct NewRow<'a> {
     id: Uuid,
     source: String,
-    reason: &'a str,
+    reason: String,
     detail: String,
     body: &'a [u8],
     headers: Value,
@@ -35,7 +37,7 @@ impl<'a> From<&'a NewDeadLetter> for NewRow<'a> {
         Self {
             id: letter.id,
             source: without_nul(&letter.source),
-            reason: &letter.reason,
+            reason: without_nul(&letter.reason),
             detail: without_nul(&letter.detail),
             body: &letter.body,
             headers: without_nul_in(&letter.headers),
@@ -46,19 +48,20 @@ impl<'a> From<&'a NewDeadLetter> for NewRow<'a> {
     }
 }
 
-/// Keeps `letters` and says how many of them are new, or new again after they had been requeued.
+/// Keeps `letters` and says how many of each reason are new, or new again after they had been
+/// requeued.
 pub(crate) fn insert<'a>(
     conn: &mut PgConnection,
     letters: impl Iterator<Item = &'a NewDeadLetter>,
-) -> QueryResult<u64> {
+) -> QueryResult<BTreeMap<String, u64>> {
     use diesel::query_dsl::methods::FilterDsl;
     let mut rows: Vec<NewRow<'_>> = letters.map(NewRow::from).collect();
     // Stable, and then one row for each id: an INSERT may touch a row only once.
     rows.sort_by_key(|row| row.id);
     rows.dedup_by_key(|row| row.id);
-    let mut changed = 0;
+    let mut changed = BTreeMap::new();
     for chunk in rows.chunks(CHUNK) {
-        changed += diesel::insert_into(dsl::dead_letters)
+        let reasons: Vec<String> = diesel::insert_into(dsl::dead_letters)
             .values(chunk)
             .on_conflict(dsl::id)
             .do_update()
@@ -73,14 +76,21 @@ pub(crate) fn insert<'a>(
                 dsl::occurred_at.eq(excluded(dsl::occurred_at)),
             ))
             .filter(dsl::state.eq(DeadLetterState::Requeued.as_str()))
-            .execute(conn)?;
+            .returning(dsl::reason)
+            .get_results(conn)?;
+        for reason in reasons {
+            *changed.entry(reason).or_default() += 1;
+        }
     }
-    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+    Ok(changed)
 }
 
 /// Keeps `letters` of events that the table refused. One that an operator put back goes to the letter
-/// it came from.
-pub(crate) fn bury(conn: &mut PgConnection, letters: &[NewDeadLetter]) -> QueryResult<u64> {
+/// it came from. Says what [`insert`] says.
+pub(crate) fn bury(
+    conn: &mut PgConnection,
+    letters: &[NewDeadLetter],
+) -> QueryResult<BTreeMap<String, u64>> {
     let events: Vec<Uuid> = letters
         .iter()
         .filter_map(|letter| letter.event_id.map(EventId::as_uuid))

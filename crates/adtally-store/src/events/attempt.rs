@@ -119,13 +119,16 @@ fn attempt(
             }
             _ => {}
         }
-        dead_letters::bury(conn, &batch.buried)?;
+        let mut letters = dead_letters::bury(conn, &batch.buried)?;
+        for (reason, new) in dead_letters::insert(conn, given.dead_letters.iter())? {
+            *letters.entry(reason).or_default() += new;
+        }
         let clicks = batch.count(|event| event.kind == EventKind::Click);
         Ok(Stored {
             inserted_impressions: batch.count(|_| true) - clicks,
             inserted_clicks: clicks,
-            dead_letters: dead_letters::insert(conn, given.dead_letters.iter())?,
-            ..batch.stored
+            dead_letters: letters,
+            ..batch.stored.clone()
         })
     })
 }

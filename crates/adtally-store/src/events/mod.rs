@@ -7,6 +7,7 @@ mod known;
 mod refused;
 mod row;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use adtally_domain::{Event, ReportingZone};
@@ -25,8 +26,8 @@ pub struct EventBatch {
 }
 
 /// What a batch came to. Every event of it is in exactly one of the numbers but `conflicts`, which
-/// repeats some of the `duplicates`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// repeats some of the `duplicates`, and `dead_letters`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stored {
     /// Impressions that are new in `events`.
     pub inserted_impressions: u64,
@@ -40,8 +41,9 @@ pub struct Stored {
     pub too_old: u64,
     /// Events that became dead letters `invalid_event`, because the table refuses what is in them.
     pub invalid: u64,
-    /// Dead letters of the batch itself that are new, or new again after they had been requeued.
-    pub dead_letters: u64,
+    /// How many dead letters of each reason are new, or new again after they had been requeued: those
+    /// that came with the batch, and those its events became.
+    pub dead_letters: BTreeMap<String, u64>,
 }
 
 impl Stored {

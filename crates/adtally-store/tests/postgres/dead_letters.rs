@@ -25,7 +25,8 @@ async fn a_dead_letter_is_kept_to_the_byte_whatever_is_in_it() {
         body: vec![0, 0xff, b'{', 0x80],
         headers: json!({"x-\u{0}": ["a\u{0}", {"n": 1}]}),
         detail: "NUL \u{0} at 0".to_owned(),
-        ..NewDeadLetter::of_event(&impression(HOUR), "not_json", "")
+        reason: "a\u{0}b".to_owned(),
+        ..NewDeadLetter::of_event(&impression(HOUR), "", "")
     };
     assert_eq!(insert(&store, std::slice::from_ref(&letter)).await, 1);
     let kept = store.store.dead_letter(letter.id).await.unwrap().unwrap();
@@ -35,6 +36,7 @@ async fn a_dead_letter_is_kept_to_the_byte_whatever_is_in_it() {
         json!({"x-\u{fffd}": ["a\u{fffd}", {"n": 1}]})
     );
     assert_eq!(kept.letter.detail, "NUL \u{fffd} at 0");
+    assert_eq!(kept.letter.reason, "a\u{fffd}b");
     assert_eq!(kept.letter.occurred_at, letter.occurred_at);
     assert_eq!(kept.state, DeadLetterState::New);
     assert_eq!(store.store.dead_letter(Uuid::nil()).await.unwrap(), None);

@@ -1,5 +1,5 @@
 use adtally_domain::{Event, EventKind};
-use adtally_store::{EventBatch, StoreError, Stored};
+use adtally_store::{EventBatch, NewDeadLetter, StoreError, Stored};
 
 use crate::support::{ad, at, click, config, impression, store, store_in};
 
@@ -261,13 +261,18 @@ async fn an_empty_batch_stores_nothing_and_marks_nothing() {
 }
 
 #[tokio::test]
-async fn dead_letters_of_a_batch_are_kept_with_its_events() {
+async fn dead_letters_are_kept_with_the_events_of_their_batch_and_counted_once() {
     let store = store();
     let event = impression(HOUR);
-    let letter = adtally_store::NewDeadLetter::of_event(&impression(HOUR), "not_json", "why");
+    let letter = |reason| NewDeadLetter::of_event(&impression(HOUR), reason, "why");
+    let (known, new) = (letter("not_a_pack"), letter("maxlen"));
+    let mut refused = click(HOUR);
+    refused.referer = Some("\0".to_owned());
+    let insert = store.store.insert_dead_letters(vec![known.clone()]);
+    assert_eq!(insert.await.unwrap(), 1);
     let batch = EventBatch {
-        events: vec![event],
-        dead_letters: vec![letter.clone(), letter],
+        events: vec![event, refused],
+        dead_letters: vec![known, new.clone(), new],
     };
     let batch = std::sync::Arc::new(batch);
     let stored = store
@@ -275,9 +280,12 @@ async fn dead_letters_of_a_batch_are_kept_with_its_events() {
         .store_events(store.zone, batch.clone())
         .await
         .unwrap();
-    assert_eq!((stored.inserted(), stored.dead_letters), (1, 1));
+    let new = ["invalid_event", "maxlen"].map(|reason| (reason.to_owned(), 1));
+    assert_eq!((stored.inserted(), stored.invalid), (1, 1));
+    assert_eq!(stored.dead_letters, new.into());
     let again = store.store.store_events(store.zone, batch).await.unwrap();
-    assert_eq!((again.duplicates, again.dead_letters), (1, 0));
+    assert_eq!((again.duplicates, again.invalid), (1, 1));
+    assert!(again.dead_letters.is_empty(), "{again:?}");
 }
 
 #[tokio::test]

@@ -31,6 +31,28 @@ async fn a_task_is_begun_until_it_succeeded_and_never_after() {
 }
 
 #[tokio::test]
+async fn only_a_task_that_is_over_has_an_end() {
+    let store = store();
+    let task = task("adtally.aggregate_day");
+    let row = "SELECT state, finished_at IS NOT NULL, error FROM task_runs";
+    let fail = |for_good| {
+        let error = "not now".to_owned();
+        store.store.fail_task(task.clone(), error, for_good)
+    };
+    let begin = || store.store.begin_task(task.clone());
+    fail(false).await.unwrap();
+    assert_eq!(store.sql(row).trim(), "retrying|f|not now");
+    begin().await.unwrap();
+    fail(true).await.unwrap();
+    assert_eq!(store.sql(row).trim(), "discarded|t|not now");
+    store.store.requeue_task(task.task_id).await.unwrap();
+    begin().await.unwrap();
+    assert_eq!(store.sql(row).trim(), "running|f|");
+    fail(false).await.unwrap();
+    assert_eq!(store.sql(row).trim(), "retrying|f|not now");
+}
+
+#[tokio::test]
 async fn a_discarded_task_runs_again_only_when_an_operator_says_so() {
     let store = store();
     let task = task("adtally.unknown");

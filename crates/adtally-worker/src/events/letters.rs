@@ -74,8 +74,11 @@ fn name_of(delivery: &Delivery) -> Option<&str> {
     names.into_iter().flatten().find(|name| !name.is_empty())
 }
 
-/// The queue that gave the message up last, and why. A wait in a retry queue ends by expiry, which
-/// is nothing of the kind.
+/// Why a broker gives a message up. A wait in a retry queue ends by expiry, which is nothing of the
+/// kind; anything else was written by the sender, who may say what he likes.
+const GIVEN_UP: [&str; 3] = ["rejected", "maxlen", "delivery_limit"];
+
+/// The queue that gave the message up last, and why.
 fn last_death(headers: &Headers) -> Option<(&str, &str)> {
     let HeaderValue::List(deaths) = headers.get("x-death")? else {
         return None;
@@ -85,7 +88,7 @@ fn last_death(headers: &Headers) -> Option<(&str, &str)> {
     };
     let text = |name: &str| last.get(name).and_then(HeaderValue::as_text);
     let death = (text("queue")?, text("reason")?);
-    (death.1 != "expired").then_some(death)
+    GIVEN_UP.contains(&death.1).then_some(death)
 }
 
 /// What an operator needs to know of where the message came from and how to send it again.
@@ -120,6 +123,16 @@ mod tests {
         assert_eq!(last_death(&died(&[waited])), None);
         let given_up = ("t.tasks", "delivery_limit");
         assert_eq!(last_death(&died(&[given_up, waited])), Some(given_up));
+    }
+
+    #[test]
+    fn a_reason_that_no_broker_gives_is_not_believed() {
+        for forged in ["", "a\0b", "Rejected", "visitor-7"] {
+            assert_eq!(last_death(&died(&[("q", forged)])), None, "{forged:?}");
+        }
+        for reason in GIVEN_UP {
+            assert!(last_death(&died(&[("q", reason)])).is_some());
+        }
     }
 
     #[test]

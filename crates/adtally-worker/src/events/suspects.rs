@@ -10,9 +10,11 @@ const SPLIT_FROM: u64 = 4;
 /// From this many on, a single event goes to the dead queue. An outage returns a message once to
 /// each worker, so it takes several of them, or one event that ends workers, to get here.
 const SET_ASIDE_FROM: u64 = 10;
-/// From this many on, what comes back to the dead queue becomes a dead letter: nothing stands
+/// From this many on, what came back to the dead queue does not go back to it any more: nothing stands
 /// behind that queue, and RabbitMQ 4 drops what it delivered twenty times.
-const BURY_FROM: u64 = 18;
+const LAST_TRY: u64 = 18;
+/// From this many on, the last try ended the worker: so the event is kept as a dead letter.
+const BURY_FROM: u64 = 19;
 
 /// What to do with a message that came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,10 @@ pub(super) enum Suspicion {
     Split,
     /// Send it to the dead queue.
     SetAside,
-    /// Keep it as a dead letter.
+    /// Store what is in it; should the database not take it, send it again as if it had never come
+    /// back.
+    LastTry,
+    /// Keep it as a dead letter; should the database not take it, send it again likewise.
     Bury,
 }
 
@@ -41,6 +46,8 @@ pub(super) fn judge(returns: u64, entries: usize, is_last: bool) -> Suspicion {
         Suspicion::Split
     } else if returns >= BURY_FROM && is_last {
         Suspicion::Bury
+    } else if returns >= LAST_TRY && is_last {
+        Suspicion::LastTry
     } else if returns >= SET_ASIDE_FROM && !is_last {
         Suspicion::SetAside
     } else {
@@ -65,7 +72,8 @@ mod tests {
     #[test]
     fn what_comes_back_to_the_last_queue_is_kept_before_the_broker_drops_it() {
         assert_eq!(judge(17, 1, true), Suspicion::None);
-        assert_eq!(judge(18, 1, true), Suspicion::Bury);
+        assert_eq!(judge(18, 1, true), Suspicion::LastTry);
+        assert_eq!(judge(19, 1, true), Suspicion::Bury);
         assert_eq!(judge(18, 2, true), Suspicion::Split);
         assert_eq!(judge(40, 1, false), Suspicion::SetAside);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use adtally_broker::{Delivery, celery};
 use adtally_domain::TaskMessage;
 use adtally_service::{Shutdown, clock};
-use adtally_store::{NewDeadLetter, StoreError, Stored, TaskRun, TaskStart};
+use adtally_store::{NewDeadLetter, StoreError, TaskRun, TaskStart};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -118,7 +118,7 @@ impl Runner {
         let run = TaskRun {
             task_id: message.id,
             name: message.name.clone(),
-            arguments: Value::Object(message.kwargs.clone()),
+            arguments: Value::Object(task.arguments_of(&message)),
             worker: self.context.worker.clone(),
         };
         match self.context.store.begin_task(run.clone()).await? {
@@ -204,15 +204,12 @@ impl Runner {
         detail: String,
     ) -> Result<(), End> {
         let store = &self.context.store;
+        let reason = letter.reason.clone();
         let new = match run {
-            Some(run) => store.give_task_up(run, detail, letter.clone()).await,
-            None => store.insert_dead_letters(vec![letter.clone()]).await,
+            Some(run) => store.give_task_up(run, detail, letter).await,
+            None => store.insert_dead_letters(vec![letter]).await,
         };
-        let stored = Stored {
-            dead_letters: new.map_err(database)?,
-            ..Stored::default()
-        };
-        self.metrics.count(&stored, &[letter]);
+        self.metrics.count_letters(&reason, new.map_err(database)?);
         Ok(())
     }
 }

@@ -1,0 +1,174 @@
+//! What came back too often to the last queue, on real servers.
+
+use std::time::Duration;
+
+use adtally_broker::{BrokerConfig, ConsumerSession, PublisherOptions};
+use adtally_devstack::testing::{TestDatabase, TestStack};
+use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
+use adtally_service::Health;
+use adtally_service::metrics::Registry;
+use adtally_store::StoreConfig;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Bench {
+    database: TestDatabase<'static>,
+    config: BrokerConfig,
+    store: Store,
+    publisher: Publisher,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let stack = TestStack::shared();
+        let database = stack.database("worker");
+        let store = Store::connect(StoreConfig::new(database.url()));
+        store.migrate().await.unwrap();
+        let prefix = stack.queue_prefix("worker");
+        let config = BrokerConfig::new(&[&stack.amqp_url()], &prefix, "tests").unwrap();
+        let publisher = Publisher::start(config.clone(), PublisherOptions::default());
+        Self {
+            database,
+            config,
+            store,
+            publisher,
+        }
+    }
+
+    async fn subscribe(&self, queue: &str) -> (ConsumerSession, Subscription) {
+        let session = ConsumerSession::connect(&self.config).await.unwrap();
+        let subscription = session.subscribe(queue, 5).await.unwrap();
+        (session, subscription)
+    }
+
+    /// Leaves a pack of one event in the dead queue that came back to it so many `times`.
+    async fn given_up(&self, times: u64) {
+        let time = Timestamp::try_from(adtally_service::clock::now()).unwrap();
+        let event = Event {
+            id: EventId::v7(time, [7; 10]),
+            kind: EventKind::Click,
+            ad_id: AdId::new(1).unwrap(),
+            received_at: time,
+            impression_id: None,
+            ip: None,
+            visitor_id: None,
+            user_agent: None,
+            referer: None,
+            placement: None,
+            source: None,
+        };
+        let topology = self.config.topology();
+        let (_session, mut clicks) = self.subscribe(&topology.clicks_queue()).await;
+        let (stop, events) = (Shutdown::manual(), [event]);
+        let sent = insist(&stop, || self.publisher.publish_pack(&events));
+        sent.await.unwrap();
+        let delivery = next(&mut clicks).await;
+        self.publisher.publish_dead(&delivery).await.unwrap();
+        delivery.ack().await.unwrap();
+        let (_session, mut dead) = self.subscribe(&topology.dead_queue()).await;
+        let mut delivery = next(&mut dead).await;
+        while delivery.delivery_count < times - 1 {
+            delivery.give_back().await.unwrap();
+            delivery = next(&mut dead).await;
+        }
+        // Once it is back, nobody here must take it again.
+        dead.cancel().await.unwrap();
+        delivery.give_back().await.unwrap();
+    }
+
+    /// Works on the dead queue until it ends by itself, or `sql` answers `t`.
+    async fn work_until(&self, sql: &str) -> End {
+        let dead = self.config.topology().dead_queue();
+        let (session, subscription) = self.subscribe(&dead).await;
+        let stop = Shutdown::manual();
+        let consumer = EventConsumer {
+            store: self.store.clone(),
+            publisher: self.publisher.clone(),
+            zone: ReportingZone::UTC,
+            metrics: Metrics::new(&Registry::new()),
+            notice: Notice::new(Health::new().check("packs")),
+            is_last: true,
+            stop: stop.clone(),
+        };
+        let watch = async {
+            while self.sql(sql) != "t" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            stop.trigger();
+            std::future::pending().await
+        };
+        let work = async {
+            tokio::select! {
+                end = consumer.run(subscription) => end,
+                end = watch => end,
+            }
+        };
+        let end = tokio::time::timeout(PATIENCE, work).await;
+        session.close().await;
+        end.expect("it ends")
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        self.database.psql(sql).unwrap().trim().to_owned()
+    }
+}
+
+async fn next(subscription: &mut Subscription) -> Delivery {
+    let next = tokio::time::timeout(PATIENCE, subscription.next()).await;
+    next.expect("a message comes").unwrap().unwrap()
+}
+
+const STORED: &str = "SELECT EXISTS (SELECT FROM events)";
+const LETTERS: &str = "SELECT count(*) FROM dead_letters";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_came_back_for_no_fault_of_its_own_is_stored_at_the_last_try() {
+    let bench = Bench::new().await;
+    bench.given_up(18).await;
+    let end = bench.work_until(STORED).await;
+    assert!(matches!(end, End::Stopped), "{end:?}");
+    assert_eq!(bench.sql(LETTERS), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_takes_nothing_makes_no_dead_letter_of_an_event() {
+    let bench = Bench::new().await;
+    bench.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE 'no space'; END $$; \
+         CREATE TRIGGER refuse BEFORE INSERT ON dirty_hours EXECUTE FUNCTION refuse()",
+    );
+    for returns in [18, 19] {
+        bench.given_up(returns).await;
+        if returns == 19 {
+            bench.sql(
+                "CREATE TRIGGER refuse BEFORE INSERT ON dead_letters EXECUTE FUNCTION refuse()",
+            );
+        }
+        let end = bench.work_until("SELECT false").await;
+        assert!(matches!(end, End::Database(..)), "{end:?}");
+        let dead = bench.config.topology().dead_queue();
+        let (_session, mut dead) = bench.subscribe(&dead).await;
+        let delivery = next(&mut dead).await;
+        assert!(delivery.delivery_count < 3, "{delivery:?}");
+        delivery.ack().await.unwrap();
+        assert_eq!(bench.sql(LETTERS), "0");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_ends_its_last_try_is_kept_as_a_dead_letter() {
+    let bench = Bench::new().await;
+    bench.given_up(19).await;
+    let end = bench
+        .work_until("SELECT EXISTS (SELECT FROM dead_letters)")
+        .await;
+    assert!(matches!(end, End::Stopped), "{end:?}");
+    assert_eq!(
+        bench.sql("SELECT reason FROM dead_letters"),
+        "returned_too_often"
+    );
+    assert_eq!(bench.sql(STORED), "f");
+}
