@@ -64,7 +64,7 @@ fn failing_disk(ground: &Ground) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().display().to_string();
     let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs", &path])
+        .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs", &path])
         .status();
     if !mounted.expect("mount starts").success() {
         println!("row-51: skipped, this user may not mount a small file system");
@@ -83,6 +83,7 @@ fn failing_disk(ground: &Ground) {
         until("the API says that it can keep nothing", || {
             (!stage.api.process().is_ready()).then_some(())
         });
+        drop(file);
         fs::remove_file(&filler).expect("the disk has room again");
         // It finds out by itself.
         traffic.until_accepted(100);

@@ -121,15 +121,21 @@ fn out_of_memory(ground: &Ground) {
     for round in 0..3 {
         let pid = stage.worker().process().pid().to_string();
         let restarts = stage.worker().restarts();
-        // It keeps what it has, and gets no more.
+        stage.worker().freeze();
+        for part in 0..10 {
+            let events: Vec<_> = (0..5_000)
+                .map(
+                    |n| json!({"event_id": past_id(n + part + round), "kind": "click", "ad_id": 8}),
+                )
+                .collect();
+            large.extend(stage.accept(&json!(events)));
+        }
+        // It keeps what it has, and gets no more for all that waits.
         let capped = Command::new("prlimit")
-            .args(["--pid", &pid, "--as=1000000"])
+            .args(["--pid", &pid, "--data=1000000"])
             .status();
         assert!(capped.expect("prlimit").success());
-        let events: Vec<_> = (0..5_000)
-            .map(|n| json!({"event_id": past_id(n + round), "kind": "click", "ad_id": 8}))
-            .collect();
-        large.extend(stage.accept(&json!(events)));
+        stage.worker().thaw();
         until("the worker ends for want of memory", || {
             (stage.worker().restarts() > restarts).then_some(())
         });
