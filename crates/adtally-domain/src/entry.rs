@@ -121,14 +121,6 @@ impl Entry {
         }
     }
 
-    /// When the first slot after `after` is due.
-    #[must_use]
-    pub fn next_due(self, zone: &ReportingZone, after: Timestamp, delay: Duration) -> Timestamp {
-        self.next_after(zone, after).map_or(Timestamp::MAX, |at| {
-            at.saturating_add_millis(self.delay_millis(delay))
-        })
-    }
-
     fn delay_millis(self, delay: Duration) -> i64 {
         match self.period {
             Period::HourEnd | Period::DayEnd => {

@@ -53,14 +53,19 @@ impl Store {
         .await
     }
 
-    /// The latest slot of the entry named `entry`; `None` when it never had one.
+    /// The latest slot of the entry named `entry` that is not after `by`; `None` when it has none.
     ///
     /// # Errors
     /// The transient ones.
-    pub async fn last_slot(&self, entry: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    pub async fn last_slot(
+        &self,
+        entry: &'static str,
+        by: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
         self.run(move |conn| {
             let last: Option<DateTime<Utc>> = dsl::schedule_runs
                 .filter(dsl::entry.eq(entry))
+                .filter(dsl::slot.le(by.to_datetime()))
                 .select(diesel::dsl::max(dsl::slot))
                 .first(conn)?;
             Ok(last.map(times::timestamp))

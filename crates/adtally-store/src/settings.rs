@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Timestamptz;
+use diesel::sql_types::{Bool, Timestamptz};
 
 use crate::schema::settings::dsl;
 use crate::{Store, StoreError, times};
@@ -37,7 +37,8 @@ impl Store {
     }
 
     /// The instant since which slots are kept in beat's ledger, by PostgreSQL's clock. The first
-    /// beat to ask decides it for good, so that one that stops before its first slot misses none.
+    /// beat to ask decides it, so that one that stops before its first slot misses none. An instant
+    /// still to come, from a clock that was ahead, is replaced by now.
     ///
     /// # Errors
     /// The transient ones.
@@ -80,10 +81,16 @@ fn parse(name: &str) -> Result<ReportingZone, StoreError> {
 }
 
 fn schedule_from(conn: &mut PgConnection) -> QueryResult<Timestamp> {
+    use diesel::query_dsl::methods::FilterDsl;
     let now = rfc3339(times::timestamp(times::now(conn)?));
     diesel::insert_into(dsl::settings)
-        .values((dsl::key.eq(SCHEDULE_FROM), dsl::value.eq(now)))
-        .on_conflict_do_nothing()
+        .values((dsl::key.eq(SCHEDULE_FROM), dsl::value.eq(&now)))
+        .on_conflict(dsl::key)
+        .do_update()
+        .set(dsl::value.eq(&now))
+        .filter(sql::<Bool>(
+            "settings.value::timestamptz > excluded.value::timestamptz",
+        ))
         .execute(conn)?;
     let from: DateTime<Utc> = dsl::settings
         .find(SCHEDULE_FROM)

@@ -96,15 +96,18 @@ proptest! {
     }
 
     #[test]
-    fn the_next_due_time_is_when_the_next_slot_appears(
+    fn a_slot_appears_the_moment_it_is_due(
         entry in prop::sample::select(&ENTRIES[..]),
         after in 1_700_000_000_000_i64..1_800_000_000_000,
     ) {
         let zone = zone("Australia/Lord_Howe");
         let after = Timestamp::from_millis(after).unwrap();
-        let next = entry.next_due(&zone, after, DELAY);
+        let far = after.saturating_add_millis(2 * 25 * 3_600_000);
+        let first = entry.next_after(&zone, after).unwrap();
+        prop_assert!(first < far);
+        let due = first.saturating_add_millis(entry.delay_millis(DELAY));
         let count = |now| entry.slots_due(&zone, after, now, DELAY, 10).len();
-        prop_assert_eq!(count(next.saturating_add_millis(-1)), 0);
-        prop_assert_eq!(count(next), 1);
+        prop_assert_eq!(count(due.saturating_add_millis(-1)), 0);
+        prop_assert_eq!(count(due), 1);
     }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use adtally_domain::{Entry, Slot};
+use adtally_domain::{Entry, Slot, Timestamp};
 
 use crate::support::{at, store, task};
 
@@ -28,14 +28,19 @@ async fn beats_at_once_write_each_slot_once() {
 async fn slots_wait_in_the_outbox_until_they_are_marked_as_sent() {
     let store = store();
     let hour = "aggregate-last-hour";
-    assert_eq!(store.store.last_slot(hour).await.unwrap(), None);
+    let last = |entry, by| store.store.last_slot(entry, by);
+    let end = Timestamp::MAX;
+    assert_eq!(last(hour, end).await.unwrap(), None);
     let (late, early) = (
         slot(hour, "2026-06-01T11:00:00Z"),
         slot(hour, "2026-06-01T10:00:00Z"),
     );
     store.store.insert_slots(vec![late, early]).await.unwrap();
-    assert_eq!(store.store.last_slot(hour).await.unwrap(), Some(late.at));
-    assert_eq!(store.store.last_slot("sweep-dirty").await.unwrap(), None);
+    assert_eq!(last(hour, end).await.unwrap(), Some(late.at));
+    assert_eq!(last(hour, late.at).await.unwrap(), Some(late.at));
+    let before = late.at.saturating_add_millis(-1);
+    assert_eq!(last(hour, before).await.unwrap(), Some(early.at));
+    assert_eq!(last("sweep-dirty", end).await.unwrap(), None);
 
     let unsent = || store.store.unsent_slots(Duration::ZERO);
     let found = unsent().await.unwrap();
@@ -52,6 +57,18 @@ async fn slots_wait_in_the_outbox_until_they_are_marked_as_sent() {
     assert!(mark().await.unwrap());
     assert!(!mark().await.unwrap());
     assert_eq!(unsent().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_schedule_begins_when_first_asked_for_and_never_in_the_future() {
+    let store = store();
+    let first = store.store.schedule_from().await.unwrap();
+    assert_eq!(store.store.schedule_from().await.unwrap(), first);
+    // As a beat would leave it that began while the clock was ahead.
+    store.sql("UPDATE settings SET value = '2999-01-01T00:00:00Z' WHERE key = 'schedule_from'");
+    let corrected = store.store.schedule_from().await.unwrap();
+    assert!(corrected >= first && corrected <= store.store.clock().await.unwrap());
+    assert_eq!(store.store.schedule_from().await.unwrap(), corrected);
 }
 
 #[tokio::test]
