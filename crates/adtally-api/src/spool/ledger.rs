@@ -181,10 +181,20 @@ impl Ledger {
         true
     }
 
-    /// A segment cannot be read now; it stays as it is for another process to try.
+    /// A segment cannot be read now; it stays as it is.
     pub(super) fn set_aside(&self, segment: u64) {
         if let Some(extent) = self.lock().segments.get_mut(&segment) {
             extent.aside = true;
+        }
+    }
+
+    /// Segments that were set aside are to be tried again.
+    pub(super) fn bring_back(&self, segments: &[u64]) {
+        let mut state = self.lock();
+        for segment in segments {
+            if let Some(extent) = state.segments.get_mut(segment) {
+                extent.aside = false;
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Reads the spool from its oldest end and gives back what the broker has confirmed.
 
+use std::io;
 use std::sync::Arc;
 
 use adtally_domain::Event;
@@ -19,6 +20,8 @@ pub(super) struct Reader {
     ledger: Arc<Ledger>,
     position: Position,
     loaded: Option<Stretch>,
+    /// Segments that could not be read when they were last tried; the others come first.
+    unreadable: Vec<u64>,
     /// Events of one batch, give or take a record.
     pub(super) batch_events: usize,
 }
@@ -41,26 +44,33 @@ impl Reader {
             ledger,
             position,
             loaded: None,
+            unreadable: Vec::new(),
             batch_events: BATCH_EVENTS,
         }
     }
 
     /// The next events; `None` when there are none for now. A batch may be empty. Each must be
     /// confirmed before the next is asked for.
-    pub(super) fn next(&mut self) -> Option<Batch> {
+    ///
+    /// # Errors
+    /// Why what is left cannot be read now. The next call tries again.
+    pub(super) fn next(&mut self) -> io::Result<Option<Batch>> {
         loop {
             let mut loaded = match self.loaded.take() {
                 Some(loaded) => loaded,
-                None => self.load()?,
+                None => match self.load()? {
+                    Some(loaded) => loaded,
+                    None => return Ok(None),
+                },
             };
             let Some(batch) = self.batch(&mut loaded) else {
-                self.put_aside(loaded.place.segment, "a newer adtally-api wrote it");
+                self.put_aside(loaded.place.segment);
                 continue;
             };
             if !loaded.is_over() {
                 self.loaded = Some(loaded);
             }
-            return Some(batch);
+            return Ok(Some(batch));
         }
     }
 
@@ -80,17 +90,34 @@ impl Reader {
         }
     }
 
-    fn load(&mut self) -> Option<Stretch> {
+    /// The next stretch that can be read. What cannot is passed over until nothing else is left: a
+    /// disk with one bad spot, or a process short of files, must not hold up the rest.
+    fn load(&mut self) -> io::Result<Option<Stretch>> {
+        let mut latest = None;
         loop {
-            let stretch = self.ledger.unread(self.position)?;
-            let Unread { segment, from, end } = stretch;
+            let Some(place) = self.ledger.unread(self.position) else {
+                let unreadable = std::mem::take(&mut self.unreadable);
+                if unreadable.is_empty() {
+                    return Ok(None);
+                }
+                self.ledger.bring_back(&unreadable);
+                return match latest {
+                    Some(error) => Err(error),
+                    None => continue,
+                };
+            };
+            let Unread { segment, from, end } = place;
             match self.directory.read(segment, from, end) {
                 Ok(bytes) => {
-                    let stretch = Stretch::new(stretch, bytes);
+                    let stretch = Stretch::new(place, bytes);
                     stretch.keep_damage_aside(&self.directory, &self.ledger);
-                    return Some(stretch);
+                    return Ok(Some(stretch));
                 }
-                Err(error) => self.put_aside(segment, &error.to_string()),
+                Err(error) => {
+                    self.ledger.set_aside(segment);
+                    self.unreadable.push(segment);
+                    latest = Some(error);
+                }
             }
         }
     }
@@ -122,9 +149,9 @@ impl Reader {
         Some(Batch { events, said, end })
     }
 
-    fn put_aside(&self, segment: u64, reason: &str) {
+    fn put_aside(&self, segment: u64) {
         log::error!(
-            "spool: segment {segment} is left as it is until the next start, it cannot be read: {reason}"
+            "spool: segment {segment} is left as it is until the next start, a newer adtally-api wrote it"
         );
         self.ledger.set_aside(segment);
     }

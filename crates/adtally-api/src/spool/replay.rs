@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use adtally_broker::{Backoff, BrokerState, NotKept, Publisher};
 use adtally_domain::Event;
+use adtally_service::Outage;
 use futures_util::future::BoxFuture;
 
 use super::Spool;
@@ -48,6 +49,7 @@ impl Broker for Publisher {
 
 /// Replays, oldest first, for as long as it is let. Ending it at any point loses nothing.
 pub(super) async fn run(mut reader: Reader, spool: Spool, broker: impl Broker) {
+    let (mut outage, mut pauses) = (Outage::of(module_path!()), Backoff::default());
     loop {
         broker.opened().await;
         let Some((mut next, batch)) = aside(move || {
@@ -58,10 +60,23 @@ pub(super) async fn run(mut reader: Reader, spool: Spool, broker: impl Broker) {
         else {
             return;
         };
-        let Some(batch) = batch else {
-            reader = next;
-            spool.ledger().grown().await;
-            continue;
+        let batch = match batch {
+            Ok(Some(batch)) => batch,
+            Ok(None) => {
+                outage.over("spool: everything could be read");
+                pauses.reset();
+                reader = next;
+                spool.ledger().grown().await;
+                continue;
+            }
+            Err(error) => {
+                outage.tell(format!(
+                    "spool: not all of it can be read: {error}; trying again"
+                ));
+                reader = next;
+                tokio::time::sleep(pauses.next_delay()).await;
+                continue;
+            }
         };
         deliver(&batch, &broker).await;
         let Some(confirmed) = aside(move || {

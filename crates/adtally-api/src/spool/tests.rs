@@ -63,7 +63,7 @@ fn drained(spool: &Spool) -> Vec<Event> {
     let mut reader = lock(&spool.0.reader);
     let reader = reader.as_mut().unwrap();
     let mut events = Vec::new();
-    while let Some(batch) = reader.next() {
+    while let Some(batch) = reader.next().unwrap() {
         reader.confirm(&batch);
         events.extend(batch.events);
     }

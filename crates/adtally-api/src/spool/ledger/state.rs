@@ -32,7 +32,7 @@ pub(in crate::spool) struct Extent {
     pub(super) events: u64,
     /// When the first of them was written, in Unix milliseconds.
     pub(super) oldest: Option<i64>,
-    /// It cannot be read now; another process may try again.
+    /// It cannot be read now; it may be later, or by another process.
     pub(super) aside: bool,
 }
 

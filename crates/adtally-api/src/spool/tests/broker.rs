@@ -124,6 +124,41 @@ async fn what_neither_takes_is_not_kept_and_what_may_have_arrived_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_segment_that_cannot_be_read_for_a_while_holds_up_nothing_and_comes_later() {
+    let (directory, broker) = (TempDir::new().unwrap(), TestBroker::new(true));
+    let mut left = Vec::new();
+    for n in 0..2 {
+        let spool = opened(&directory, 1 << 30, &TestDisk::default());
+        spool.append(&events(n..n + 1)).await.unwrap();
+        spool.close().await;
+        left = segments(&directory);
+    }
+    let spool = opened(&directory, 1 << 30, &TestDisk::default());
+    let (first, elsewhere) = (left.remove(0), directory.path().join("elsewhere"));
+    std::fs::rename(&first, &elsewhere).unwrap();
+    let replaying = tokio::spawn(spool.clone().replay(broker.clone()));
+    assert_eq!(broker.until_got(1).await, [event(1)]);
+    std::fs::rename(&elsewhere, &first).unwrap();
+    assert_eq!(broker.until_got(2).await, [event(1), event(0)]);
+    replaying.abort();
+}
+
+#[tokio::test]
+async fn a_reader_says_why_nothing_can_be_read() {
+    let directory = TempDir::new().unwrap();
+    let spool = opened(&directory, 1 << 30, &TestDisk::default());
+    spool.append(&events(0..1)).await.unwrap();
+    let (segment, elsewhere) = (segments(&directory).remove(0), directory.path().join("e"));
+    std::fs::rename(&segment, &elsewhere).unwrap();
+    for _ in 0..2 {
+        let next = lock(&spool.0.reader).as_mut().unwrap().next();
+        assert_eq!(next.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+    std::fs::rename(&elsewhere, &segment).unwrap();
+    assert_eq!(drained(&spool), [event(0)]);
+}
+
+#[tokio::test]
 async fn replaying_goes_on_with_what_comes_later() {
     let (directory, broker) = (TempDir::new().unwrap(), TestBroker::new(true));
     let spool = opened(&directory, 1 << 30, &TestDisk::default());

@@ -132,7 +132,7 @@ impl Life {
     /// One batch; if it is not confirmed the next process reads it again.
     fn replay(&mut self, confirm: bool) -> bool {
         let (_, reader, _) = self.parts.as_mut().unwrap();
-        let Some(batch) = reader.next() else {
+        let Some(batch) = reader.next().unwrap() else {
             return false;
         };
         if confirm {

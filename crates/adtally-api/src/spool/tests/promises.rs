@@ -32,7 +32,7 @@ async fn confirmed_events_are_not_sent_again_by_the_next_process() {
     }
     let mut reader = lock(&spool.0.reader).take().unwrap();
     reader.batch_events = 2;
-    let batch = reader.next().unwrap();
+    let batch = reader.next().unwrap().unwrap();
     assert_eq!(batch.events, events(0..2));
     reader.confirm(&batch);
     drop(reader);
