@@ -18,7 +18,7 @@ mod tests;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use adtally_service::{Failure, Shutdown};
 use anyhow::anyhow;
@@ -53,14 +53,15 @@ pub(crate) async fn run(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let client = Client::new(args.sending.api.resolve()?, options(args))?;
-    let input = Input::open(&args.file, args.format)?;
-    let (name, position) = (input.name.clone(), Arc::clone(&input.progress));
-    let bar = progress::bytes(input.length);
-    let rows = rows(input, args)?;
-    client.reach().await?;
+    let source = tokio::select! {
+        source = open(args, &client) => source?,
+        () = shutdown.requested() => return Err(stopped(&GivenUp::Stopped)),
+    };
+    let (name, position) = (source.name, source.position);
+    let bar = progress::bytes(source.length);
 
     let started = Instant::now();
-    let (batches, reader) = start_reading(rows, args);
+    let (batches, reader) = start_reading(source.rows, args);
     let patience = args.sending.patience;
     let courier = Courier::new(client, args.source.clone(), patience, shutdown.clone());
     let mut summary = Summary::default();
@@ -74,22 +75,66 @@ pub(crate) async fn run(
         show(&bar, &position, &summary);
     });
     let sent = sent.await;
-    let read = reader.await?;
     bar.finish_and_clear();
 
     let refused = summary.refused();
     if summary.rows() > 0 {
         summary.write(out, &name, started.elapsed())?;
     }
-    match (sent, read) {
-        (Err(GivenUp::Failed(failure)), _) => Err(failure.into()),
-        (Err(stopped @ GivenUp::Stopped), _) => Err(anyhow!(
-            "{stopped}: import the file again, what was sent counts once"
-        )),
-        (Ok(()), Err(error)) => Err(error.into()),
-        (Ok(()), Ok(())) if refused > 0 => Err(anyhow!("{} refused", counted(refused, "row"))),
-        (Ok(()), Ok(())) => Ok(()),
+    // Only what was sent in full was also read to its end: whoever writes a pipe may keep its reader
+    // waiting for ever.
+    match sent {
+        Err(GivenUp::Failed(failure)) => Err(failure.into()),
+        Err(given_up @ GivenUp::Stopped) => Err(stopped(&given_up)),
+        Ok(()) => {
+            reader.await??;
+            match refused {
+                0 => Ok(()),
+                rows => Err(anyhow!("{} refused", counted(rows, "row"))),
+            }
+        }
     }
+}
+
+fn stopped(given_up: &GivenUp) -> anyhow::Error {
+    anyhow!("{given_up}: import the file again, what was sent counts once")
+}
+
+/// How long a file may take to be recognised before an API that is away is told of instead.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+/// An opened file, recognised.
+struct Source {
+    rows: AnyRows,
+    name: String,
+    length: Option<u64>,
+    position: Arc<AtomicU64>,
+}
+
+/// Opens the file and reaches the API at once: either may take long.
+async fn open(args: &ImportArgs, client: &Client) -> anyhow::Result<Source> {
+    let mut opening = {
+        let args = args.clone();
+        spawn_blocking(move || opened(&args))
+    };
+    if let Err(failure) = client.reach().await {
+        // What is wrong with the file is nearer at hand, if that is known.
+        if let Ok(opened) = tokio::time::timeout(HEAD_START, &mut opening).await {
+            opened??;
+        }
+        return Err(failure.into());
+    }
+    opening.await?
+}
+
+fn opened(args: &ImportArgs) -> anyhow::Result<Source> {
+    let input = Input::open(&args.file, args.format)?;
+    Ok(Source {
+        name: input.name.clone(),
+        length: input.length,
+        position: Arc::clone(&input.progress),
+        rows: rows(input, args)?,
+    })
 }
 
 fn options(args: &ImportArgs) -> ClientOptions {

@@ -218,6 +218,58 @@ async fn an_import_that_is_stopped_says_how_far_it_came() {
     );
 }
 
+/// A pipe, and an end to write it with once somebody reads it.
+fn pipe(files: &Files) -> (PathBuf, std::thread::JoinHandle<std::fs::File>) {
+    let path = files.0.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let end = path.clone();
+    let open = move || std::fs::OpenOptions::new().write(true).open(end).unwrap();
+    (path, std::thread::spawn(open))
+}
+
+#[actix_web::test]
+async fn an_import_from_a_silent_pipe_ends_when_it_is_stopped() {
+    let api = FakeApi::start(|_, posted| posted.accepted());
+    for text in [
+        "",
+        "ad,at\n1,2026-11-22T06:00:00Z\n2,2026-11-22T06:00:00Z\n",
+    ] {
+        let files = Files::new();
+        let (path, writer) = pipe(&files);
+        let shutdown = Shutdown::manual();
+        let args = args(api.url(), &path, &["--batch", "2"]);
+        let stop = shutdown.clone();
+        let silent = async {
+            while !writer.is_finished() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let mut writer = writer.join().unwrap();
+            writer.write_all(text.as_bytes()).unwrap();
+            while !text.is_empty() && api.posted().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            stop.trigger();
+            writer
+        };
+        let mut out = Vec::new();
+        let run = tokio::time::timeout(Duration::from_secs(30), run(&args, shutdown, &mut out));
+        let (ended, _writer) = tokio::join!(run, silent);
+        let error = ended.expect("it ends").unwrap_err().to_string();
+        assert!(error.contains("stopped before all rows"), "{error}");
+    }
+}
+
+#[actix_web::test]
+async fn an_api_that_is_not_there_is_told_of_before_a_pipe_says_anything() {
+    let files = Files::new();
+    let (path, writer) = pipe(&files);
+    let args = args("http://127.0.0.1:1", &path, &[]);
+    let ended = tokio::time::timeout(Duration::from_secs(30), import(&args)).await;
+    assert_eq!(code(&ended.expect("it ends").1.unwrap_err()), 69);
+    drop(writer.join().unwrap());
+}
+
 #[actix_web::test]
 async fn an_address_that_is_no_api_ends_the_import() {
     let api = FakeApi::start(|_, _| HttpResponse::NotFound().finish());

@@ -170,7 +170,7 @@ impl Run {
         let body = actix_web::web::Bytes::copy_from_slice(body);
         let left = self.started.elapsed();
         let answer = self.client.post_events(SOURCE, body.clone()).await;
-        self.enter(ids, &answer, due, left);
+        self.enter(ids, &answer, repeat, due, left);
         if repeat {
             // A retry of the same events: whatever it is answered, the first answer stands.
             let _repeated = self.client.post_events(SOURCE, body).await;
@@ -198,12 +198,13 @@ impl Run {
         &self,
         ids: &[EventId],
         answer: &Result<Response, NoAnswer>,
+        twice: bool,
         due: Duration,
         left: Duration,
     ) {
         let mut books = self.books.borrow_mut();
         books.requests += 1;
-        books.ledger.enter(ids, answer);
+        books.ledger.enter(ids, answer, twice);
         books.lateness.record(left.saturating_sub(due));
         let failure = match answer {
             Ok(response) if response.status < 400 => None,

@@ -11,9 +11,10 @@ use crate::api::{Answer, NoAnswer, Response};
 pub(super) enum Fate {
     /// Accepted: it must be stored or be a dead letter, once.
     Accepted,
-    /// Refused for good, by a 4xx or a line in `rejected`: it must not be stored.
+    /// Refused, by a 4xx or a line in `rejected`: it must not be stored.
     Rejected,
-    /// Not kept, by a 5xx or `not_kept`: it may be stored nevertheless.
+    /// Not kept, by a 5xx, or by `not_kept` in a request that was sent twice: it may be stored
+    /// nevertheless.
     Refused,
     /// No answer, or none that can be understood: it may be stored or not.
     Unknown,
@@ -53,8 +54,14 @@ impl Ledger {
         ids.map_or(&[], Vec::as_slice)
     }
 
-    /// Enters what became of a request with the events `ids`.
-    pub(super) fn enter(&mut self, ids: &[EventId], answer: &Result<Response, NoAnswer>) {
+    /// Enters what became of a request with the events `ids`, by its first answer should it be sent
+    /// `twice`.
+    pub(super) fn enter(
+        &mut self,
+        ids: &[EventId],
+        answer: &Result<Response, NoAnswer>,
+        twice: bool,
+    ) {
         let Ok(response) = answer else {
             return self.enter_all(ids, Fate::Unknown);
         };
@@ -67,7 +74,7 @@ impl Ledger {
         let mut fates = vec![Fate::Accepted; if refused.is_empty() { 0 } else { ids.len() }];
         for event in &refused {
             if let Some(fate) = fates.get_mut(event.index) {
-                *fate = if event.is_not_kept() {
+                *fate = if twice && event.is_not_kept() {
                     Fate::Refused
                 } else {
                     Fate::Rejected
@@ -113,6 +120,10 @@ mod tests {
     }
 
     fn fates(count: u8, status: u16, body: &str) -> Vec<Vec<u8>> {
+        fates_of(count, status, body, false)
+    }
+
+    fn fates_of(count: u8, status: u16, body: &str, twice: bool) -> Vec<Vec<u8>> {
         let all = ids(count);
         let mut ledger = Ledger::new(true);
         let response = Response {
@@ -120,7 +131,7 @@ mod tests {
             retry_after: None,
             body: body.as_bytes().to_vec().into(),
         };
-        ledger.enter(&all, &Ok(response));
+        ledger.enter(&all, &Ok(response), twice);
         let number = |id: &EventId| all.iter().position(|other| other == id).unwrap() as u8;
         Fate::ALL
             .iter()
@@ -135,7 +146,13 @@ mod tests {
     #[test]
     fn each_event_of_a_request_has_the_fate_it_was_answered() {
         let body = r#"{"accepted":2,"rejected":[{"index":1,"code":"too_old"},{"index":3,"code":"not_kept"}]}"#;
-        assert_eq!(fates(4, 202, body), [vec![0, 2], vec![1], vec![3], vec![]]);
+        assert_eq!(
+            fates(4, 202, body),
+            [vec![0, 2], vec![1, 3], vec![], vec![]]
+        );
+        // The second time it may have been kept.
+        let twice = fates_of(4, 202, body, true);
+        assert_eq!(twice, [vec![0, 2], vec![1], vec![3], vec![]]);
         let body = r#"{"accepted":1,"rejected":[]}"#;
         assert_eq!(fates(1, 202, body), [vec![0], vec![], vec![], vec![]]);
     }
@@ -151,7 +168,8 @@ mod tests {
     #[test]
     fn without_an_answer_nothing_is_known() {
         let mut ledger = Ledger::new(false);
-        ledger.enter(&ids(3), &Err(NoAnswer::Lost("reset".to_owned())));
+        let lost = Err(NoAnswer::Lost("reset".to_owned()));
+        ledger.enter(&ids(3), &lost, false);
         assert_eq!(ledger.count(Fate::Unknown), 3);
         assert!(ledger.ids(Fate::Unknown).is_empty());
     }

@@ -39,7 +39,7 @@ async fn an_accepted_event_that_is_not_in_the_database_is_found_by_its_id() {
             retry_after: None,
             body: body.as_bytes().into(),
         };
-        ledger.enter(&ids, &Ok(response));
+        ledger.enter(&ids, &Ok(response), false);
     };
     enter(&mut ledger, &[1, 4], 202, r#"{"accepted":2,"rejected":[]}"#);
     enter(&mut ledger, &[2], 400, "");
