@@ -139,7 +139,7 @@ impl Publisher {
     }
 
     /// Sends a delivered pack to the dead queue. Acknowledge the delivery afterwards: unlike
-    /// [`Delivery::dead_letter`], this loses nothing where the queue has no dead-letter exchange.
+    /// a rejection, this loses nothing where the queue has no dead-letter exchange.
     ///
     /// # Errors
     /// [`NotKept`] when it is not confirmed: keep the delivery.

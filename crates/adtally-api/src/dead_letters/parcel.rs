@@ -20,13 +20,16 @@ impl Parcel {
     /// The message of `letter`.
     ///
     /// An event travels alone in a pack that carries the letter's id. Any other message goes back
-    /// as it was, byte for byte and with its headers, which give it the same letter again.
+    /// as it was, byte for byte and with its headers, which give it the same letter again; only a
+    /// task forgets how often it was tried and until when it was wanted.
     pub(super) fn of(letter: DeadLetter, topology: &Topology) -> Result<Self, DeadLetterFault> {
         if letter.is_event() {
             return Self::of_event(letter, topology);
         }
         let mut envelope = envelope(&letter);
-        celery::refresh(&mut envelope);
+        if task_of(&letter).is_some() {
+            celery::refresh(&mut envelope);
+        }
         Ok(Self {
             route: route(&letter, topology)?,
             envelope,
