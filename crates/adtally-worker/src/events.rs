@@ -9,12 +9,12 @@ mod suspects;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use adtally_broker::{Backoff, BrokerError, Delivery, NotKept, Publisher, Subscription, ack_all};
 use adtally_domain::ReportingZone;
 use adtally_service::Shutdown;
 use adtally_store::{EventBatch, Store};
+use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 use crate::patience::insist;
@@ -25,7 +25,7 @@ pub(crate) use letters::letter_of_message;
 use newer::Held;
 pub(crate) use newer::Notice;
 pub(crate) use stalled::Stalled;
-use suspects::Suspicion;
+use suspects::{Suspects, Suspicion, is_suspect};
 
 /// How often a batch is tried before the worker lets go of its messages and waits for the database.
 const QUICK_TRIES: u32 = 3;
@@ -54,27 +54,56 @@ impl EventConsumer {
     /// cancelled: otherwise they would come straight back and count as failed each time.
     pub(crate) async fn run(self, mut subscription: Subscription) -> End {
         let mut held = Held::new(self.publisher.clone(), self.notice.clone());
-        let mut next = None;
+        let mut suspects = Suspects::new();
+        let mut suspects_turn = false;
         let (end, unsettled) = loop {
-            let first = match next.take() {
-                Some(delivery) => delivery,
-                None => match self.first_of(&mut subscription).await {
-                    Ok(delivery) => delivery,
+            // In turn: under load there is always something else to do.
+            suspects_turn = !suspects_turn;
+            let suspect = suspects_turn
+                .then(|| suspects.next(Instant::now()))
+                .flatten();
+            let deliveries = match suspect {
+                Some(suspect) => vec![suspect],
+                None => match self.next_batch(&mut subscription, &mut suspects).await {
+                    Ok(deliveries) => deliveries,
                     Err(end) => break (end, Vec::new()),
                 },
             };
-            let (deliveries, suspect) = collect(first, &mut subscription);
-            next = suspect;
             if let Err(unsettled) = self.settle(deliveries, &mut held).await {
                 break unsettled;
             }
         };
         let held = held.release().await;
-        leave(subscription, unsettled.into_iter().chain(next).chain(held)).await;
+        let unsettled = unsettled.into_iter().chain(suspects.into_all());
+        leave(subscription, unsettled.chain(held)).await;
         end
     }
 
-    async fn first_of(&self, subscription: &mut Subscription) -> Result<Delivery, End> {
+    /// Waits for what is to be stored next: what arrives, or a suspect while nothing does.
+    async fn next_batch(
+        &self,
+        subscription: &mut Subscription,
+        suspects: &mut Suspects<Delivery>,
+    ) -> Result<Vec<Delivery>, End> {
+        loop {
+            let delivery = tokio::select! {
+                biased;
+                delivery = self.next_delivery(subscription) => delivery?,
+                () = suspects.until_due() => match suspects.next(Instant::now()) {
+                    Some(suspect) => return Ok(vec![suspect]),
+                    None => continue,
+                },
+            };
+            if is_suspect(&delivery) {
+                let returns = delivery.delivery_count;
+                suspects.hold(delivery, returns, Instant::now());
+            } else {
+                return Ok(collect(delivery, subscription, suspects));
+            }
+        }
+    }
+
+    async fn next_delivery(&self, subscription: &mut Subscription) -> Result<Delivery, End> {
         let delivery = tokio::select! {
             biased;
             () = self.stop.requested() => return Err(End::Stopped),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use adtally_broker::pack::{self, PackError};
 use adtally_broker::{Delivery, Subscription};
 use adtally_store::EventBatch;
+use tokio::time::Instant;
 
 use super::letters::{letter_of_entry, letter_of_message};
-use super::suspects::{Suspicion, is_suspect, judge};
+use super::suspects::{Suspects, Suspicion, is_suspect, judge};
 
 /// A batch is stored once it holds this many bytes of messages, some 20,000 events. More would
 /// only take more memory: the cost of a commit is small by then.
@@ -21,27 +22,28 @@ pub(super) struct Batch {
 
 /// `first` and what else has already arrived, without waiting for more: a batch is small when
 /// there is little to do, and grows by itself while the one before it is stored. The prefetch
-/// bounds it too.
-///
-/// A message under suspicion comes alone; one that turns up later is handed back.
+/// bounds it too. Messages under suspicion are left to `suspects`.
 pub(super) fn collect(
     first: Delivery,
     subscription: &mut Subscription,
-) -> (Vec<Delivery>, Option<Delivery>) {
-    let (mut bytes, alone) = (first.body.len(), is_suspect(&first));
+    suspects: &mut Suspects<Delivery>,
+) -> Vec<Delivery> {
+    let mut bytes = first.body.len();
     let mut deliveries = vec![first];
-    while !alone && bytes < FULL_BYTES {
+    while bytes < FULL_BYTES {
         // An error is told again by the next call that waits.
         let Some(Ok(delivery)) = subscription.try_next_ready() else {
             break;
         };
         if is_suspect(&delivery) {
-            return (deliveries, Some(delivery));
+            let returns = delivery.delivery_count;
+            suspects.hold(delivery, returns, Instant::now());
+        } else {
+            bytes += delivery.body.len();
+            deliveries.push(delivery);
         }
-        bytes += delivery.body.len();
-        deliveries.push(delivery);
     }
-    (deliveries, None)
+    deliveries
 }
 
 impl Batch {

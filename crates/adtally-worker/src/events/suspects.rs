@@ -1,6 +1,10 @@
 //! Messages that came back too often: perhaps an event in them ends every worker that touches it.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use adtally_broker::Delivery;
+use tokio::time::Instant;
 
 /// From this many returns on, a message is handled alone, so that its neighbours do not share its
 /// fate.
@@ -32,9 +36,69 @@ pub(super) enum Suspicion {
     Bury,
 }
 
+/// How long a message under suspicion waits for others to arrive, and go first.
+const GATHER: Duration = Duration::from_millis(500);
+
 /// Whether `delivery` must be handled alone.
 pub(super) fn is_suspect(delivery: &Delivery) -> bool {
     delivery.delivery_count >= ALONE_FROM
+}
+
+/// Messages under suspicion that wait until their neighbours are done: should one of them end this
+/// worker, nothing else is in its hands any more.
+///
+/// They all come back together, and one more time counted, when one of them ends a worker. So they
+/// are taken from either end in turn: whatever stands before the culprit is done in one life of a
+/// worker, whatever stands behind it in the next.
+#[derive(Debug)]
+pub(super) struct Suspects<T> {
+    waiting: VecDeque<(T, u64)>,
+    due: Option<Instant>,
+}
+
+impl<T> Suspects<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            due: None,
+        }
+    }
+
+    /// Has one wait that came back so often.
+    pub(super) fn hold(&mut self, message: T, returns: u64, now: Instant) {
+        self.due.get_or_insert(now + GATHER);
+        self.waiting.push_back((message, returns));
+    }
+
+    /// The next one, if it has waited long enough.
+    pub(super) fn next(&mut self, now: Instant) -> Option<T> {
+        if self.due.is_none_or(|due| now < due) {
+            return None;
+        }
+        let forwards = self.waiting.front()?.1.is_multiple_of(2);
+        let next = if forwards {
+            self.waiting.pop_front()
+        } else {
+            self.waiting.pop_back()
+        };
+        if self.waiting.is_empty() {
+            self.due = None;
+        }
+        next.map(|(message, _)| message)
+    }
+
+    /// Waits until the next one has waited long enough; for ever when none waits.
+    pub(super) async fn until_due(&self) {
+        match self.due {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// All that wait.
+    pub(super) fn into_all(self) -> impl Iterator<Item = T> {
+        self.waiting.into_iter().map(|(message, _)| message)
+    }
 }
 
 /// What to do with a message with so many `entries` that came back so often; `is_last` says that
@@ -58,6 +122,21 @@ pub(super) fn judge(returns: u64, entries: usize, is_last: bool) -> Suspicion {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suspects_wait_for_each_other_and_are_taken_from_either_end_in_turn() {
+        let start = Instant::now();
+        for (returns, order) in [(4, [1, 2, 3]), (5, [3, 2, 1])] {
+            let mut suspects = Suspects::new();
+            for message in [1, 2, 3] {
+                suspects.hold(message, returns, start);
+            }
+            assert_eq!(suspects.next(start), None);
+            let taken = std::iter::from_fn(|| suspects.next(start + GATHER));
+            assert_eq!(taken.collect::<Vec<_>>(), order);
+            assert_eq!(suspects.due, None);
+        }
+    }
 
     #[test]
     fn only_a_pack_that_came_back_alone_is_split_and_only_a_single_event_is_set_aside() {
