@@ -1,11 +1,12 @@
 //! The servers that are made to fail, and who may harm them when.
 
 use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use adtally_devstack::packages::{self, Install};
 use adtally_devstack::testing::TestStack;
 use adtally_devstack::{PostgresServer, RabbitmqServer, ServerPrograms};
+use chrono::{DateTime, Utc};
 
 use crate::rows::{Harm, Row};
 
@@ -13,6 +14,11 @@ use crate::rows::{Harm, Row};
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 static STACK: TestStack = TestStack::new(Some(HEARTBEAT));
+
+/// The time by this machine's clock.
+pub(crate) fn now() -> DateTime<Utc> {
+    SystemTime::now().into()
+}
 
 /// What all rows stand on.
 pub(crate) struct Ground {

@@ -13,7 +13,6 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::panic,
     clippy::print_stdout,
     reason = "these are tests, which end by panicking and tell what they saw"
 )]

@@ -82,8 +82,10 @@ impl<'a> Wire<'a> {
 
     /// How many messages of a queue wait for a consumer.
     pub(crate) fn depth(&self, queue: &str) -> u32 {
-        let mut options = QueueDeclareOptions::default();
-        options.passive = true;
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
         let asked = self
             .channel
             .queue_declare(queue.into(), options, FieldTable::default());

@@ -17,8 +17,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub use decode::decode;
-pub use encode::{encode, of_entry};
 pub(crate) use encode::{HEAD, ReceivedAt, append, finish};
+pub use encode::{encode, of_entry};
 
 /// The version this build writes, and the highest it reads.
 pub const VERSION: u64 = 1;

@@ -97,7 +97,13 @@ mod tests {
         let letter = event_dead_letter_id("m", 0);
         let message = requeued_message_id(letter);
         assert_eq!(requeued_dead_letter_id(&message), Some(letter));
-        for other in ["", "m", "dead-letter:", "dead-letter:m", &letter.to_string()] {
+        for other in [
+            "",
+            "m",
+            "dead-letter:",
+            "dead-letter:m",
+            &letter.to_string(),
+        ] {
             assert_eq!(requeued_dead_letter_id(other), None, "{other}");
         }
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use adtally_domain::{AggregateHour, Task};
 use adtally_tests::until;
-use chrono::{DurationRound, TimeDelta, Utc};
+use chrono::{DurationRound, TimeDelta};
 use uuid::Uuid;
 
 use super::Row;
-use crate::ground::Ground;
+use crate::ground::{Ground, now};
 use crate::hold::Hold;
 use crate::stage::Setting;
 
@@ -75,7 +75,7 @@ fn contended(ground: &Ground) {
     let stage = Setting::new(ground, "row-31").workers(3).start();
     let traffic = stage.traffic();
     let hours: Vec<_> = (2..28)
-        .map(|back| Utc::now() - TimeDelta::hours(back))
+        .map(|back| now() - TimeDelta::hours(back))
         .map(|time| time.duration_trunc(TimeDelta::hours(1)).expect("an hour"))
         .collect();
     for _ in 0..4 {

@@ -2,11 +2,11 @@
 
 use adtally_tests::traffic::{Told, past_id};
 use adtally_tests::until;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::Row;
-use crate::ground::Ground;
+use crate::ground::{Ground, now};
 use crate::stage::{Setting, Stage};
 
 pub(super) const ROWS: [Row; 3] = [
@@ -37,7 +37,7 @@ fn conflicting(ground: &Ground) {
     let stage = Setting::new(ground, "row-41").start();
     let mut told = Told::default();
     let event = |number: u64, placement: &str| {
-        let at = (Utc::now() - TimeDelta::hours(3))
+        let at = (now() - TimeDelta::hours(3))
             .format("%Y-%m-%dT%H:00:00Z")
             .to_string();
         json!({"ad_id": 7, "kind": "click", "event_id": format!("auction-{number}"),
@@ -71,7 +71,7 @@ fn late(ground: &Ground) {
     let mut told = Told::default();
     let days = [3, 40, 1, 24, 2, 59, 10];
     let event = |back: i64, number: i64| {
-        let at = Utc::now() - TimeDelta::days(back) - TimeDelta::minutes(90 + number * 7);
+        let at = now() - TimeDelta::days(back) - TimeDelta::minutes(90 + number * 7);
         json!({"ad_id": 1 + number % 5, "kind": "impression", "occurred_at": at.to_rfc3339()})
     };
     let mut restated = 0;
