@@ -270,8 +270,14 @@ impl Pipe {
         while let Some((at, chunk)) = due.recv().await {
             tokio::time::sleep_until(at.into()).await;
             let way = self.way;
+            let is_held = self.faults.borrow().holds(way);
             let passes = self.faults.wait_for(|fault| !fault.holds(way));
-            if passes.await.is_err() || !self.pass(&mut to, &chunk).await {
+            let Ok(fault) = passes.await.map(|fault| *fault) else {
+                return;
+            };
+            // What was on its way when the connection was reset never arrives.
+            let is_lost = is_held && matches!(fault, Fault::Reset | Fault::Refuse);
+            if is_lost || !self.pass(&mut to, &chunk).await {
                 return;
             }
         }
