@@ -62,6 +62,11 @@ impl Ground {
         Duration::from_secs(if self.long { long } else { short })
     }
 
+    /// How often a fault is repeated that takes a server long to get over.
+    pub(crate) fn rounds(&self) -> usize {
+        if self.long { 3 } else { 1 }
+    }
+
     /// The seed and the length of the soak.
     pub(crate) fn soak(&self) -> (u64, Duration) {
         self.soak

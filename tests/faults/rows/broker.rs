@@ -30,7 +30,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 fn restarts(ground: &Ground) {
     let stage = Setting::new(ground, "row-12").start();
     let traffic = stage.traffic();
-    for _ in 0..2 {
+    for _ in 0..ground.rounds() {
         let restarted = ground.block_on(ground.rabbitmq().restart());
         restarted.expect("the broker starts again");
         until_all_is_well(&stage, &traffic);
@@ -54,7 +54,7 @@ fn until_all_is_well(stage: &Stage, traffic: &Traffic) {
 fn killed(ground: &Ground) {
     let stage = Setting::new(ground, "row-13").start();
     let traffic = stage.traffic();
-    for _ in 0..2 {
+    for _ in 0..ground.rounds() {
         ground.rabbitmq().kill();
         traffic.until_accepted(100);
         let restarted = ground.block_on(ground.rabbitmq().restart());

@@ -26,7 +26,7 @@ fn leader_killed(ground: &Ground) {
         .all(|system| system.variable("ADTALLY_AMQP_URL", urls))
         .start();
     let traffic = stage.traffic();
-    for _ in 0..2 {
+    for _ in 0..ground.rounds() {
         let queue = format!("{}.impressions", stage.system.prefix());
         let leader = leader_of(&cluster, &queue);
         let node = &cluster.nodes()[leader];

@@ -4,18 +4,22 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use adtally_domain::{SweepDirty, Task};
 use adtally_tests::proxy::{Fault, Proxy, Way};
-use adtally_tests::traffic::past_id;
+use adtally_tests::traffic::{Told, past_id};
 use adtally_tests::until;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::Row;
 use crate::ground::Ground;
 use crate::hold::Hold;
 use crate::stage::{Setting, Stage, before_rabbitmq};
+use crate::wire::Wire;
 
-pub(super) const ROWS: [Row; 7] = [
+pub(super) const ROWS: [Row; 9] = [
     Row::of_processes("row_06_worker_killed_before_its_commit", before_commit),
+    Row::of_processes("row_06_worker_killed_in_a_roll_up", in_roll_up),
     Row::of_processes("row_07_worker_killed_before_it_acknowledges", before_ack),
     Row::of_processes(
         "row_08_worker_killed_between_acknowledgements",
@@ -27,6 +31,7 @@ pub(super) const ROWS: [Row; 7] = [
     ),
     Row::of_processes("row_10_worker_runs_out_of_memory", out_of_memory),
     Row::of_processes("row_11_worker_frozen_past_its_heartbeat", frozen),
+    Row::of_processes("row_30_task_past_its_time_limit", past_time_limit),
     Row::of_processes("row_55_from_one_worker_to_eight_and_back", scaled),
 ];
 
@@ -41,6 +46,23 @@ fn before_commit(ground: &Ground) {
         hold.until_it_bites();
         stage.worker().kill();
         drop(hold);
+        traffic.until_accepted(100);
+    }
+    stage.end(traffic, LIMIT);
+}
+
+fn in_roll_up(ground: &Ground) {
+    let stage = Setting::new(ground, "row-06-roll-up").start();
+    let traffic = stage.traffic();
+    for table in ["ad_hourly_stats", "ad_daily_stats"] {
+        // Totals are computed, and cannot be written.
+        let hold = Hold::of(&stage.system, &format!("LOCK TABLE {table} IN SHARE MODE"));
+        let sweep = SweepDirty {}.message(Uuid::new_v4());
+        stage.system.publish(&sweep);
+        hold.until_it_bites();
+        stage.worker().kill();
+        drop(hold);
+        stage.worker().until_ready();
         traffic.until_accepted(100);
     }
     stage.end(traffic, LIMIT);
@@ -156,6 +178,45 @@ fn frozen(ground: &Ground) {
     traffic.until_accepted(300);
     stage.end(traffic, LIMIT);
     assert_eq!(stage.worker().restarts(), 0, "it needed nobody's hand");
+}
+
+fn past_time_limit(ground: &Ground) {
+    let stage = Setting::new(ground, "row-30-task").start();
+    let system = &stage.system;
+    let mut sweep = SweepDirty {}.message(Uuid::new_v4());
+    sweep.time_limit = Some(Duration::from_secs(1));
+    let hold = Hold::of(system, "LOCK TABLE dirty_hours");
+    system.publish(&sweep);
+    let waits = format!("{}.tasks.retry.2s", system.prefix());
+    let wire = Wire::to(ground);
+    until("the task waits in a retry queue, in nobody's hand", || {
+        (wire.depth(&waits) == 1).then_some(())
+    });
+    let letters =
+        "SELECT count(*) FROM dead_letters WHERE reason = 'max_attempts' AND state = 'new'";
+    until("it is given up", || {
+        (system.count(letters) == 1).then_some(())
+    });
+    let run = |column: &str| {
+        let id = sweep.id;
+        system.sql(&format!(
+            "SELECT {column} FROM task_runs WHERE task_id = '{id}'"
+        ))
+    };
+    assert_eq!(run("attempts, state").trim(), "3|discarded");
+    drop(hold);
+    let (code, out, err) = system.adtally(&[
+        "dead-letters",
+        "requeue",
+        "--all",
+        "--reason",
+        "max_attempts",
+    ]);
+    assert_eq!(code, 0, "{out}{err}");
+    until("it has run", || {
+        (run("state").trim() == "succeeded").then_some(())
+    });
+    stage.reckon(&Told::default());
 }
 
 fn scaled(ground: &Ground) {
