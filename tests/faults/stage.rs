@@ -6,8 +6,7 @@ use std::time::Duration;
 use adtally_tests::proxy::Proxy;
 use adtally_tests::reckoning::Reckoning;
 use adtally_tests::traffic::{Manners, Told, Traffic};
-use adtally_tests::{Supervised, System, SystemBuilder, http};
-use serde_json::{Value, json};
+use adtally_tests::{Supervised, System, SystemBuilder};
 
 use crate::ground::Ground;
 
@@ -111,7 +110,7 @@ impl Stage {
 
     /// Where the API listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.api.process().address
+        self.system.api()
     }
 
     /// The worker, of one or several.
@@ -126,24 +125,6 @@ impl Stage {
             .supervised("adtally-worker", "ADTALLY_HEALTH_BIND", &[]);
         worker.until_ready();
         self.workers.push(worker);
-    }
-
-    /// Posts events that must all be accepted; their ids.
-    pub(crate) fn accept(&self, events: &Value) -> Vec<String> {
-        let headers = [("Content-Type", "application/json")];
-        let body = events.to_string();
-        let target = "/v1/events?ids=1";
-        let answer = http::request(self.address(), "POST", target, &headers, body.as_bytes());
-        let answer = answer.expect("the API answers");
-        let body = answer.json();
-        assert_eq!(
-            (answer.status, &body["rejected"]),
-            (202, &json!([])),
-            "{body}"
-        );
-        let ids = body["ids"].as_array().expect("ids").iter();
-        ids.map(|id| id.as_str().expect("an id").to_owned())
-            .collect()
     }
 
     /// Ad servers begin to send.

@@ -17,6 +17,7 @@ pub mod proxy;
 pub mod reckoning;
 mod supervised;
 mod system;
+mod totals;
 pub mod traffic;
 mod wait;
 

@@ -9,12 +9,11 @@ use std::sync::{Arc, OnceLock};
 
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_devstack::free_port;
-use adtally_domain::{SweepDirty, Task, TaskMessage};
+use adtally_domain::{Task, TaskMessage};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::database::Database;
-use crate::wait::soon;
 use crate::{Process, Supervised, SystemBuilder, http, programs, until};
 
 /// One API, and as many workers and beats as the test starts.
@@ -72,10 +71,18 @@ impl System {
         &self.prefix
     }
 
-    /// The API's address.
+    /// The address of its API, under a supervisor or not.
+    ///
+    /// # Panics
+    /// When the test has started none.
     #[must_use]
     pub fn api(&self) -> SocketAddr {
-        self.api_process().address
+        self.api_address().expect("a test that starts an API")
+    }
+
+    fn api_address(&self) -> Option<SocketAddr> {
+        let own = self.api.as_ref().map(|api| api.address);
+        own.or(self.supervised_api.get().copied())
     }
 
     /// The API's process.
@@ -141,8 +148,7 @@ impl System {
     pub fn adtally(&self, args: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(programs::path("adtally"));
         command.args(args).envs(self.environment());
-        let own = self.api.as_ref().map(|api| api.address);
-        if let Some(address) = own.or(self.supervised_api.get().copied()) {
+        if let Some(address) = self.api_address() {
             command.env("ADTALLY_API_URL", format!("http://{address}"));
         }
         let output = command.output().expect("the tool starts");
@@ -312,54 +318,6 @@ impl System {
         ids.lines().map(str::to_owned).collect()
     }
 
-    /// All rows of both tables of totals, without the times they were computed at.
-    #[must_use]
-    pub fn totals(&self) -> String {
-        let columns = "ad_id, impressions, clicks";
-        let hours = self.sql(&format!(
-            "SELECT hour, {columns} FROM ad_hourly_stats ORDER BY hour, ad_id"
-        ));
-        let days = self.sql(&format!(
-            "SELECT day, {columns} FROM ad_daily_stats ORDER BY day, ad_id"
-        ));
-        format!("{hours}\n\n{days}")
-    }
-
-    /// Waits until `events` holds `count` rows.
-    pub fn wait_for_events(&self, count: u64) {
-        until(&format!("{count} events are stored"), || {
-            (self.count("SELECT count(*) FROM events") == count).then_some(())
-        });
-    }
-
-    /// Sweeps until no hour or day that is over is marked any more.
-    ///
-    /// # Panics
-    /// When that takes more than a minute.
-    pub fn settle(&self) {
-        until("every bucket that is over is rolled up", || {
-            let report = self.audit();
-            let texts = |name: &str| {
-                let buckets = report[name].as_array().expect("pending buckets").iter();
-                let texts: Vec<_> = buckets.filter_map(Value::as_str).collect();
-                texts.join(",")
-            };
-            let (hours, days) = (texts("pending_hours"), texts("pending_days"));
-            if hours.is_empty() && days.is_empty() {
-                return Some(());
-            }
-            self.run(&SweepDirty {});
-            let marks = format!(
-                "SELECT (SELECT count(*) FROM dirty_hours WHERE hour = ANY('{{{hours}}}')) \
-                 + (SELECT count(*) FROM dirty_days WHERE day = ANY('{{{days}}}'))"
-            );
-            // The roll-ups it sent take a moment; those of hours mark their days once more, so
-            // another sweep may be needed.
-            let _rolled_up = soon(|| self.count(&marks) == 0);
-            None
-        });
-    }
-
     /// Puts a task on the queue.
     ///
     /// # Panics
@@ -391,15 +349,5 @@ impl System {
         until(&format!("{} is done", message.name), || {
             (self.sql(&state).trim() == "succeeded").then_some(())
         });
-    }
-
-    /// The audit's report.
-    ///
-    /// # Panics
-    /// When it is no JSON.
-    #[must_use]
-    pub fn audit(&self) -> Value {
-        let (_, out, err) = self.adtally(&["audit", "--json"]);
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out} {err}"))
     }
 }

@@ -183,7 +183,7 @@ fn clocks(ground: &Ground) {
         let traffic = stage.traffic();
         // Without an id or a time the API's clock decides; it must not decide twice.
         for _ in 0..5 {
-            told.accepted.extend(stage.accept(&json!([
+            told.accepted.extend(stage.system.accept(&json!([
                 {"ad_id": 3, "kind": "impression"},
                 {"ad_id": 3, "kind": "click"},
             ])));
@@ -217,7 +217,7 @@ fn daylight_saving(ground: &Ground) {
                 json!({"ad_id": 9, "kind": "impression", "occurred_at": at.to_rfc3339()})
             })
             .collect();
-        told.accepted.extend(stage.accept(&json!(events)));
+        told.accepted.extend(stage.system.accept(&json!(events)));
     }
     every_slot_once(ground, &stage, "Europe/Berlin");
     let in_day = "SELECT count(*) FROM schedule_runs WHERE entry = 'aggregate-last-hour' \

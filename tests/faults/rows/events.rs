@@ -18,7 +18,7 @@ pub(super) const ROWS: [Row; 3] = [
 /// Posts `events`, of which all must be accepted, and remembers their ids.
 fn accept(stage: &Stage, events: &[Value], told: &mut Told) {
     for request in events.chunks(1_000) {
-        told.accepted.extend(stage.accept(&json!(request)));
+        told.accepted.extend(stage.system.accept(&json!(request)));
     }
 }
 

@@ -139,7 +139,7 @@ fn requeued(ground: &Ground) {
     let refused: Vec<_> = (0..50)
         .map(|n| json!({"event_id": past_id(n), "kind": "click", "ad_id": 999}))
         .collect();
-    told.accepted.extend(stage.accept(&json!(refused)));
+    told.accepted.extend(stage.system.accept(&json!(refused)));
     until("they are dead letters", || {
         let letters = "SELECT count(*) FROM dead_letters WHERE state = 'new'";
         (stage.system.count(letters) == 50).then_some(())

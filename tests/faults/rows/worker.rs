@@ -150,7 +150,7 @@ fn out_of_memory(ground: &Ground) {
                     |n| json!({"event_id": past_id(n + part + round), "kind": "click", "ad_id": 8}),
                 )
                 .collect();
-            large.extend(stage.accept(&json!(events)));
+            large.extend(stage.system.accept(&json!(events)));
         }
         // It keeps what it has, and gets no more for all that waits.
         let capped = Command::new("prlimit")
