@@ -10,8 +10,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::thread;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::run::start_time;
 
@@ -69,13 +70,18 @@ pub(crate) fn remove_at_end(directory: &Path) -> io::Result<()> {
 }
 
 impl Reaper {
-    /// Sends a line to the shell; a shell that somebody killed is replaced and told everything.
+    /// Sends a line to the shell, the first one or one that replaces a killed one.
     fn send(&mut self, line: &str) -> io::Result<()> {
         if let Some(shell) = &mut self.shell
             && write_line(shell, line).is_ok()
         {
             return Ok(());
         }
+        // A new one is told everything, this line too.
+        self.start()
+    }
+
+    fn start(&mut self) -> io::Result<()> {
         if let Some(mut dead) = self.shell.take() {
             log::warn!("the reaper was killed: starting another");
             dead.wait()?;
@@ -87,8 +93,29 @@ impl Reaper {
         for directory in &self.scratch {
             write_line(&mut shell, &format!("scratch {}", directory.display()))?;
         }
+        let pid = shell.id();
         self.shell = Some(shell);
+        thread::Builder::new()
+            .name("reaper-keeper".to_owned())
+            .spawn(move || replace_when_dead(pid))?;
         Ok(())
+    }
+}
+
+/// A killed shell must not be missed only when something is to be told: what it knew would be lost
+/// with the next kill.
+fn replace_when_dead(pid: u32) {
+    let ended = i32::try_from(pid).ok().and_then(Pid::from_raw).map(|pid| {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        rustix::process::waitid(WaitId::Pid(pid), options)
+    });
+    let mut reaper = REAPER.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_current = reaper.shell.as_ref().is_some_and(|shell| shell.id() == pid);
+    if matches!(ended, Some(Ok(_)))
+        && is_current
+        && let Err(error) = reaper.start()
+    {
+        log::warn!("the reaper was killed and cannot be replaced: {error}");
     }
 }
 

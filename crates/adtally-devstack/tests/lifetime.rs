@@ -98,6 +98,10 @@ fn working_in(dir: &Path) -> Vec<String> {
 
 /// The reaper's shell among the children of a process.
 fn reaper_of(parent: u32) -> String {
+    find_reaper(parent).expect("a reaper")
+}
+
+fn find_reaper(parent: u32) -> Option<String> {
     let is_reaper = |pid: &str| {
         let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
         let words = String::from_utf8_lossy(&read("cmdline")).into_owned();
@@ -109,7 +113,7 @@ fn reaper_of(parent: u32) -> String {
     };
     let pids = fs::read_dir("/proc").unwrap().flatten();
     let mut pids = pids.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    pids.find(|pid| is_reaper(pid)).expect("a reaper")
+    pids.find(|pid| is_reaper(pid))
 }
 
 fn kill(pid: &str, signal: &str) {
@@ -182,10 +186,12 @@ fn servers_end_with_a_killed_parent_and_a_new_one_takes_over_at_once() {
 #[test]
 #[ignore = "a victim of another test"]
 fn victim_with_processes() {
-    let order = victim_dir().join("order");
+    let (order, listening_file) = (victim_dir().join("order"), victim_dir().join("listening"));
+    let listening = listening_file.display();
     let spawn = |name: &str, stage: Stage| {
         let script = format!(
-            "trap 'sleep 0.3; echo {name} >>{}; exit' TERM; while :; do sleep 0.05; done",
+            "trap 'sleep 0.3; echo {name} >>{}; exit' TERM; echo {name} >>{listening}; \
+             while :; do sleep 0.05; done",
             order.display()
         );
         let options = ProcessOptions::new(name, "/bin/sh").args(["-c", &script]);
@@ -203,8 +209,14 @@ fn victim_with_processes() {
         spawn("service", Stage::Services),
     ];
     let deaf = ProcessOptions::new("deaf", "/bin/sh");
-    let script = "trap '' TERM INT; sleep 1000 & wait; sleep 1000";
-    let deaf = ManagedProcess::spawn(deaf.args(["-c", script]).stage(Stage::Support)).unwrap();
+    let script =
+        format!("trap '' TERM INT; echo deaf >>{listening}; sleep 1000 & wait; sleep 1000");
+    let deaf = ManagedProcess::spawn(deaf.args(["-c", &script]).stage(Stage::Support)).unwrap();
+    // A shell that has not got round to its trap yet would end without a word.
+    until("all listen to signals", || {
+        let names = fs::read_to_string(&listening_file).unwrap_or_default();
+        names.lines().filter(|name| *name != "ended").count() == 5
+    });
     let mut notes: Vec<String> = processes.iter().map(|it| it.pid().to_string()).collect();
     notes.push(deaf.pid().to_string());
     write_notes_and_wait(&notes);
@@ -233,8 +245,12 @@ fn victim_whose_reaper_is_killed() {
         ManagedProcess::spawn(options).unwrap()
     };
     let first = spawn();
-    kill(&reaper_of(std::process::id()), "-9");
+    let reaper = reaper_of(std::process::id());
+    kill(&reaper, "-9");
     let second = spawn();
+    until("another reaper has its place", || {
+        find_reaper(std::process::id()).is_some_and(|other| other != reaper)
+    });
     write_notes_and_wait(&[first.pid().to_string(), second.pid().to_string()]);
 }
 
