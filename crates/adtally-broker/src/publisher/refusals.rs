@@ -13,18 +13,29 @@ use tokio::time::Instant;
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 /// And at most: a queue that stays full is full for every session.
 const MOST_PATIENCE: Duration = Duration::from_secs(300);
+/// A refusal longer ago than this says nothing about now.
+const RECENT: Duration = Duration::from_secs(5);
 
-/// Since when which kinds of messages are refused.
-#[derive(Debug)]
+/// Which kinds of messages are refused, and since when.
+#[derive(Debug, Default)]
 pub(super) struct Refusals {
-    since: [Option<Instant>; 3],
+    impressions: Refused,
+    clicks: Refused,
+    single: Refused,
+}
+
+/// How it stands with one kind.
+#[derive(Debug)]
+struct Refused {
+    /// The first and the latest refusal since a message was taken, in this session.
+    span: Option<(Instant, Instant)>,
     patience: Duration,
 }
 
-impl Default for Refusals {
+impl Default for Refused {
     fn default() -> Self {
         Self {
-            since: [None; 3],
+            span: None,
             patience: FIRST_PATIENCE,
         }
     }
@@ -33,26 +44,37 @@ impl Default for Refusals {
 impl Refusals {
     /// Takes note of what became of a message of `kind`.
     pub(super) fn note(&mut self, kind: Option<EventKind>, refused: bool, now: Instant) {
-        let [impressions, clicks, single] = &mut self.since;
-        let since = match kind {
-            Some(EventKind::Impression) => impressions,
-            Some(EventKind::Click) => clicks,
-            None => single,
+        let of_kind = match kind {
+            Some(EventKind::Impression) => &mut self.impressions,
+            Some(EventKind::Click) => &mut self.clicks,
+            None => &mut self.single,
         };
         if refused {
-            since.get_or_insert(now);
-        } else if since.take().is_some() {
-            self.patience = FIRST_PATIENCE;
+            let first = of_kind.span.map_or(now, |(first, _)| first);
+            of_kind.span = Some((first, now));
+        } else {
+            *of_kind = Refused::default();
         }
     }
 
-    /// Whether another session should be tried, because of some kind every message was refused for
-    /// too long. The next session is borne twice as long.
+    /// Whether another session should be tried, because every message of some kind was refused for
+    /// too long and still is. The next session is borne twice as long.
     pub(super) fn exhaust_patience(&mut self, now: Instant) -> bool {
-        let mut began = self.since.iter().flatten();
-        let exhausted = began.any(|since| now.duration_since(*since) >= self.patience);
+        let mut kinds = [&mut self.impressions, &mut self.clicks, &mut self.single];
+        let exhausted = kinds.iter_mut().any(|kind| kind.exhaust(now));
         if exhausted {
-            self.since = [None; 3];
+            kinds.into_iter().for_each(|kind| kind.span = None);
+        }
+        exhausted
+    }
+}
+
+impl Refused {
+    fn exhaust(&mut self, now: Instant) -> bool {
+        let exhausted = self.span.is_some_and(|(first, latest)| {
+            now.duration_since(first) >= self.patience && now.duration_since(latest) < RECENT
+        });
+        if exhausted {
             self.patience = (self.patience * 2).min(MOST_PATIENCE);
         }
         exhausted
@@ -63,29 +85,40 @@ impl Refusals {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_kind_that_is_always_refused_is_enough_and_each_session_is_borne_longer() {
-        let mut refusals = Refusals::default();
-        let start = Instant::now();
-        let after = |seconds| start + Duration::from_secs(seconds);
-        refusals.note(Some(EventKind::Click), true, after(0));
-        refusals.note(Some(EventKind::Impression), false, after(5));
-        refusals.note(Some(EventKind::Click), true, after(9));
-        assert!(!refusals.exhaust_patience(after(9)));
-        assert!(refusals.exhaust_patience(after(10)));
+    const CLICK: Option<EventKind> = Some(EventKind::Click);
+    const IMPRESSION: Option<EventKind> = Some(EventKind::Impression);
 
-        refusals.note(Some(EventKind::Click), true, after(11));
-        assert!(!refusals.exhaust_patience(after(30)));
-        assert!(refusals.exhaust_patience(after(31)));
-        assert_eq!(refusals.patience, Duration::from_secs(40));
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
     }
 
     #[test]
-    fn a_message_that_is_taken_ends_it() {
-        let mut refusals = Refusals::default();
-        let now = Instant::now();
+    fn one_kind_that_is_always_refused_is_enough_and_each_session_is_borne_longer() {
+        let (mut refusals, start) = (Refusals::default(), Instant::now());
+        refusals.note(CLICK, true, start);
+        refusals.note(IMPRESSION, false, after(start, 5));
+        refusals.note(CLICK, true, after(start, 9));
+        assert!(!refusals.exhaust_patience(after(start, 9)));
+        assert!(refusals.exhaust_patience(after(start, 10)));
+
+        for seconds in [11, 30] {
+            refusals.note(CLICK, true, after(start, seconds));
+        }
+        assert!(!refusals.exhaust_patience(after(start, 30)));
+        assert!(refusals.exhaust_patience(after(start, 31)));
+        assert_eq!(refusals.clicks.patience, Duration::from_secs(40));
+        // The new session's queue takes it: the next trouble begins anew.
+        refusals.note(CLICK, false, after(start, 32));
+        assert_eq!(refusals.clicks.patience, FIRST_PATIENCE);
+    }
+
+    #[test]
+    fn a_message_that_is_taken_ends_it_and_one_refusal_long_ago_is_none() {
+        let (mut refusals, now) = (Refusals::default(), Instant::now());
         refusals.note(None, true, now);
+        assert!(!refusals.exhaust_patience(after(now, 600)));
         refusals.note(None, false, now);
-        assert!(!refusals.exhaust_patience(now + MOST_PATIENCE));
+        refusals.note(None, true, after(now, 601));
+        assert!(!refusals.exhaust_patience(after(now, 602)));
     }
 }

@@ -148,9 +148,9 @@ impl Owner {
             }
         };
         if let Some(mut shipment) = voyage.flights.unload(number) {
-            let refused = result.is_err();
-            self.refusals.note(shipment.kind, refused, Instant::now());
             if voyage.probe.take_if(|probe| *probe == number).is_none() {
+                let refused = result.is_err();
+                self.refusals.note(shipment.kind, refused, Instant::now());
                 self.lanes.landed(shipment.kind);
             }
             shipment.answer(result);
