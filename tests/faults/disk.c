@@ -24,9 +24,14 @@ static void note(int file) {
         return;
     }
     snprintf(noted, sizeof noted, "%s%s", directory, name);
-    int out = open(noted, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    /* Of one width and in one write: a process that is killed here leaves the old number or the new. */
+    char number[32];
+    int width = snprintf(number, sizeof number, "%020lld", (long long)status.st_size);
+    int out = open(noted, O_WRONLY | O_CREAT, 0600);
     if (out >= 0) {
-        dprintf(out, "%lld", (long long)status.st_size);
+        if (pwrite(out, number, (size_t)width, 0) != width) {
+            abort();
+        }
         close(out);
     }
 }

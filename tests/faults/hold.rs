@@ -54,7 +54,8 @@ impl Drop for Hold<'_> {
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{}'",
             self.name
         );
-        self.system.sql(&end);
+        // The database may be gone, and this thread may be panicking already.
+        let _ = self.system.psql()(&end);
         if let Some(holder) = self.holder.take() {
             let _ = holder.join();
         }

@@ -1,7 +1,7 @@
 //! What lies between a process and the machine: its clock, and its disk.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -28,6 +28,9 @@ impl Clock {
     /// A clock that is right.
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
+        // Servers of other users read it too.
+        let readable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(directory.path(), readable).expect("a readable directory");
         compile(CLOCK, &directory.path().join("clock.so"));
         let path = directory.path().join("shift");
         let shift = OpenOptions::new().create_new(true).write(true).open(path);

@@ -28,6 +28,7 @@ pub(crate) struct Setting {
     worker: Vec<(&'static str, String)>,
     workers: usize,
     spools: bool,
+    plain_role: bool,
     spool: tempfile::TempDir,
 }
 
@@ -42,6 +43,7 @@ impl Setting {
             worker: Vec::new(),
             workers: 1,
             spools: true,
+            plain_role: false,
             spool: tempfile::tempdir().expect("a directory for the spool"),
         }
     }
@@ -55,6 +57,12 @@ impl Setting {
     /// An API that keeps nothing by itself.
     pub(crate) fn without_spool(mut self) -> Self {
         self.spools = false;
+        self
+    }
+
+    /// Processes that log in to the database as a role that owns nothing.
+    pub(crate) fn plain_role(mut self) -> Self {
+        self.plain_role = true;
         self
     }
 
@@ -84,6 +92,11 @@ impl Setting {
                 .push(("ADTALLY_SPOOL_DIR", spool.display().to_string()));
         }
         let system = self.builder.without_api();
+        if self.plain_role {
+            let url = ("ADTALLY_DATABASE_URL", make_plain_role(&system));
+            self.api.push(url.clone());
+            self.worker.push(url);
+        }
         let api = system.supervised("adtally-api", "ADTALLY_BIND", &self.api);
         api.until_ready();
         let worker = |_| system.supervised("adtally-worker", "ADTALLY_HEALTH_BIND", &self.worker);
@@ -170,6 +183,20 @@ impl Stage {
     }
 }
 
+/// Makes a role named like the system's queues, with the rights its processes need and no others;
+/// the URL it logs in with.
+fn make_plain_role(system: &System) -> String {
+    let role = system.prefix();
+    system.sql(&format!(
+        "CREATE ROLE \"{role}\" LOGIN PASSWORD 'plain'; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO \"{role}\"; \
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO \"{role}\""
+    ));
+    let url = system.database_url();
+    let (_, place) = url.split_once('@').expect("a URL with a user");
+    format!("postgres://{role}:plain@{place}")
+}
+
 /// A proxy before the ground's RabbitMQ, and the URL that leads through it.
 pub(crate) fn before_rabbitmq(ground: &Ground) -> (Proxy, String) {
     let rabbitmq = ground.rabbitmq();
@@ -177,4 +204,19 @@ pub(crate) fn before_rabbitmq(ground: &Ground) -> (Proxy, String) {
     let proxy = Proxy::before(server);
     let url = proxy.url(&rabbitmq.url(), server);
     (proxy, url)
+}
+
+/// Puts something right when it is dropped, also when a row fails: the next row needs the servers.
+pub(crate) struct Afterwards<F: FnMut()>(F);
+
+impl<F: FnMut()> Afterwards<F> {
+    pub(crate) fn run(put_right: F) -> Self {
+        Self(put_right)
+    }
+}
+
+impl<F: FnMut()> Drop for Afterwards<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }

@@ -56,9 +56,15 @@ impl Supervised {
 
     /// Kills it as `kill -9` does, and returns once it has ended. It is started again.
     pub fn kill(&self) {
+        self.kill_then(|| ());
+    }
+
+    /// Kills it, and does something before it is started again.
+    pub fn kill_then<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
         let process = self.process();
         process.signal(Signal::KILL);
         until("a killed process ends", || process.exit_status());
+        meanwhile()
     }
 
     /// Freezes it: its connections stay open, and nothing answers.

@@ -95,8 +95,7 @@ fn while_spooling(ground: &Ground) {
     proxy.set(Fault::Refuse);
     for _ in 0..4 {
         traffic.until_accepted(150);
-        stage.api.kill();
-        tear(&stage);
+        stage.api.kill_then(|| tear(&stage));
     }
     traffic.until_accepted(50);
     proxy.set(Fault::Pass);
@@ -132,8 +131,7 @@ fn power_fails(ground: &Ground) {
     let mut unsynced = 0;
     for _ in 0..4 {
         traffic.until_accepted(150);
-        stage.api.kill();
-        unsynced += disk.lose_power(stage.spool());
+        unsynced += stage.api.kill_then(|| disk.lose_power(stage.spool()));
     }
     traffic.until_accepted(50);
     println!("row-04: {unsynced} bytes were not on disk");

@@ -1,11 +1,14 @@
 //! Beats: many at once, killed and frozen at every step, away for a day, with wrong clocks.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use adtally_devstack::{PostgresOptions, PostgresServer};
 use adtally_tests::proxy::{Fault, Way};
 use adtally_tests::traffic::Told;
-use adtally_tests::{Supervised, until_within};
+use adtally_tests::{Supervised, migrate, until_within};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::Row;
@@ -59,18 +62,13 @@ fn due(zone: &str) -> String {
 /// Waits until every slot's task has run, and checks that each ran once, in order, and no other.
 fn every_slot_once(ground: &Ground, stage: &Stage, zone: &str) -> u64 {
     let due = due(zone);
-    let unfinished = format!("{due} WHERE state IS DISTINCT FROM 'succeeded'");
-    until_within(
-        ground.lasting(180, 300),
-        "every slot's task has run",
-        || (stage.system.count(&unfinished) == 0).then_some(()),
+    let open = format!(
+        "{due} WHERE state IS DISTINCT FROM 'succeeded' OR over.slot IS NULL OR enqueued_at IS NULL"
     );
-    let wrong = format!("{due} WHERE over.slot IS NULL OR enqueued_at IS NULL");
-    assert_eq!(
-        stage.system.count(&wrong),
-        0,
-        "a slot that was not due or not sent"
-    );
+    let what = "every slot that is due, and no other, was sent and its task has run";
+    until_within(ground.lasting(180, 300), what, || {
+        (stage.system.count(&open) == 0).then_some(())
+    });
     let twice = "SELECT count(*) FROM (SELECT arguments FROM task_runs \
                  WHERE name LIKE 'adtally.aggregate_%' AND task_id IN \
                      (SELECT task_id FROM schedule_runs) \
@@ -144,16 +142,15 @@ fn mid_send(ground: &Ground) {
 
 fn away(ground: &Ground) {
     let stage = Setting::new(ground, "row-45").start();
-    begin_schedule(&stage, 2);
+    begin_schedule(&stage, 28);
     let first = beat(&stage, &[]);
     every_slot_once(ground, &stage, "UTC");
     assert!(first.stop().success());
-    // As if it had been 26 hours ago.
+    // As if it had stopped 26 hours ago.
     stage.system.sql(
-        "UPDATE schedule_runs SET slot = slot - interval '26 hours', \
-             enqueued_at = enqueued_at - interval '26 hours'; \
-         UPDATE settings SET value = (value::timestamptz - interval '26 hours')::text \
-             WHERE key = 'schedule_from'",
+        "WITH later AS (DELETE FROM schedule_runs WHERE slot > now() - interval '26 hours' \
+             RETURNING task_id) \
+         DELETE FROM task_runs USING later WHERE task_runs.task_id = later.task_id",
     );
     let traffic = stage.traffic();
     let beats = [beat(&stage, &[]), beat(&stage, &[])];
@@ -197,36 +194,87 @@ fn clocks(ground: &Ground) {
 }
 
 fn daylight_saving(ground: &Ground) {
-    let setting = Setting::new(ground, "row-47").workers(2);
-    let berlin = |system: adtally_tests::SystemBuilder| {
-        system.timezone("Europe/Berlin").max_event_age("400d")
-    };
-    let stage = setting.all(berlin).start();
-    // Since before the last time the clocks went back.
-    stage.system.sql(
-        "INSERT INTO settings VALUES ('schedule_from', '2026-10-24T12:10:00Z') \
-         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    let clock = Clock::new();
+    let postgres = clock.variables().into_iter().fold(
+        PostgresOptions::new(&ground.programs()),
+        |options, (name, value)| options.env(name, value),
     );
-    let beat = beat(&stage, &[]);
-    let mut told = Told::default();
-    for (day, hours) in [("2026-10-24T22:30:00Z", 25), ("2026-03-28T23:30:00Z", 23)] {
-        let first: chrono::DateTime<chrono::Utc> = day.parse().expect("a time");
-        let events: Vec<_> = (0..hours)
-            .map(|hour| {
-                let at = first + chrono::TimeDelta::hours(hour);
-                json!({"ad_id": 9, "kind": "impression", "occurred_at": at.to_rfc3339()})
-            })
-            .collect();
-        told.accepted.extend(stage.system.accept(&json!(events)));
+    let postgres = ground.block_on(PostgresServer::start(postgres));
+    let postgres = Arc::new(postgres.expect("a database with a clock of its own"));
+    for (name, begin, now, hours) in [
+        (
+            "row-47-autumn",
+            "2026-10-24T12:10:00Z",
+            "2026-10-26T01:00:30Z",
+            25,
+        ),
+        (
+            "row-47-spring",
+            "2026-03-28T12:10:00Z",
+            "2026-03-30T01:00:30Z",
+            23,
+        ),
+    ] {
+        let now: DateTime<Utc> = now.parse().expect("a time");
+        clock.set((now - crate::ground::now()).num_seconds());
+        changing_day(ground, &clock, &postgres, (name, begin, hours));
     }
-    every_slot_once(ground, &stage, "Europe/Berlin");
-    let in_day = "SELECT count(*) FROM schedule_runs WHERE entry = 'aggregate-last-hour' \
-                  AND slot > '2026-10-24T22:00:00Z' AND slot <= '2026-10-25T23:00:00Z'";
-    assert_eq!(stage.system.count(in_day), 25);
+}
+
+/// One day on which clocks change, for beat, workers, API and database.
+fn changing_day(
+    ground: &Ground,
+    clock: &Clock,
+    postgres: &Arc<PostgresServer>,
+    (name, begin, hours): (&'static str, &str, i64),
+) {
+    let database = name.replace('-', "_");
+    let create = format!("CREATE DATABASE {database}");
+    postgres
+        .psql_blocking("postgres", &create)
+        .expect("a database");
+    let url = postgres.database_url(&database);
+    migrate(&url);
+    let server = Arc::clone(postgres);
+    let psql = move |sql: &str| {
+        server
+            .psql_blocking(&database, sql)
+            .map_err(|error| error.to_string())
+    };
+    let setting = Setting::new(ground, name).workers(2).all(|system| {
+        let system = system.timezone("Europe/Berlin").database(url, psql);
+        let variables = clock.variables().into_iter();
+        variables.fold(system, |system, (name, value)| system.variable(name, value))
+    });
+    let stage = setting.start();
+    stage.system.sql(&format!(
+        "INSERT INTO settings VALUES ('schedule_from', '{begin}') \
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    ));
+    let beat = beat(&stage, &[]);
+    let begin: DateTime<Utc> = begin.parse().expect("a time");
+    // The local midnight after it, the last one before the clocks change.
+    let midnight = begin + TimeDelta::minutes(if hours == 25 { 590 } else { 650 });
+    let events: Vec<_> = (0..hours)
+        .map(|hour| {
+            let at = midnight + TimeDelta::hours(hour) + TimeDelta::minutes(30);
+            json!({"ad_id": 9, "kind": "impression", "occurred_at": at.to_rfc3339()})
+        })
+        .collect();
+    let mut told = Told::default();
+    told.accepted.extend(stage.system.accept(&json!(events)));
+    assert!(every_slot_once(ground, &stage, "Europe/Berlin") > 35);
+    let in_day = format!(
+        "SELECT count(*) FROM schedule_runs WHERE entry = 'aggregate-last-hour' \
+         AND slot > '{midnight}' AND slot <= '{}'",
+        midnight + TimeDelta::hours(hours)
+    );
+    assert_eq!(
+        stage.system.count(&in_day),
+        u64::try_from(hours).expect("hours")
+    );
     stage.reckon(&told);
-    let days = stage
-        .system
-        .sql("SELECT day, impressions FROM ad_daily_stats ORDER BY day");
-    assert_eq!(days.trim(), "2026-03-29|23\n2026-10-25|25");
+    let days = stage.system.sql("SELECT impressions FROM ad_daily_stats");
+    assert_eq!(days.trim(), hours.to_string());
     drop(beat);
 }

@@ -8,7 +8,7 @@ use adtally_tests::until;
 
 use super::Row;
 use crate::ground::Ground;
-use crate::stage::{Setting, Stage};
+use crate::stage::{Afterwards, Setting, Stage};
 use crate::wire::Wire;
 
 pub(super) const ROWS: [Row; 10] = [
@@ -67,6 +67,7 @@ fn killed(ground: &Ground) {
 fn frozen(ground: &Ground) {
     let stage = Setting::new(ground, "row-14").start();
     let traffic = stage.traffic();
+    let _resumed = Afterwards::run(|| ground.rabbitmq().resume());
     ground.rabbitmq().pause();
     let began = Instant::now();
     until("the spool fills", || {
@@ -121,6 +122,9 @@ fn alarm(ground: &Ground, name: &'static str, raise: &[&str], clear: &[&str]) {
     traffic.until_accepted(200);
     let wire = Wire::to(ground);
     let queue = format!("{}.impressions", stage.system.prefix());
+    let _cleared = Afterwards::run(|| {
+        let _ = ground.rabbitmq().ctl_blocking(clear);
+    });
     ground
         .rabbitmq()
         .ctl_blocking(raise)
@@ -241,6 +245,9 @@ fn password_changed(ground: &Ground) {
     let rabbitmq = ground.rabbitmq();
     let (user, password) = rabbitmq.credentials();
     let ctl = |args: &[&str]| rabbitmq.ctl_blocking(args).expect("rabbitmqctl");
+    let _restored = Afterwards::run(|| {
+        let _ = rabbitmq.ctl_blocking(&["change_password", user, password]);
+    });
     ctl(&["change_password", user, "another"]);
     ctl(&["close_all_connections", "a test"]);
     until("the worker says that it cannot log in", || {

@@ -4,14 +4,14 @@ use std::thread;
 use std::time::Duration;
 
 use adtally_domain::{AggregateHour, Task};
-use adtally_tests::until;
+use adtally_tests::{Supervised, until};
 use chrono::{DurationRound, TimeDelta};
 use uuid::Uuid;
 
 use super::Row;
 use crate::ground::{Ground, now};
 use crate::hold::Hold;
-use crate::stage::Setting;
+use crate::stage::{Afterwards, Setting};
 
 pub(super) const ROWS: [Row; 6] = [
     Row::of_servers(
@@ -57,6 +57,7 @@ fn restarted(ground: &Ground) {
 fn frozen(ground: &Ground) {
     let stage = Setting::new(ground, "row-30").start();
     let traffic = stage.traffic();
+    let _resumed = Afterwards::run(|| ground.postgres().resume());
     ground.postgres().pause();
     thread::sleep(ground.lasting(15, 90));
     traffic.until_accepted(100);
@@ -98,45 +99,32 @@ fn contended(ground: &Ground) {
 }
 
 fn exhausted(ground: &Ground) {
-    let stage = Setting::new(ground, "row-33").workers(2).start();
+    let stage = Setting::new(ground, "row-33")
+        .workers(2)
+        .plain_role()
+        .start();
     let traffic = stage.traffic();
-    let limit = |connections: i32| {
-        format!(
-            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT {connections}', \
-             current_database()); END $$; \
-             SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+    let role = stage.system.prefix();
+    let allow = |connections: i32| {
+        let sql = format!("ALTER ROLE \"{role}\" CONNECTION LIMIT {connections}");
+        stage.system.sql(&sql);
     };
-    let guest = stage.system.psql();
-    // A session of ours takes the only place there is; it gives it back at the end.
-    let taken = thread::spawn(move || guest(&format!("{}; SELECT pg_sleep(8)", limit(1))));
-    thread::sleep(ground.lasting(6, 6));
+    allow(0);
+    stage.system.sql(&format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
+    ));
+    until("the workers say that they get no connection", || {
+        let says = |worker: &Supervised| {
+            let process = worker.process();
+            !process.is_ready() && process.log().contains("too many connections")
+        };
+        stage.workers.iter().all(says).then_some(())
+    });
     traffic.until_accepted(100);
-    taken
-        .join()
-        .expect("a session")
-        .expect("a session that sleeps");
-    ground
-        .postgres()
-        .psql_blocking(
-            "postgres",
-            &format!(
-                "ALTER DATABASE \"{}\" CONNECTION LIMIT -1",
-                database_of(&stage.system)
-            ),
-        )
-        .expect("the limit is lifted");
+    allow(-1);
     let reckoning = stage.end(traffic, LIMIT);
     assert_eq!(reckoning.dead, 0, "an outage makes no dead letters");
     assert!(stage.workers.iter().all(|worker| worker.restarts() == 0));
-}
-
-/// The name at the end of a database's URL.
-fn database_of(system: &adtally_tests::System) -> String {
-    let url = system.database_url();
-    let path = url.rsplit('/').next().unwrap_or_default();
-    path.split('?').next().unwrap_or_default().to_owned()
 }
 
 fn partition_missing(ground: &Ground) {

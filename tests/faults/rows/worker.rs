@@ -80,8 +80,8 @@ fn before_ack(ground: &Ground) {
     let traffic = stage.traffic();
     let mut duplicates = 0.0;
     for _ in 0..3 {
-        let before = stage.system.event_ids().len();
         proxy.set(Fault::Hole(Way::ToServer));
+        let before = stage.system.event_ids().len();
         until("unacknowledged events are stored", || {
             (stage.system.event_ids().len() > before).then_some(())
         });

@@ -40,8 +40,15 @@ pub(super) async fn launch(
     cluster.remove_stale_pid_file()?;
     let log = cluster.log_file();
     let seen = log_excerpt::begin(&log);
+    let program = options.programs.postgres_bin.join("postgres");
     let process = ManagedProcess::spawn(
-        ProcessOptions::new("PostgreSQL", options.programs.postgres_bin.join("postgres"))
+        options
+            .environment
+            .iter()
+            .fold(
+                ProcessOptions::new("PostgreSQL", program),
+                |process, (name, value)| process.env(name, value),
+            )
             .arg("-D")
             .arg(cluster.data_dir())
             .args(options.settings(port, cluster.is_temporary()))

@@ -14,6 +14,7 @@ pub struct PostgresOptions {
     pub(super) port: Option<u16>,
     pub(super) max_connections: u32,
     pub(super) extra: Vec<(String, String)>,
+    pub(super) environment: Vec<(String, String)>,
     pub(super) start_timeout: Duration,
     pub(super) primary: Option<Primary>,
 }
@@ -34,6 +35,7 @@ impl PostgresOptions {
             port: None,
             max_connections: 300,
             extra: Vec::new(),
+            environment: Vec::new(),
             start_timeout: Duration::from_secs(60),
             primary: None,
         }
@@ -73,6 +75,13 @@ impl PostgresOptions {
     #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.extra.push((name.into(), value.into()));
+        self
+    }
+
+    /// One more variable of the server's environment.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
