@@ -51,12 +51,9 @@ fn before_confirm(ground: &Ground) {
     let (stage, proxy) = behind_a_proxy(ground, "row-02");
     let traffic = stage.traffic();
     for _ in 0..3 {
-        let before = stage.system.event_ids().len() as u64;
         proxy.set(Fault::Hole(Way::ToClient));
         // The broker has them, the workers too, and the API does not know.
-        until("unconfirmed events are stored", || {
-            (stage.system.event_ids().len() as u64 >= before + 10).then_some(())
-        });
+        until_unanswered_are_stored(&stage, &traffic);
         stage.api.kill();
         proxy.set(Fault::Reset);
         stage.api.until_ready();
@@ -66,17 +63,21 @@ fn before_confirm(ground: &Ground) {
     assert!(reckoning.duplicates > 0, "what was sent again was known");
 }
 
+fn until_unanswered_are_stored(stage: &Stage, traffic: &Traffic) {
+    until("events are stored that nobody was told of", || {
+        let stored = stage.system.event_ids().len() as u64;
+        (stored >= traffic.accepted() + 10).then_some(())
+    });
+}
+
 fn before_answer(ground: &Ground) {
     let stage = Setting::new(ground, "row-03").without_spool().start();
     let proxy = Proxy::before(stage.address());
     let traffic = Traffic::begin(proxy.address(), Manners::default());
     traffic.until_accepted(100);
     for _ in 0..3 {
-        let before = stage.system.event_ids().len();
         proxy.set(Fault::Hole(Way::ToClient));
-        until("unanswered events are stored", || {
-            (stage.system.event_ids().len() >= before + 10).then_some(())
-        });
+        until_unanswered_are_stored(&stage, &traffic);
         stage.api.kill();
         proxy.set(Fault::Reset);
         stage.api.until_ready();

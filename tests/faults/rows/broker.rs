@@ -252,7 +252,11 @@ fn password_changed(ground: &Ground) {
     ctl(&["close_all_connections", "a test"]);
     until("the worker says that it cannot log in", || {
         let worker = stage.worker().process();
-        (!worker.is_ready() && worker.log().contains("ACCESS_REFUSED")).then_some(())
+        (!worker.is_ready()
+            && worker
+                .log()
+                .contains("check the user name and the password"))
+        .then_some(())
     });
     traffic.until_accepted(100);
     ctl(&["change_password", user, password]);

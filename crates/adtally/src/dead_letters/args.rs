@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   adtally dead-letters list --reason invalid_event --from 2026-11-22
   adtally dead-letters show 01a201d7-0b7b-88c2-a977-29f3687d4dae
-  adtally dead-letters requeue --all --reason too_old
+  adtally dead-letters requeue --all --reason invalid_event
   adtally dead-letters discard --all --ad 42 --to '2026-11-22 06:00'
 
 A dead letter is an event or task that could not be processed. Requeued, it goes back to its queue; an
