@@ -3,13 +3,14 @@
 //! | state | set by | next |
 //! |---|---|---|
 //! | `new` | a worker that cannot process it | `requeued`, `discarded` |
-//! | `requeued` | [`Store::requeue_dead_letters`] | `new`, should it fail again |
+//! | `requeued` | [`Store::requeue_dead_letters`], or [`Store::store_events`] of its event | `new`, should it fail again |
 //! | `discarded` | [`Store::discard_dead_letters`] | `requeued` |
 
 mod discard;
 mod list;
 mod requeue;
 mod row;
+mod settle;
 
 use adtally_domain::{AdId, Event, EventId, Timestamp, event_dead_letter_id};
 use diesel::prelude::*;
@@ -23,6 +24,7 @@ pub use list::{
 };
 pub use requeue::Requeued;
 pub(crate) use row::{bury, insert};
+pub(crate) use settle::settle;
 
 use crate::schema::dead_letters::dsl;
 use crate::{Store, StoreError};
@@ -99,7 +101,7 @@ fn event_body(event: &Event) -> Vec<u8> {
 pub enum DeadLetterState {
     /// Nobody has decided yet.
     New,
-    /// It was put back on its queue.
+    /// It was put back on its queue, or its event came some other way and is stored.
     Requeued,
     /// An operator gave it up.
     Discarded,

@@ -7,13 +7,15 @@
 //! - A worker for which it fails again at once waits too, and then makes it `new` again. The mark
 //!   can never come late and hide a failure.
 //! - A task that is taken at once waits for its leave to run again, which the same transaction gives.
+//! - A worker that stores its event waits as well, and marks the letter should this transaction fail.
 //! - A crash, a lost connection or a broker that confirms nothing leaves the letter as it was. If it
-//!   was sent nevertheless, an event counts once by its id, a task is not run, and requeuing the
-//!   letter once more is harmless.
+//!   was sent nevertheless, an event counts once by its id, and storing it marks the letter, even if
+//!   that was discarded meanwhile; a task is not run. Requeuing the letter once more is harmless.
 //!
-//! So a letter is never `requeued` unless the broker has the message, and no event counts twice. A
-//! worker may have to wait as long as the sending takes; it must be bounded well below the time that
-//! statements wait for a lock.
+//! So a letter is never `requeued` unless the broker has the message or the event is stored, no event
+//! counts twice, and none is both stored and in a letter that is not `requeued`. A worker may have to
+//! wait as long as the sending takes; it must be bounded well below the time that statements wait for a
+//! lock.
 
 use std::collections::BTreeMap;
 

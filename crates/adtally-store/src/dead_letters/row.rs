@@ -85,8 +85,8 @@ pub(crate) fn insert<'a>(
     Ok(changed)
 }
 
-/// Keeps `letters` of events that the table refused. One that an operator put back goes to the letter
-/// it came from. Says what [`insert`] says.
+/// Keeps `letters` of events that the table refused. An event that has a letter goes to that one, of
+/// several to one that an operator put back. Says what [`insert`] says.
 pub(crate) fn bury(
     conn: &mut PgConnection,
     letters: &[NewDeadLetter],
@@ -107,11 +107,14 @@ pub(crate) fn bury(
         .load(conn)?;
     let home = |letter: &NewDeadLetter| {
         let event = letter.event_id.map(EventId::as_uuid);
-        let requeued = kept
-            .iter()
-            .find(|(_, kept, state)| *kept == event && state == DeadLetterState::Requeued.as_str());
+        let of_event = kept.iter().filter(|(_, kept, _)| *kept == event);
+        // The one that an operator put back, or any other: one event needs no second letter.
+        let home = of_event.max_by_key(|(id, _, state)| {
+            let is_requeued = state == DeadLetterState::Requeued.as_str();
+            (is_requeued, *id == letter.id)
+        });
         NewDeadLetter {
-            id: requeued.map_or(letter.id, |(id, ..)| *id),
+            id: home.map_or(letter.id, |(id, ..)| *id),
             ..letter.clone()
         }
     };

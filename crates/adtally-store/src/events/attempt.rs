@@ -1,8 +1,9 @@
 //! Attempts to store a batch, each a transaction, until one commits or the database is to blame.
 
-use adtally_domain::{EventKind, ReportingZone, Timestamp};
+use adtally_domain::{EventId, EventKind, ReportingZone, Timestamp};
 use diesel::pg::PgConnection;
 use diesel::result::Error;
+use uuid::Uuid;
 
 use super::batch::{self, Batch};
 use super::known::Expectation;
@@ -102,6 +103,17 @@ fn exclude_culprits(
     Ok(false)
 }
 
+/// The ids of all events, those that only a letter holds and those that are known included: the mark
+/// of a letter may have been lost when its event was stored.
+fn ids_of(given: &EventBatch) -> Vec<Uuid> {
+    let of_letters = given
+        .dead_letters
+        .iter()
+        .filter_map(|letter| letter.event_id);
+    let of_events = given.events.iter().map(|event| event.id);
+    of_events.chain(of_letters).map(EventId::as_uuid).collect()
+}
+
 fn attempt(
     conn: &mut PgConnection,
     zone: ReportingZone,
@@ -123,6 +135,7 @@ fn attempt(
         for (reason, new) in dead_letters::insert(conn, given.dead_letters.iter())? {
             *letters.entry(reason).or_default() += new;
         }
+        dead_letters::settle(conn, ids_of(given))?;
         let clicks = batch.count(|event| event.kind == EventKind::Click);
         Ok(Stored {
             inserted_impressions: batch.count(|_| true) - clicks,

@@ -60,6 +60,8 @@ impl Store {
     /// Events stored before are left as they are, so a batch can be given again, in other company
     /// and order, until it succeeds. Pass an `Arc` to keep the batch for that.
     ///
+    /// Dead letters of its events, also of those stored before, are `requeued` afterwards.
+    ///
     /// # Errors
     /// Only transient ones: nothing was stored, or (when the connection was lost) perhaps everything.
     pub async fn store_events(

@@ -15,6 +15,7 @@ mod requeue;
 mod rollups;
 mod schedule;
 mod schema;
+mod settling;
 mod stats;
 mod support;
 mod tasks;

@@ -189,12 +189,23 @@ async fn an_event_that_is_stored_leaves_its_letter_requeued() {
     let event = click(HOUR);
     let letter = NewDeadLetter::of_event(&event, "invalid_event", "first");
     let store = with(&letter).await;
-    let (first, second) = (
-        store.save(vec![event.clone()]),
-        store.save(vec![event.clone()]),
-    );
-    requeue(&store, letter.id, false, first).await.unwrap();
-    requeue(&store, letter.id, true, second).await.unwrap();
+    for again in [false, true] {
+        let (sent, is_sent) = oneshot::channel();
+        let requeued = requeue(&store, letter.id, again, async {
+            sent.send(()).unwrap();
+            if !again {
+                until_blocked(&store).await;
+            }
+        });
+        let stored = async {
+            is_sent.await.unwrap();
+            store.save(vec![event.clone()]).await
+        };
+        let (requeued, _) = tokio::join!(requeued, stored);
+        assert_eq!(requeued.unwrap(), Requeued::Now);
+        let expected = (DeadLetterState::Requeued, true);
+        assert_eq!(state(&store, letter.id).await, expected);
+    }
     assert_eq!(store.count("events"), 1);
     let found = store.store.find_events(vec![event.id]).await.unwrap();
     assert_eq!(

@@ -1,0 +1,80 @@
+//! Letters of events that are stored after all.
+//!
+//! An event may reach the table without its letter being marked: the mark of its requeuing was lost,
+//! or whoever sent it sends it again once the cause is gone. So whoever stores events, or keeps letters
+//! of events, looks for such letters in the same transaction: no event is both stored and in a letter
+//! that waits for a decision or was given up.
+
+use diesel::dsl::sql;
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, Bool, Uuid as SqlUuid};
+use uuid::Uuid;
+
+use crate::schema::dead_letters::dsl;
+
+/// More letters than this are picked by the database: naming each event to it costs more than
+/// reading so many letters.
+const FEW: usize = 200;
+
+/// A letter's id, and its event's.
+type Letter = (Uuid, Option<Uuid>);
+
+/// Marks the letters of those of `events` that are stored as `requeued`. Run it as a transaction's last
+/// statement: it may wait for whoever is putting one of these letters back.
+pub(crate) fn settle(conn: &mut PgConnection, mut events: Vec<Uuid>) -> QueryResult<()> {
+    let (Some(first), Some(last)) = (events.iter().min(), events.iter().max()) else {
+        return Ok(());
+    };
+    let mut letters: Vec<Letter> = dsl::dead_letters
+        .filter(dsl::event_id.between(*first, *last))
+        .filter(is_unsettled())
+        // The order of the index, so that no plan reads letters outside of the bounds.
+        .order(dsl::event_id)
+        .limit(i64::try_from(FEW).unwrap_or(i64::MAX).saturating_add(1))
+        .select((dsl::id, dsl::event_id))
+        .load(conn)?;
+    if letters.is_empty() {
+        return Ok(());
+    }
+    if letters.len() > FEW {
+        letters = dsl::dead_letters
+            .filter(dsl::event_id.eq_any(events))
+            .filter(is_unsettled())
+            .select((dsl::id, dsl::event_id))
+            .load(conn)?;
+    } else {
+        events.sort_unstable();
+        letters.retain(|(_, event)| event.is_some_and(|id| events.binary_search(&id).is_ok()));
+    }
+    mark_stored(conn, &letters)
+}
+
+/// In the words of the partial index, or it is of no use.
+fn is_unsettled() -> diesel::expression::SqlLiteral<Bool> {
+    sql("state <> 'requeued'")
+}
+
+fn mark_stored(conn: &mut PgConnection, letters: &[Letter]) -> QueryResult<()> {
+    let events = || letters.iter().filter_map(|(_, event)| *event);
+    let (Some(first), Some(last)) = (events().min(), events().max()) else {
+        return Ok(());
+    };
+    let ids: Vec<Uuid> = letters.iter().map(|(id, _)| *id).collect();
+    // Locks in the order in which everybody locks letters, and looks again once it has waited. The
+    // subquery finds each event by its key, where a join might read all events within the bounds; the
+    // bounds leave out the partitions of other days.
+    diesel::sql_query(
+        "UPDATE dead_letters SET state = 'requeued', requeued_at = coalesce(requeued_at, now()) \
+         WHERE id IN (SELECT id FROM dead_letters AS letters \
+                      WHERE id = ANY($1) AND state <> 'requeued' \
+                        AND (SELECT true FROM events WHERE events.event_id = letters.event_id \
+                                                       AND events.event_id BETWEEN $2 AND $3) \
+                      ORDER BY id FOR UPDATE)",
+    )
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<SqlUuid, _>(first)
+    .bind::<SqlUuid, _>(last)
+    .execute(conn)
+    .map(drop)
+}
