@@ -150,8 +150,8 @@ async fn serve(
 }
 
 async fn connect(client: TcpStream, server: SocketAddr, mut faults: watch::Receiver<Fault>) {
-    // A name that resolves to a hole connects nowhere.
-    let reachable = faults.wait_for(|fault| !matches!(fault, Fault::Hole(_)));
+    // Where only answers vanish, requests arrive.
+    let reachable = faults.wait_for(|fault| !fault.holds(Way::ToServer));
     if reachable.await.is_err() {
         return;
     }

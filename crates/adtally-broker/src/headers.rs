@@ -111,6 +111,16 @@ pub(crate) fn table(headers: &Headers) -> FieldTable {
     table
 }
 
+/// All headers but those called one of `names`.
+pub(crate) fn without(headers: &Headers, names: &[&str]) -> Headers {
+    let others = headers
+        .iter()
+        .filter(|(name, _)| !names.contains(&name.as_str()));
+    others
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

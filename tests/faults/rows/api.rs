@@ -66,7 +66,7 @@ fn before_confirm(ground: &Ground) {
 fn until_unanswered_are_stored(stage: &Stage, traffic: &Traffic) {
     until("events are stored that nobody was told of", || {
         let stored = stage.system.event_ids().len() as u64;
-        (stored >= traffic.accepted() + 10).then_some(())
+        (stored >= traffic.accepted() + 3).then_some(())
     });
 }
 

@@ -11,11 +11,15 @@ use uuid::Uuid;
 use super::handover::Claim;
 use crate::celery::EncodedTask;
 use crate::connection::short;
+use crate::headers;
 use crate::pack;
 use crate::topology::event_routing_key;
 use crate::{Delivery, Envelope, NotKept, Route};
 
 const PERSISTENT: u8 = 2;
+
+/// The headers in which the broker counts how often a message came back.
+const RETURNS: [&str; 2] = ["x-delivery-count", "x-acquired-count"];
 
 /// A finished message. Sent again after a lost connection it is the same message, id and all.
 pub(super) struct Shipment {
@@ -59,10 +63,14 @@ impl Shipment {
         }
     }
 
-    /// A message that was delivered, as if it were new. It leaves its headers behind: in them the
-    /// broker counts how often it came back.
+    /// A message that was delivered, as if it had never come back. How it died before stays with it:
+    /// that says more than anything else of why it is where it is.
     pub(super) fn again(delivery: &Delivery, exchange: &str) -> Self {
         let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        let headers = headers::without(&delivery.headers, &RETURNS);
+        if !headers.is_empty() {
+            properties = properties.with_headers(headers::table(&headers));
+        }
         if let Some(id) = &delivery.message_id {
             properties = properties.with_message_id(short(id));
         }

@@ -5,6 +5,7 @@ use adtally_broker::{ConsumerSession, Delivery, Subscription, ack_all, pack};
 use adtally_domain::EventKind;
 use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, BasicRejectOptions};
+use lapin::types::{AMQPValue, FieldTable};
 
 use crate::harness::*;
 
@@ -104,6 +105,116 @@ async fn a_pack_sent_again_is_the_same_but_never_came_back() {
     ack_all(vec![old, new]).await.unwrap();
     let dead = take_all(&config, &config.topology().dead_queue()).await;
     assert_eq!((dead.len(), dead[0].delivery_count), (1, 0));
+}
+
+/// Puts a Celery task on the task queue, refuses it there and takes it from the dead queue.
+async fn refused_task(config: &BrokerConfig, dead: &mut Subscription) -> Delivery {
+    let (topology, channel) = (config.topology(), operator().await);
+    let mut headers = FieldTable::default();
+    for (name, value) in [
+        ("id", TASK),
+        ("task", "adtally.sweep_dirty"),
+        ("x-own", "1"),
+    ] {
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    let publish = channel.basic_publish(
+        "".into(),
+        topology.task_queue("tasks").into(),
+        BasicPublishOptions::default(),
+        b"[[], {}, {}]",
+        BasicProperties::default().with_headers(headers),
+    );
+    publish.await.unwrap().await.unwrap();
+    refuse(config).await;
+    next(dead).await
+}
+
+const TASK: &str = "7b6b4f0e-6f2c-4b1c-9a55-0e0f3c2b1a00";
+
+/// Refuses the one message of the task queue.
+async fn refuse(config: &BrokerConfig) {
+    let (queue, channel) = (config.topology().task_queue("tasks"), operator().await);
+    let mut got = None;
+    eventually("a task", async || {
+        let get = channel.basic_get(queue.as_str().into(), BasicGetOptions::default());
+        got = get.await.unwrap();
+        got.is_some()
+    })
+    .await;
+    let reject = BasicRejectOptions { requeue: false };
+    got.unwrap().delivery.reject(reject).await.unwrap();
+}
+
+/// The queue and the reason of the death that the broker noted first in its list.
+fn last_death(delivery: &Delivery) -> (&str, &str) {
+    let HeaderValue::List(deaths) = &delivery.headers["x-death"] else {
+        panic!("{delivery:?}");
+    };
+    let Some(HeaderValue::Table(last)) = deaths.first() else {
+        panic!("{delivery:?}");
+    };
+    let text = |name: &str| last[name].as_text().unwrap();
+    (text("queue"), text("reason"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_task_sent_again_keeps_its_name_and_how_it_died() {
+    let config = config("dead task");
+    let (publisher, topology) = (publisher(&config).await, config.topology());
+    let session = ConsumerSession::connect(&config).await.unwrap();
+    let mut dead = session.subscribe(&topology.dead_queue(), 10).await.unwrap();
+    let died = refused_task(&config, &mut dead).await;
+    died.give_back().await.unwrap();
+    let died = next(&mut dead).await;
+    assert_eq!(died.delivery_count, 1);
+
+    publisher.publish_again(&died).await.unwrap();
+    let again = next(&mut dead).await;
+    publisher.publish_dead(&again).await.unwrap();
+    let dead_again = next(&mut dead).await;
+    for sent in [&again, &dead_again] {
+        assert_eq!((sent.delivery_count, &sent.body), (0, &died.body));
+        assert_eq!(sent.headers.get("x-delivery-count"), None);
+        for name in ["id", "task", "x-own", "x-first-death-queue"] {
+            assert_eq!(sent.headers[name], died.headers[name], "{name}");
+        }
+        let queue = topology.task_queue("tasks");
+        assert_eq!(last_death(sent), (queue.as_str(), "rejected"));
+    }
+    ack_all(vec![died, again, dead_again]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_death_of_a_message_that_brought_an_older_one_along_comes_first() {
+    let config = config("older death");
+    let (publisher, topology) = (publisher(&config).await, config.topology());
+    let (retry, tasks) = (
+        topology.retry_queue_for(Duration::ZERO),
+        topology.task_queue("tasks"),
+    );
+    // It waits, and is rejected: a history with an expiry in it, which does not come first.
+    let task = crate::tasks::task();
+    publisher
+        .publish_task_after(&task, Duration::from_millis(1))
+        .await
+        .unwrap();
+    let session = ConsumerSession::connect(&config).await.unwrap();
+    let mut waited = session.subscribe(&tasks, 10).await.unwrap();
+    let expired = next(&mut waited).await;
+    assert_eq!(last_death(&expired), (retry.as_str(), "expired"));
+    publisher.publish_again(&expired).await.unwrap();
+    let again = next(&mut waited).await;
+    assert_eq!(last_death(&again), (retry.as_str(), "expired"));
+    again.give_back().await.unwrap();
+    expired.ack().await.unwrap();
+    waited.cancel().await.unwrap();
+
+    refuse(&config).await;
+    let mut dead = session.subscribe(&topology.dead_queue(), 10).await.unwrap();
+    let died = next(&mut dead).await;
+    assert_eq!(last_death(&died), (tasks.as_str(), "rejected"), "{died:?}");
+    died.ack().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

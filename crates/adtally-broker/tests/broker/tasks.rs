@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::harness::*;
 
-fn task() -> TaskMessage {
+pub(crate) fn task() -> TaskMessage {
     AggregateDay {
         day: "2026-11-22".parse().unwrap(),
     }

@@ -44,7 +44,7 @@ impl Bench {
     }
 
     /// Leaves a pack of one event in the dead queue that came back to it so many `times`.
-    async fn given_up(&self, times: u64) {
+    async fn given_up(&self, times: u64) -> Event {
         let time = Timestamp::try_from(adtally_service::clock::now()).unwrap();
         let event = Event {
             id: EventId::v7(time, [7; 10]),
@@ -61,7 +61,7 @@ impl Bench {
         };
         let topology = self.config.topology();
         let (_session, mut clicks) = self.subscribe(&topology.clicks_queue()).await;
-        let (stop, events) = (Shutdown::manual(), [event]);
+        let (stop, events) = (Shutdown::manual(), [event.clone()]);
         let sent = insist(&stop, || self.publisher.publish_pack(&events));
         sent.await.unwrap();
         let delivery = next(&mut clicks).await;
@@ -76,6 +76,7 @@ impl Bench {
         // Once it is back, nobody here must take it again.
         dead.cancel().await.unwrap();
         delivery.give_back().await.unwrap();
+        event
     }
 
     /// Works on the dead queue until it ends by itself, or `sql` answers `t`.
@@ -156,6 +157,23 @@ async fn a_database_that_takes_nothing_makes_no_dead_letter_of_an_event() {
         delivery.ack().await.unwrap();
         assert_eq!(bench.sql(LETTERS), "0");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_last_try_was_stored_but_not_acknowledged_waits_for_nobody() {
+    let bench = Bench::new().await;
+    let event = bench.given_up(19).await;
+    let batch = EventBatch {
+        events: vec![event],
+        dead_letters: Vec::new(),
+    };
+    let stored = bench.store.store_events(ReportingZone::UTC, batch).await;
+    assert_eq!(stored.unwrap().inserted(), 1);
+    let end = bench
+        .work_until("SELECT EXISTS (SELECT FROM dead_letters)")
+        .await;
+    assert!(matches!(end, End::Stopped), "{end:?}");
+    assert_eq!(bench.sql("SELECT state FROM dead_letters"), "requeued");
 }
 
 #[tokio::test(flavor = "multi_thread")]

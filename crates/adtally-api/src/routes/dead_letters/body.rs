@@ -197,8 +197,8 @@ pub(crate) struct BulkResult {
     pub(super) already: u64,
     /// Those that could not be; they are as they were.
     pub(super) failed: Vec<BulkFailure>,
-    /// How many letters were not looked at yet.
-    pub(super) left: u64,
+    /// How many letters were not looked at yet; null when the database could not count them any more.
+    pub(super) left: Option<u64>,
     /// Ask again with this as `cursor` to go on; null when all letters were looked at.
     pub(super) next_cursor: Option<String>,
 }

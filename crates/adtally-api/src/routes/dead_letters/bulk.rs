@@ -53,7 +53,14 @@ pub(super) async fn run(
         let detail = "the broker took none of the dead letters; try again in a moment";
         return Err(Problem::new(ProblemCode::BrokerUnavailable, detail));
     }
-    result.left = sweep.left(store).await?;
+    result.left = match sweep.left(store).await {
+        Ok(left) => Some(left),
+        // The same outage, perhaps: what was done must be told nevertheless.
+        Err(error) => {
+            log::warn!("the dead letters that are left cannot be counted: {error}");
+            None
+        }
+    };
     result.next_cursor = sweep.cursor().map(|cursor| cursor.to_string());
     Ok(result)
 }

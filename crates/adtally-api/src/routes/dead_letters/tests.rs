@@ -197,6 +197,34 @@ async fn a_letter_stays_new_while_the_broker_is_away() {
     assert_eq!(states(&database), ["new"]);
 }
 
+#[actix_web::test]
+async fn what_was_done_is_told_also_when_the_rest_cannot_be_counted() {
+    let (api, database) = TestApi::with_database("UTC");
+    let letters: Vec<_> = (0..5).map(|_| letter(1, "too_old")).collect();
+    keep(&api, &letters).await;
+    // The tables are out of reach as soon as the first letters are changed.
+    let sql = "CREATE FUNCTION hide() RETURNS trigger LANGUAGE plpgsql AS \
+               $$ BEGIN ALTER SCHEMA public RENAME TO hidden; RETURN NULL; END $$; \
+               CREATE TRIGGER hide AFTER UPDATE ON dead_letters EXECUTE FUNCTION hide()";
+    database.psql(sql).unwrap();
+    let body = json!({"all": true, "limit": 3});
+    let answer = api.post_json("/v1/dead-letters/discard", body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer = answer.json();
+    assert_eq!(
+        (&answer["done"], &answer["left"]),
+        (&json!(3), &Value::Null)
+    );
+    assert!(answer.as_object().unwrap().contains_key("left"));
+
+    let back = "ALTER SCHEMA hidden RENAME TO public; DROP TRIGGER hide ON dead_letters";
+    database.psql(back).unwrap();
+    let body = json!({"all": true, "cursor": answer["next_cursor"]});
+    let rest = api.post_json("/v1/dead-letters/discard", body).await.json();
+    assert_eq!((&rest["done"], &rest["left"]), (&json!(2), &json!(0)));
+    assert_eq!(states(&database), ["discarded"; 5]);
+}
+
 /// Takes what is in the queue of clicks, once it holds `count` messages.
 async fn clicks(prefix: &str, count: usize) -> Vec<Delivery> {
     let config = BrokerConfig::new(&[TestStack::shared().amqp_url()], prefix, "test").unwrap();
