@@ -128,7 +128,8 @@ impl Publisher {
         join_all(packs).await.into_iter().collect()
     }
 
-    /// Sends a delivered pack once more, the way it came, as if it had never come back.
+    /// Sends a delivered message once more, the way it came, with its headers, as if it had never come
+    /// back.
     /// Acknowledge the delivery afterwards.
     ///
     /// # Errors
@@ -138,7 +139,7 @@ impl Publisher {
         self.send(shipment, self.deadline()).await
     }
 
-    /// Sends a delivered pack to the dead queue. Acknowledge the delivery afterwards: unlike
+    /// Sends a delivered message to the dead queue. Acknowledge the delivery afterwards: unlike
     /// a rejection, this loses nothing where the queue has no dead-letter exchange.
     ///
     /// # Errors

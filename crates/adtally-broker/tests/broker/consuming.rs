@@ -120,7 +120,7 @@ async fn refused_task(config: &BrokerConfig, dead: &mut Subscription) -> Deliver
     }
     let publish = channel.basic_publish(
         "".into(),
-        topology.task_queue("tasks").into(),
+        topology.tasks_queue().into(),
         BasicPublishOptions::default(),
         b"[[], {}, {}]",
         BasicProperties::default().with_headers(headers),
@@ -134,7 +134,7 @@ const TASK: &str = "7b6b4f0e-6f2c-4b1c-9a55-0e0f3c2b1a00";
 
 /// Refuses the one message of the task queue.
 async fn refuse(config: &BrokerConfig) {
-    let (queue, channel) = (config.topology().task_queue("tasks"), operator().await);
+    let (queue, channel) = (config.topology().tasks_queue(), operator().await);
     let mut got = None;
     eventually("a task", async || {
         let get = channel.basic_get(queue.as_str().into(), BasicGetOptions::default());
@@ -179,7 +179,7 @@ async fn a_dead_task_sent_again_keeps_its_name_and_how_it_died() {
         for name in ["id", "task", "x-own", "x-first-death-queue"] {
             assert_eq!(sent.headers[name], died.headers[name], "{name}");
         }
-        let queue = topology.task_queue("tasks");
+        let queue = topology.tasks_queue();
         assert_eq!(last_death(sent), (queue.as_str(), "rejected"));
     }
     ack_all(vec![died, again, dead_again]).await.unwrap();
@@ -189,10 +189,7 @@ async fn a_dead_task_sent_again_keeps_its_name_and_how_it_died() {
 async fn the_death_of_a_message_that_brought_an_older_one_along_comes_first() {
     let config = config("older death");
     let (publisher, topology) = (publisher(&config).await, config.topology());
-    let (retry, tasks) = (
-        topology.retry_queue_for(Duration::ZERO),
-        topology.task_queue("tasks"),
-    );
+    let (retry, tasks) = (topology.retry_queues().remove(0), topology.tasks_queue());
     // It waits, and is rejected: a history with an expiry in it, which does not come first.
     let task = crate::tasks::task();
     publisher
