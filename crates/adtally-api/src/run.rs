@@ -34,6 +34,10 @@ const BODY_ALLOWANCE: usize = 256 * 1_024 * 1_024;
 /// How long the broker may take to confirm an event that could go to the spool instead.
 const BEFORE_SPOOLING: Duration = Duration::from_secs(2);
 
+/// And one that comes from the spool. Nobody waits for it, and what is given up too early is sent
+/// twice.
+const REPLAY_DEADLINE: Duration = Duration::from_secs(30);
+
 /// How long browser events may take to be kept once the server has stopped.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -82,10 +86,9 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let handle = server.handle();
     let mut serving = tokio::spawn(server);
     let watching = tokio::spawn(readiness::watch(publisher.state(), spool.clone(), &health));
-    let replaying = spool.clone().map(|spool| {
-        let publisher = publisher.clone();
-        tokio::spawn(spool.replay(publisher))
-    });
+    let replaying = spool
+        .clone()
+        .map(|spool| tokio::spawn(spool.replay(publisher.with_deadline(REPLAY_DEADLINE))));
     let refreshing = tokio::spawn({
         let (store, shutdown) = (store.clone(), shutdown.clone());
         async move { directory::keep_fresh(&directory, &store, &shutdown).await }

@@ -92,6 +92,19 @@ impl Publisher {
         }
     }
 
+    /// The same publisher for a caller that waits longer, or less long, for a confirm.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        let options = PublisherOptions {
+            deadline,
+            ..(*self.options).clone()
+        };
+        Self {
+            options: Arc::new(options),
+            ..self.clone()
+        }
+    }
+
     /// Publishes events and says of each, in order, whether the broker has it for sure.
     ///
     /// Takes no longer than the deadline. Events that wait together travel together.
