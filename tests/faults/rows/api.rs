@@ -50,10 +50,18 @@ fn before_publish(ground: &Ground) {
 fn before_confirm(ground: &Ground) {
     let (stage, proxy) = behind_a_proxy(ground, "row-02");
     let traffic = stage.traffic();
+    // The broker has them, the workers too, and the API does not know.
+    kill_while_answers_vanish(&stage, &proxy, traffic);
+}
+
+/// Kills the API once events are stored whose answers got lost in `proxy`, again and again.
+fn kill_while_answers_vanish(stage: &Stage, proxy: &Proxy, traffic: Traffic) {
     for _ in 0..3 {
         proxy.set(Fault::Hole(Way::ToClient));
-        // The broker has them, the workers too, and the API does not know.
-        until_unanswered_are_stored(&stage, &traffic);
+        until("events are stored that nobody was told of", || {
+            let stored = stage.system.event_ids().len() as u64;
+            (stored >= traffic.accepted() + 3).then_some(())
+        });
         stage.api.kill();
         proxy.set(Fault::Reset);
         stage.api.until_ready();
@@ -61,13 +69,6 @@ fn before_confirm(ground: &Ground) {
     }
     let reckoning = stage.end(traffic, LIMIT);
     assert!(reckoning.duplicates > 0, "what was sent again was known");
-}
-
-fn until_unanswered_are_stored(stage: &Stage, traffic: &Traffic) {
-    until("events are stored that nobody was told of", || {
-        let stored = stage.system.event_ids().len() as u64;
-        (stored >= traffic.accepted() + 3).then_some(())
-    });
 }
 
 fn before_answer(ground: &Ground) {
@@ -75,16 +76,7 @@ fn before_answer(ground: &Ground) {
     let proxy = Proxy::before(stage.address());
     let traffic = Traffic::begin(proxy.address(), Manners::default());
     traffic.until_accepted(100);
-    for _ in 0..3 {
-        proxy.set(Fault::Hole(Way::ToClient));
-        until_unanswered_are_stored(&stage, &traffic);
-        stage.api.kill();
-        proxy.set(Fault::Reset);
-        stage.api.until_ready();
-        traffic.until_accepted(100);
-    }
-    let reckoning = stage.end(traffic, LIMIT);
-    assert!(reckoning.duplicates > 0, "what was sent again was known");
+    kill_while_answers_vanish(&stage, &proxy, traffic);
 }
 
 fn while_spooling(ground: &Ground) {
