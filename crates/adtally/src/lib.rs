@@ -31,7 +31,7 @@ pub use completions::CompletionsArgs;
 pub use dead_letters::DeadLettersArgs;
 pub use dev::DevArgs;
 pub use import::ImportArgs;
-pub use load::LoadArgs;
+pub use load::{LoadArgs, Zipf};
 pub use migrate::MigrateArgs;
 pub use multicall::run_as_named;
 pub use run::run;

@@ -31,6 +31,7 @@ use report::Report;
 use schedule::Schedule;
 pub(crate) use traffic::{Traffic, TrafficShape};
 use verify::Verifier;
+pub use zipf::Zipf;
 
 /// Sends what `args` ask for and writes what came of it.
 ///

@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 ///
 /// Clicks on the web follow it better than a pure power law: the offset `q` flattens the head.
 #[derive(Debug, Clone)]
-pub(crate) struct Zipf {
+pub struct Zipf {
     /// The share of all ranks up to each one; the last is 1.
     cumulative: Vec<f64>,
 }
@@ -14,7 +14,7 @@ pub(crate) struct Zipf {
 impl Zipf {
     /// The distribution over `ranks` ranks, at least one, with the slope `s` and the offset `q`,
     /// neither negative.
-    pub(crate) fn new(ranks: u32, s: f64, q: f64) -> Self {
+    pub fn new(ranks: u32, s: f64, q: f64) -> Self {
         let mut total = 0.0;
         let mut cumulative: Vec<f64> = (1..=ranks.max(1))
             .map(|rank| {
@@ -29,7 +29,7 @@ impl Zipf {
     }
 
     /// A rank, from 1.
-    pub(crate) fn sample(&self, random: &mut impl Rng) -> u32 {
+    pub fn sample(&self, random: &mut impl Rng) -> u32 {
         self.rank_at(random.random())
     }
 

@@ -1,0 +1,71 @@
+//! Which bars to run, and how long.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// Measures AdTally against its bars
+#[derive(Debug, Clone, Parser)]
+#[command(name = "adtally-bench", version)]
+pub(crate) struct BenchArgs {
+    /// The bars to run, or all of them
+    #[arg(value_enum, required = true)]
+    pub(crate) bars: Vec<Choice>,
+    /// Pairs of arms for each figure
+    #[arg(long, default_value_t = 5)]
+    pub(crate) pairs: usize,
+    /// Seconds that an arm under load lasts
+    #[arg(long, default_value_t = 8)]
+    pub(crate) seconds: u64,
+    /// Connections of the generator, where a bar does not say otherwise
+    #[arg(long, default_value_t = 64)]
+    pub(crate) connections: usize,
+    /// Where to write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Where the servers keep their data while the bars run; it must be on a real disk
+    #[arg(long, value_name = "DIRECTORY", default_value = "target/bench")]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Choice {
+    /// Every bar
+    All,
+    /// Bar 1: single events accepted, over a bare handler
+    Accept,
+    /// Bar 2: arrays of 100 accepted, over a bare handler
+    AcceptArrays,
+}
+
+/// A bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bar {
+    Accept,
+    AcceptArrays,
+}
+
+impl BenchArgs {
+    /// The bars asked for, each once, in their order.
+    pub(crate) fn bars(&self) -> Vec<Bar> {
+        let all = [
+            (Choice::Accept, Bar::Accept),
+            (Choice::AcceptArrays, Bar::AcceptArrays),
+        ];
+        let is_asked = |choice| {
+            self.bars
+                .iter()
+                .any(|asked| *asked == choice || *asked == Choice::All)
+        };
+        all.into_iter()
+            .filter(|(choice, _)| is_asked(*choice))
+            .map(|(_, bar)| bar)
+            .collect()
+    }
+
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}

@@ -1,0 +1,111 @@
+//! How fast the API takes events, over a handler that only parses and judges them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::bail;
+
+use crate::args::BenchArgs;
+use crate::figure::{Arm, Bound, Figure};
+use crate::generator::{Answers, Pace, drive};
+use crate::lab::Lab;
+use crate::pairs::in_turn;
+use crate::program::Program;
+use crate::queues::drain;
+use crate::traffic::Requests;
+use crate::usage::Meter;
+
+const ADS: u32 = 10_000;
+/// Before each arm is measured.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// Bar 1: one event in each request.
+pub(crate) async fn single(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
+    let bounds = (Bound::AtLeast(0.50), Bound::AtLeast(0.75));
+    Ok(vec![
+        figure(lab, args, 1, "accepted, single", 1, bounds).await?,
+    ])
+}
+
+/// Bar 2: arrays of 100.
+pub(crate) async fn arrays(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
+    let bounds = (Bound::AtLeast(0.25), Bound::AtLeast(0.45));
+    Ok(vec![
+        figure(lab, args, 2, "accepted, arrays of 100", 100, bounds).await?,
+    ])
+}
+
+async fn figure(
+    lab: &Lab,
+    args: &BenchArgs,
+    bar: u32,
+    name: &str,
+    batch: usize,
+    bounds: (Bound, Bound),
+) -> anyhow::Result<Figure> {
+    let pairs = in_turn(
+        name,
+        args.pairs,
+        async || through_api(lab, batch, args).await,
+        async || through_bare(lab, batch, args).await,
+    )
+    .await?;
+    Ok(Figure::of_pairs(bar, name, "events/s", bounds, pairs))
+}
+
+async fn through_api(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
+    let ground = lab.ground().await?;
+    let api = Program::api(&ground, &[]).await?;
+    let warm = saturate(api.address, batch, args.connections, WARM_UP).await?;
+    let meter = Meter::start(lab, &[("api", &api)])?;
+    let answers = saturate(api.address, batch, args.connections, args.duration()).await?;
+    let arm = Arm::rate(
+        answers.accepted,
+        answers.elapsed.as_secs_f64(),
+        meter.stop()?,
+    );
+    api.stop().await?;
+    let queued = drain(&ground).await?;
+    if queued != warm.accepted + answers.accepted {
+        bail!(
+            "{} events were accepted and {queued} are queued",
+            warm.accepted + answers.accepted
+        );
+    }
+    ground.clear().await?;
+    Ok(arm)
+}
+
+async fn through_bare(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
+    let bare = Program::bare(lab).await?;
+    saturate(bare.address, batch, args.connections, WARM_UP).await?;
+    let meter = Meter::start(lab, &[("bare", &bare)])?;
+    let answers = saturate(bare.address, batch, args.connections, args.duration()).await?;
+    let arm = Arm::rate(
+        answers.accepted,
+        answers.elapsed.as_secs_f64(),
+        meter.stop()?,
+    );
+    bare.stop().await?;
+    Ok(arm)
+}
+
+async fn saturate(
+    address: SocketAddr,
+    batch: usize,
+    connections: usize,
+    duration: Duration,
+) -> anyhow::Result<Answers> {
+    tokio::task::spawn_blocking(move || {
+        let mut requests = Requests::new(ADS, batch);
+        let answers = drive(address, connections, Pace::Closed, duration, &mut requests)?;
+        let percentile = |share| answers.latencies.value_at_quantile(share);
+        log::debug!(
+            "latency in us: p50 {}, p99 {}",
+            percentile(0.5),
+            percentile(0.99)
+        );
+        Ok(answers)
+    })
+    .await?
+}

@@ -1,0 +1,132 @@
+//! Private servers, as durable as their defaults, and fresh ground on them for each arm.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use adtally_broker::BrokerConfig;
+use adtally_devstack::packages::{Install, ensure};
+use adtally_devstack::{
+    PostgresOptions, PostgresServer, RabbitmqOptions, RabbitmqServer, ServerPrograms, Storage,
+};
+use adtally_domain::ReportingZone;
+use adtally_store::{Store, StoreConfig};
+use anyhow::Context;
+
+/// Settings of PostgreSQL beside its defaults, for all arms: room for a few million rows, and no
+/// checkpoint in the middle of one arm that the other is spared. Durability is as it comes.
+const POSTGRES: [(&str, &str); 6] = [
+    ("shared_buffers", "2GB"),
+    ("max_wal_size", "24GB"),
+    ("min_wal_size", "4GB"),
+    ("checkpoint_timeout", "60min"),
+    ("autovacuum", "off"),
+    ("max_parallel_workers_per_gather", "2"),
+];
+
+/// The servers. They end with it.
+pub(crate) struct Lab {
+    pub(crate) postgres: PostgresServer,
+    pub(crate) rabbitmq: RabbitmqServer,
+    pub(crate) programs: ServerPrograms,
+    grounds: AtomicU32,
+    dir: tempfile::TempDir,
+}
+
+/// A database with AdTally's tables and a prefix of queues, used by nobody before.
+pub(crate) struct Ground<'a> {
+    pub(crate) lab: &'a Lab,
+    pub(crate) database: String,
+    pub(crate) prefix: String,
+}
+
+impl Lab {
+    /// Starts the servers, with their data below `parent`: a temporary directory of the system may be
+    /// in memory.
+    pub(crate) async fn open(parent: &Path) -> anyhow::Result<Self> {
+        let programs = ensure(Install::Allowed).await?;
+        std::fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
+        let dir = tempfile::tempdir_in(parent)?;
+        let postgres = POSTGRES.into_iter().fold(
+            PostgresOptions::new(&programs).storage(Storage::Kept(dir.path().join("postgres"))),
+            |options, (name, value)| options.setting(name, value),
+        );
+        let rabbitmq =
+            RabbitmqOptions::new(&programs).storage(Storage::Kept(dir.path().join("rabbitmq")));
+        Ok(Self {
+            postgres: PostgresServer::start(postgres).await?,
+            rabbitmq: RabbitmqServer::start(rabbitmq).await?,
+            programs,
+            grounds: AtomicU32::new(0),
+            dir,
+        })
+    }
+
+    /// A directory for files, gone at the end.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    /// Fresh ground.
+    pub(crate) async fn ground(&self) -> anyhow::Result<Ground<'_>> {
+        let number = self.grounds.fetch_add(1, Ordering::Relaxed);
+        let ground = Ground {
+            lab: self,
+            database: format!("bench_{number}"),
+            prefix: format!("bench{number}"),
+        };
+        let create = format!("CREATE DATABASE {}", ground.database);
+        self.postgres.psql(&create).await?;
+        let store = ground.store();
+        store.migrate().await?;
+        store.claim_zone(Some(ReportingZone::UTC)).await?;
+        Ok(ground)
+    }
+
+    /// Writes everything to disk that waits for it, so that no arm pays for the one before.
+    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+        self.postgres.psql("CHECKPOINT").await?;
+        tokio::task::spawn_blocking(rustix::fs::sync).await?;
+        Ok(())
+    }
+}
+
+impl Ground<'_> {
+    pub(crate) fn database_url(&self) -> String {
+        self.lab.postgres.database_url(&self.database)
+    }
+
+    /// A store on this ground's database.
+    pub(crate) fn store(&self) -> Store {
+        Store::connect(StoreConfig::new(self.database_url()))
+    }
+
+    /// How this ground's queues are reached.
+    pub(crate) fn broker(&self) -> anyhow::Result<BrokerConfig> {
+        Ok(BrokerConfig::new(
+            &[self.lab.rabbitmq.url()],
+            &self.prefix,
+            "adtally-bench",
+        )?)
+    }
+
+    /// Runs SQL in this ground's database.
+    pub(crate) async fn psql(&self, sql: &str) -> anyhow::Result<String> {
+        Ok(self.lab.postgres.psql_in(&self.database, sql).await?)
+    }
+
+    /// What every process on this ground finds in its environment.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("ADTALLY_DATABASE_URL", self.database_url()),
+            ("ADTALLY_AMQP_URL", self.lab.rabbitmq.url()),
+            ("ADTALLY_PREFIX", self.prefix.clone()),
+        ]
+    }
+
+    /// Drops the database. The queues are left to the end of the servers.
+    pub(crate) async fn clear(self) -> anyhow::Result<()> {
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.database);
+        self.lab.postgres.psql_in("postgres", &drop).await?;
+        self.lab.settle().await
+    }
+}

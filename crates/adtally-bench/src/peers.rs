@@ -1,0 +1,3 @@
+//! What AdTally is held against, as its users would write it.
+
+pub(crate) mod minimal;
