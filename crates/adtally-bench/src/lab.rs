@@ -114,6 +114,12 @@ impl Ground<'_> {
         Ok(self.lab.postgres.psql_in(&self.database, sql).await?)
     }
 
+    /// How many rows `events` has.
+    pub(crate) async fn rows(&self) -> anyhow::Result<u64> {
+        let rows = self.psql("SELECT count(*) FROM events").await?;
+        rows.parse().with_context(|| format!("counting: {rows}"))
+    }
+
     /// What every process on this ground finds in its environment.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![

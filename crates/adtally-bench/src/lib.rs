@@ -6,8 +6,10 @@
 //! table.
 
 mod args;
+mod backlog;
 mod bare;
 mod bars;
+mod drain;
 mod figure;
 mod generator;
 mod lab;
