@@ -38,6 +38,18 @@ pub(crate) enum Choice {
     Accept,
     /// Bar 2: arrays of 100 accepted, over a bare handler
     AcceptArrays,
+    /// Bar 5: an hourly task, over the bare SQL of its work
+    RollUp,
+    /// Bar 6: the daily task and storing, with much data over little
+    Growth,
+    /// Bar 7: memory with long queues and with a dead broker
+    Memory,
+    /// Bar 8: latency at half of the maximum, over a bare handler and a bare confirm
+    Latency,
+    /// Bar 10: events per processor second, over Django with Celery
+    Celery,
+    /// Bar 11: two workers over one, and publishing beside a worker
+    Scaling,
 }
 
 /// A bar.
@@ -45,6 +57,12 @@ pub(crate) enum Choice {
 pub(crate) enum Bar {
     Accept,
     AcceptArrays,
+    RollUp,
+    Growth,
+    Memory,
+    Latency,
+    Celery,
+    Scaling,
 }
 
 impl BenchArgs {
@@ -53,6 +71,12 @@ impl BenchArgs {
         let all = [
             (Choice::Accept, Bar::Accept),
             (Choice::AcceptArrays, Bar::AcceptArrays),
+            (Choice::RollUp, Bar::RollUp),
+            (Choice::Growth, Bar::Growth),
+            (Choice::Memory, Bar::Memory),
+            (Choice::Latency, Bar::Latency),
+            (Choice::Celery, Bar::Celery),
+            (Choice::Scaling, Bar::Scaling),
         ];
         let is_asked = |choice| {
             self.bars

@@ -1,6 +1,12 @@
 //! The bars, one file each.
 
 mod accept;
+mod celery;
+mod growth;
+mod latency;
+mod memory;
+mod roll_up;
+mod scaling;
 
 use crate::args::{Bar, BenchArgs};
 use crate::figure::Figure;
@@ -11,5 +17,11 @@ pub(crate) async fn run(bar: Bar, lab: &Lab, args: &BenchArgs) -> anyhow::Result
     match bar {
         Bar::Accept => accept::single(lab, args).await,
         Bar::AcceptArrays => accept::arrays(lab, args).await,
+        Bar::RollUp => roll_up::roll_up(lab, args).await,
+        Bar::Growth => growth::growth(lab, args).await,
+        Bar::Memory => memory::memory(lab, args).await,
+        Bar::Latency => latency::latency(lab, args).await,
+        Bar::Celery => celery::celery(lab, args).await,
+        Bar::Scaling => scaling::scaling(lab, args).await,
     }
 }

@@ -40,6 +40,12 @@ impl Arm {
         }
     }
 
+    /// The same arm, compared by another value.
+    pub(crate) fn by(mut self, value: f64) -> Self {
+        self.value = value;
+        self
+    }
+
     /// The same arm, compared by processor microseconds per event.
     pub(crate) fn by_cpu(mut self) -> Self {
         self.value = self.cpu.total() * 1e6 / as_f64(self.events);
@@ -125,6 +131,26 @@ impl Figure {
             ratios,
             ours,
             reference,
+        }
+    }
+
+    /// A figure of values that nothing is compared with.
+    pub(crate) fn of_values(
+        bar: u32,
+        name: impl Into<String>,
+        unit: &'static str,
+        (floor, goal): (Bound, Bound),
+        ours: Vec<Arm>,
+    ) -> Self {
+        Self {
+            bar,
+            name: name.into(),
+            unit,
+            floor,
+            goal,
+            ratios: ours.iter().map(|arm| arm.value).collect(),
+            ours,
+            reference: Vec::new(),
         }
     }
 

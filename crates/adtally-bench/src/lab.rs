@@ -10,7 +10,7 @@ use adtally_devstack::{
 };
 use adtally_domain::ReportingZone;
 use adtally_store::{Store, StoreConfig};
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 /// Settings of PostgreSQL beside its defaults, for all arms: room for a few million rows, and no
 /// checkpoint in the middle of one arm that the other is spared. Durability is as it comes.
@@ -32,7 +32,7 @@ pub(crate) struct Lab {
     dir: tempfile::TempDir,
 }
 
-/// A database with AdTally's tables and a prefix of queues, used by nobody before.
+/// A database, with AdTally's tables unless it is empty, and a prefix of queues, used by nobody before.
 pub(crate) struct Ground<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) database: String,
@@ -68,6 +68,15 @@ impl Lab {
 
     /// Fresh ground.
     pub(crate) async fn ground(&self) -> anyhow::Result<Ground<'_>> {
+        let ground = self.empty_ground().await?;
+        let store = ground.store();
+        store.migrate().await?;
+        store.claim_zone(Some(ReportingZone::UTC)).await?;
+        Ok(ground)
+    }
+
+    /// Fresh ground without AdTally's tables.
+    pub(crate) async fn empty_ground(&self) -> anyhow::Result<Ground<'_>> {
         let number = self.grounds.fetch_add(1, Ordering::Relaxed);
         let ground = Ground {
             lab: self,
@@ -76,9 +85,6 @@ impl Lab {
         };
         let create = format!("CREATE DATABASE {}", ground.database);
         self.postgres.psql(&create).await?;
-        let store = ground.store();
-        store.migrate().await?;
-        store.claim_zone(Some(ReportingZone::UTC)).await?;
         Ok(ground)
     }
 
@@ -118,6 +124,13 @@ impl Ground<'_> {
     pub(crate) async fn rows(&self) -> anyhow::Result<u64> {
         let rows = self.psql("SELECT count(*) FROM events").await?;
         rows.parse().with_context(|| format!("counting: {rows}"))
+    }
+
+    /// Fails unless each of so many events is one row.
+    pub(crate) async fn has_rows(&self, events: u64) -> anyhow::Result<()> {
+        let rows = self.rows().await?;
+        ensure!(rows == events, "{events} events are stored as {rows} rows");
+        Ok(())
     }
 
     /// What every process on this ground finds in its environment.

@@ -18,7 +18,7 @@ const CLICKS: u32 = 50;
 const REQUESTS: usize = 8_192;
 const TIME: &str = "2026-11-22T06:00:00.123Z";
 
-const USER_AGENTS: [&str; 3] = [
+pub(crate) const USER_AGENTS: [&str; 3] = [
     "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0) Safari",
     "Mozilla/5.0 (Windows NT 10.0; Win64) Chrome/150",

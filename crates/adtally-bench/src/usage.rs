@@ -8,6 +8,11 @@ use anyhow::Context;
 use crate::lab::Lab;
 use crate::program::Program;
 
+/// This process.
+const OWN: &str = "bench";
+/// psql and other clients that were waited for; children that still run are watched by name.
+const CLIENTS: &str = "clients";
+
 /// Processor seconds, user and system, by name.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub(crate) struct Seconds(pub(crate) BTreeMap<String, f64>);
@@ -16,6 +21,16 @@ impl Seconds {
     /// All together.
     pub(crate) fn total(&self) -> f64 {
         self.0.values().sum()
+    }
+
+    /// Without this process and the clients it ran.
+    pub(crate) fn of_others(&self) -> f64 {
+        let own = [OWN, CLIENTS];
+        let others = self
+            .0
+            .iter()
+            .filter(|(name, _)| !own.contains(&name.as_str()));
+        others.map(|(_, seconds)| seconds).sum()
     }
 
     fn since(self, start: &Self) -> Self {
@@ -67,9 +82,8 @@ fn read(watched: &[(String, u32)]) -> anyhow::Result<Seconds> {
         *seconds.entry(name.clone()).or_default() += with_children(&all, *pid);
     }
     let own = stat(std::process::id()).context("this process in /proc")?;
-    seconds.insert("bench".to_owned(), own.own());
-    // psql and other clients that were waited for; children that still run are watched by name.
-    seconds.insert("clients".to_owned(), own.waited_for());
+    seconds.insert(OWN.to_owned(), own.own());
+    seconds.insert(CLIENTS.to_owned(), own.waited_for());
     Ok(Seconds(seconds))
 }
 

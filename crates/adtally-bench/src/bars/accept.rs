@@ -8,16 +8,16 @@ use anyhow::bail;
 use crate::args::BenchArgs;
 use crate::figure::{Arm, Bound, Figure};
 use crate::generator::{Answers, Pace, drive};
-use crate::lab::Lab;
+use crate::lab::{Ground, Lab};
 use crate::pairs::in_turn;
 use crate::program::Program;
 use crate::queues::drain;
 use crate::traffic::Requests;
 use crate::usage::Meter;
 
-const ADS: u32 = 10_000;
+pub(super) const ADS: u32 = 10_000;
 /// Before each arm is measured.
-const WARM_UP: Duration = Duration::from_secs(1);
+pub(super) const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Bar 1: one event in each request.
 pub(crate) async fn single(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
@@ -65,15 +65,23 @@ async fn through_api(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Resul
         meter.stop()?,
     );
     api.stop().await?;
-    let queued = drain(&ground).await?;
-    if queued != warm.accepted + answers.accepted {
-        bail!(
-            "{} events were accepted and {queued} are queued",
-            warm.accepted + answers.accepted
-        );
-    }
+    check_queued(&ground, warm.accepted + answers.accepted).await?;
     ground.clear().await?;
     Ok(arm)
+}
+
+/// Takes everything out of a ground's queues and fails unless it is what was accepted.
+pub(super) async fn check_queued(ground: &Ground<'_>, accepted: u64) -> anyhow::Result<()> {
+    let queued = drain(ground).await?;
+    if queued != accepted {
+        bail!("{accepted} events were accepted and {queued} are queued");
+    }
+    Ok(())
+}
+
+/// Events per second that the API accepts when each request follows an answer.
+pub(super) async fn maximum(lab: &Lab, args: &BenchArgs) -> anyhow::Result<f64> {
+    Ok(through_api(lab, 1, args).await?.value)
 }
 
 async fn through_bare(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
@@ -90,20 +98,33 @@ async fn through_bare(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Resu
     Ok(arm)
 }
 
-async fn saturate(
+/// Requests as fast as they are answered.
+pub(super) async fn saturate(
     address: SocketAddr,
     batch: usize,
     connections: usize,
     duration: Duration,
 ) -> anyhow::Result<Answers> {
+    load(address, batch, connections, Pace::Closed, duration).await
+}
+
+/// Requests of `batch` events each.
+pub(super) async fn load(
+    address: SocketAddr,
+    batch: usize,
+    connections: usize,
+    pace: Pace,
+    duration: Duration,
+) -> anyhow::Result<Answers> {
     tokio::task::spawn_blocking(move || {
         let mut requests = Requests::new(ADS, batch);
-        let answers = drive(address, connections, Pace::Closed, duration, &mut requests)?;
+        let answers = drive(address, connections, pace, duration, &mut requests)?;
         let percentile = |share| answers.latencies.value_at_quantile(share);
         log::debug!(
-            "latency in us: p50 {}, p99 {}",
+            "{pace:?}: latency in us: p50 {}, p99 {}, p99.9 {}",
             percentile(0.5),
-            percentile(0.99)
+            percentile(0.99),
+            percentile(0.999)
         );
         Ok(answers)
     })
