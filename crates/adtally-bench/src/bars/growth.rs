@@ -7,9 +7,9 @@ use adtally_service::clock;
 use adtally_store::Store;
 use anyhow::{Context, ensure};
 
+use super::roll_up::task;
 use crate::args::BenchArgs;
 use crate::backlog;
-use crate::bars::roll_up::task;
 use crate::drain::drain;
 use crate::figure::{Arm, Bound, Figure};
 use crate::lab::{Ground, Lab};

@@ -100,8 +100,47 @@ fn accepted(bytes: &[u8]) -> anyhow::Result<Option<u64>> {
         bail!("the server answered {}: {text}", response.code.unwrap_or(0));
     }
     let count = body.strip_prefix(b"{\"accepted\":").and_then(|rest| {
+        // Python writes a space there.
+        let rest = rest.trim_ascii_start();
         let digits = rest.split(|byte| !byte.is_ascii_digit()).next()?;
         std::str::from_utf8(digits).ok()?.parse().ok()
     });
     count.map(Some).context("an answer without a count")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: &str, body: &str) -> Vec<u8> {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+    }
+
+    #[test]
+    fn an_answer_says_how_many_events_are_accepted() {
+        for body in [
+            r#"{"accepted":100,"rejected":[]}"#,
+            r#"{"accepted": 100, "rejected": []}"#,
+        ] {
+            assert_eq!(
+                accepted(&answer("202 Accepted", body)).unwrap(),
+                Some(100),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn half_an_answer_is_none() {
+        let mut bytes = answer("202 Accepted", r#"{"accepted":1,"rejected":[]}"#);
+        bytes.pop();
+        assert_eq!(accepted(&bytes).unwrap(), None);
+    }
+
+    #[test]
+    fn any_other_answer_fails() {
+        let error = accepted(&answer("503 Service Unavailable", "{}")).unwrap_err();
+        assert_eq!(error.to_string(), "the server answered 503: {}");
+    }
 }

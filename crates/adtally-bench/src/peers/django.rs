@@ -65,28 +65,14 @@ impl<'a> Django<'a> {
         let mut migrate = Command::new(programs.join("python"));
         migrate.args(["manage.py", "migrate", "--verbosity", "0"]);
         run(migrate.current_dir(SOURCES).envs(variables.clone())).await?;
-        let start = |name: &str, args: &[&str]| {
-            let log = LogTarget::File(lab.dir().join(format!("{name}.log")));
-            let options = ProcessOptions::new(name, programs.join(name))
-                .args(args)
-                .dir(SOURCES)
-                .env_remove("PEER_DB_REUSE")
-                .log(log);
-            let options = variables
-                .iter()
-                .fold(options, |options, (name, value)| options.env(name, value));
-            ManagedProcess::spawn(options)
-        };
+        let start = |name, args: &[&str]| spawn(lab, &programs, name, args, &variables);
         let web = start(
             "gunicorn",
             &["-c", "gunicorn.conf.py", "peer.wsgi:application"],
         )?;
-        let worker = [
-            &["-A", "peer", "worker", "-l", "WARNING"],
-            &variant.pool()[..],
-        ]
-        .concat();
-        let worker = start("celery", &worker)?;
+        let mut work = vec!["-A", "peer", "worker", "-l", "WARNING"];
+        work.extend(variant.pool());
+        let worker = start("celery", &work)?;
         let peer = Self {
             address,
             ground,
@@ -113,8 +99,10 @@ impl<'a> Django<'a> {
             if rows > last.0 {
                 last = (rows, Instant::now());
             }
-            if rows > events || last.1.elapsed() > PATIENCE {
-                bail!("the peer has stored {rows} events of {events}");
+            let over = rows > events || last.1.elapsed() > PATIENCE;
+            if over || self.worker.has_exited() {
+                let said = self.said(&self.worker);
+                bail!("the peer has stored {rows} events of {events}: {said}");
             }
             tokio::time::sleep(POLL).await;
         }
@@ -132,14 +120,39 @@ impl<'a> Django<'a> {
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(self.address).await.is_err() {
             if self.web.has_exited() || Instant::now() > deadline {
-                let log = self.ground.lab.dir().join("gunicorn.log");
-                let log = std::fs::read_to_string(log).unwrap_or_default();
-                bail!("gunicorn does not listen: {log}");
+                bail!("gunicorn does not listen: {}", self.said(&self.web));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
+
+    fn said(&self, process: &ManagedProcess) -> String {
+        let log = log(self.ground.lab, process.name());
+        std::fs::read_to_string(log).unwrap_or_default()
+    }
+}
+
+fn spawn(
+    lab: &Lab,
+    programs: &Path,
+    name: &str,
+    args: &[&str],
+    variables: &[(&str, String)],
+) -> anyhow::Result<ManagedProcess> {
+    let options = ProcessOptions::new(name, programs.join(name))
+        .args(args)
+        .dir(SOURCES)
+        .env_remove("PEER_DB_REUSE")
+        .log(LogTarget::File(log(lab, name)));
+    let options = variables
+        .iter()
+        .fold(options, |options, (name, value)| options.env(name, value));
+    Ok(ManagedProcess::spawn(options)?)
+}
+
+fn log(lab: &Lab, name: &str) -> PathBuf {
+    lab.dir().join(format!("{name}.log"))
 }
 
 fn variables(
