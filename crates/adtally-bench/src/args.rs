@@ -21,6 +21,9 @@ pub(crate) struct BenchArgs {
     /// Connections of the generator, where a bar does not say otherwise
     #[arg(long, default_value_t = 64)]
     pub(crate) connections: usize,
+    /// Events of the backlog that is stored in bars 3 and 4
+    #[arg(long, default_value_t = 5_000_000)]
+    pub(crate) backlog: u64,
     /// Where to write all figures as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -38,6 +41,10 @@ pub(crate) enum Choice {
     Accept,
     /// Bar 2: arrays of 100 accepted, over a bare handler
     AcceptArrays,
+    /// Bar 3: a worker storing a backlog, over psql's copy of the same rows
+    Store,
+    /// Bar 4: the same when events come twice
+    StoreRepeated,
     /// Bar 5: an hourly task, over the bare SQL of its work
     RollUp,
     /// Bar 6: the daily task and storing, with much data over little
@@ -46,6 +53,8 @@ pub(crate) enum Choice {
     Memory,
     /// Bar 8: latency at half of the maximum, over a bare handler and a bare confirm
     Latency,
+    /// Bar 9: single events accepted and stored, over a bare handler
+    EndToEnd,
     /// Bar 10: events per processor second, over Django with Celery
     Celery,
     /// Bar 11: two workers over one, and publishing beside a worker
@@ -57,10 +66,13 @@ pub(crate) enum Choice {
 pub(crate) enum Bar {
     Accept,
     AcceptArrays,
+    Store,
+    StoreRepeated,
     RollUp,
     Growth,
     Memory,
     Latency,
+    EndToEnd,
     Celery,
     Scaling,
 }
@@ -71,10 +83,13 @@ impl BenchArgs {
         let all = [
             (Choice::Accept, Bar::Accept),
             (Choice::AcceptArrays, Bar::AcceptArrays),
+            (Choice::Store, Bar::Store),
+            (Choice::StoreRepeated, Bar::StoreRepeated),
             (Choice::RollUp, Bar::RollUp),
             (Choice::Growth, Bar::Growth),
             (Choice::Memory, Bar::Memory),
             (Choice::Latency, Bar::Latency),
+            (Choice::EndToEnd, Bar::EndToEnd),
             (Choice::Celery, Bar::Celery),
             (Choice::Scaling, Bar::Scaling),
         ];

@@ -12,26 +12,85 @@ const SPAN: u64 = 5 * 60_000;
 /// Events in memory at once.
 const SLICE: u64 = 80_000;
 
-/// Publishes `count` events for `ads` ads, in the order of their times, which are spread evenly over
-/// the last minutes.
+/// Which events come more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeats {
+    /// None.
+    None,
+    /// One in a hundred, evenly spread; each long after it came first.
+    OneInHundred,
+    /// All, once more after all of them.
+    All,
+}
+
+/// Events to publish, in the order of their times, which are spread evenly over the last minutes.
 ///
 /// The traffic is the same every time but for these times: backlogs of one ground have no event in
 /// common when they are of one size.
-pub(crate) async fn fill(ground: &Ground<'_>, count: u64, ads: u32) -> anyhow::Result<()> {
-    let filler = Filler::open(ground)?;
-    let mut traffic = Traffic::new(ads);
-    let mut done = 0;
-    let start = Timestamp::try_from(clock::now())?.as_millis() - i64::try_from(SPAN)?;
-    while done < count {
-        let end = count.min(done + SLICE);
-        let events = (done..end).map(|number| {
-            let time = start + i64::try_from(number * SPAN / count)?;
-            Ok(traffic.event(Timestamp::from_millis(time)?))
-        });
-        let events: Vec<Event> = events.collect::<anyhow::Result<_>>()?;
-        filler.fill(&events).await?;
-        done = end;
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backlog {
+    /// How many different events.
+    pub(crate) events: u64,
+    /// For how many ads.
+    pub(crate) ads: u32,
+    pub(crate) repeats: Repeats,
+}
+
+impl Backlog {
+    /// Publishes it, and says how many events that makes with those that are repeated.
+    pub(crate) async fn fill(self, ground: &Ground<'_>) -> anyhow::Result<u64> {
+        let filler = Filler::open(ground)?;
+        let start = Timestamp::try_from(clock::now())?.as_millis() - i64::try_from(SPAN)?;
+        let mut published = self.pass(&filler, start).await?;
+        if self.repeats == Repeats::All {
+            published += self.pass(&filler, start).await?;
+        }
+        filler.close().await;
+        Ok(published)
     }
-    filler.close().await;
-    Ok(())
+
+    async fn pass(self, filler: &Filler, start: i64) -> anyhow::Result<u64> {
+        let mut traffic = Traffic::new(self.ads);
+        let (mut done, mut published) = (0, 0);
+        let mut earlier = Vec::new();
+        while done < self.events {
+            let end = self.events.min(done + SLICE);
+            let events = (done..end).map(|number| {
+                let time = start + i64::try_from(number * SPAN / self.events)?;
+                Ok(traffic.event(Timestamp::from_millis(time)?))
+            });
+            let mut events: Vec<Event> = events.collect::<anyhow::Result<_>>()?;
+            if self.repeats == Repeats::OneInHundred {
+                let repeated = events.iter().step_by(100).cloned().collect();
+                events = interspersed(events, std::mem::replace(&mut earlier, repeated));
+            }
+            filler.fill(&events).await?;
+            published += events.len() as u64;
+            done = end;
+        }
+        Ok(published)
+    }
+}
+
+/// `events` with one of `others` after each hundred.
+fn interspersed(events: Vec<Event>, others: Vec<Event>) -> Vec<Event> {
+    let mut others = others.into_iter();
+    let mut all = Vec::with_capacity(events.len() + others.len());
+    for (place, event) in events.into_iter().enumerate() {
+        all.push(event);
+        if place % 100 == 99 {
+            all.extend(others.next());
+        }
+    }
+    all
+}
+
+/// Publishes `count` events for `ads` ads, none repeated.
+pub(crate) async fn fill(ground: &Ground<'_>, count: u64, ads: u32) -> anyhow::Result<()> {
+    let backlog = Backlog {
+        events: count,
+        ads,
+        repeats: Repeats::None,
+    };
+    backlog.fill(ground).await.map(drop)
 }

@@ -50,10 +50,21 @@ pub(crate) async fn drain(
     workers: usize,
     events: u64,
 ) -> anyhow::Result<Drained> {
+    drain_with(lab, ground, workers, events, &[]).await
+}
+
+/// Like [`drain`], with more variables for the workers.
+pub(crate) async fn drain_with(
+    lab: &Lab,
+    ground: &Ground<'_>,
+    workers: usize,
+    events: u64,
+    environment: &[(&str, String)],
+) -> anyhow::Result<Drained> {
     let before = ground.rows().await?;
     let mut running = Vec::with_capacity(workers);
     for _ in 0..workers {
-        running.push(Program::worker(ground).await?);
+        running.push(Program::worker_with(ground, environment).await?);
     }
     let drained = measure(lab, &running, events).await?;
     for worker in running {

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use adtally_broker::BrokerConfig;
 use adtally_devstack::packages::{Install, ensure};
-use adtally_devstack::{
-    PostgresOptions, PostgresServer, RabbitmqOptions, RabbitmqServer, ServerPrograms, Storage,
-};
+use adtally_devstack::{PostgresOptions, PostgresServer, RabbitmqOptions, RabbitmqServer, Storage};
 use adtally_domain::ReportingZone;
 use adtally_store::{Store, StoreConfig};
 use anyhow::{Context, ensure};
@@ -27,7 +25,6 @@ const POSTGRES: [(&str, &str); 6] = [
 pub(crate) struct Lab {
     pub(crate) postgres: PostgresServer,
     pub(crate) rabbitmq: RabbitmqServer,
-    pub(crate) programs: ServerPrograms,
     grounds: AtomicU32,
     dir: tempfile::TempDir,
 }
@@ -55,7 +52,6 @@ impl Lab {
         Ok(Self {
             postgres: PostgresServer::start(postgres).await?,
             rabbitmq: RabbitmqServer::start(rabbitmq).await?,
-            programs,
             grounds: AtomicU32::new(0),
             dir,
         })

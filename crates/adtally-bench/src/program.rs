@@ -31,7 +31,15 @@ impl Program {
 
     /// A worker on `ground`.
     pub(crate) async fn worker(ground: &Ground<'_>) -> anyhow::Result<Self> {
-        let environment = own(ground, &[]);
+        Self::worker_with(ground, &[]).await
+    }
+
+    /// A worker on `ground`, with more variables.
+    pub(crate) async fn worker_with(
+        ground: &Ground<'_>,
+        more: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
+        let environment = own(ground, more);
         Self::start(
             ground.lab,
             "adtally-worker",

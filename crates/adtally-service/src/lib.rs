@@ -1,6 +1,7 @@
 //! What every AdTally process starts and ends with: logging, configuration that names its faults,
 //! signals, health and metrics, exit codes.
 
+mod allocator;
 mod args;
 pub mod clock;
 mod exit;

@@ -84,7 +84,7 @@ pub(super) async fn maximum(lab: &Lab, args: &BenchArgs) -> anyhow::Result<f64> 
     Ok(through_api(lab, 1, args).await?.value)
 }
 
-async fn through_bare(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
+pub(super) async fn through_bare(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
     let bare = Program::bare(lab).await?;
     saturate(bare.address, batch, args.connections, WARM_UP).await?;
     let meter = Meter::start(lab, &[("bare", &bare)])?;

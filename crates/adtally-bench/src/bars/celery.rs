@@ -1,16 +1,15 @@
 //! Events per processor second, from the request to the row, over Django with Celery.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::accept::{WARM_UP, saturate};
+use super::end_to_end;
 use crate::args::BenchArgs;
-use crate::drain::{Progress, reach};
 use crate::figure::{Arm, Bound, Figure, per};
 use crate::lab::Lab;
 use crate::pairs::in_turn;
 use crate::peers::django::{Django, Variant};
-use crate::program::Program;
-use crate::usage::{Meter, Seconds};
+use crate::usage::Meter;
 
 /// Bar 10.
 pub(crate) async fn celery(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
@@ -40,25 +39,9 @@ async fn figure(
 }
 
 async fn through_adtally(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Arm> {
-    let ground = lab.ground().await?;
-    let api = Program::api(&ground, &[]).await?;
-    let workers = [Program::worker(&ground).await?];
-    let warm = saturate(api.address, 1, args.connections, WARM_UP).await?;
-    reach(&workers, warm.accepted, Progress::total).await?;
-    let [worker] = &workers;
-    let meter = Meter::start(lab, &[("api", &api), ("worker", worker)])?;
-    let started = Instant::now();
-    let answers = saturate(api.address, 1, args.connections, args.duration()).await?;
-    let accepted = warm.accepted + answers.accepted;
-    reach(&workers, accepted, Progress::total).await?;
-    let arm = per_cpu_second(answers.accepted, started.elapsed(), meter.stop()?);
-    api.stop().await?;
-    for worker in workers {
-        worker.stop().await?;
-    }
-    ground.has_rows(accepted).await?;
-    ground.clear().await?;
-    Ok(arm)
+    Ok(per_cpu_second(
+        end_to_end::through_adtally(lab, args).await?,
+    ))
 }
 
 /// The same load for the same time. What it has queued by then takes it much longer to store.
@@ -71,13 +54,14 @@ async fn through_celery(lab: &Lab, args: &BenchArgs, variant: Variant) -> anyhow
     let answers = saturate(peer.address, 1, args.connections, args.duration()).await?;
     let accepted = warm.accepted + answers.accepted;
     peer.reach(accepted).await?;
-    let arm = per_cpu_second(answers.accepted, started.elapsed(), meter.stop()?);
+    let seconds = started.elapsed().as_secs_f64();
+    let arm = per_cpu_second(Arm::rate(answers.accepted, seconds, meter.stop()?));
     peer.stop(accepted).await?;
     Ok(arm)
 }
 
 /// Compared by all processor time but the generator's own.
-fn per_cpu_second(events: u64, elapsed: Duration, cpu: Seconds) -> Arm {
-    let value = per(events, cpu.of_others());
-    Arm::rate(events, elapsed.as_secs_f64(), cpu).by(value)
+fn per_cpu_second(arm: Arm) -> Arm {
+    let value = per(arm.events, arm.cpu.of_others());
+    arm.by(value)
 }

@@ -1,6 +1,7 @@
 //! Where callers and the owner of the connection meet.
 
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
 
 use adtally_domain::EventKind;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -83,6 +84,7 @@ impl Handover {
         Ok((
             Claim {
                 sender,
+                home: thread::current().id(),
                 in_doubt: false,
                 _room: permit,
             },
@@ -109,7 +111,9 @@ impl Handover {
 /// What the owner of the connection owes a caller: an answer, and the room its message takes.
 #[derive(Debug)]
 pub(super) struct Claim {
-    sender: oneshot::Sender<Result<(), NotKept>>,
+    sender: oneshot::Sender<Relay>,
+    /// The thread its caller was on, which an HTTP request never leaves.
+    home: ThreadId,
     /// Its message was sent on a connection that ended before the confirm came.
     in_doubt: bool,
     _room: OwnedSemaphorePermit,
@@ -122,12 +126,21 @@ impl Claim {
     }
 
     pub(super) fn answer(self, result: Result<(), NotKept>) {
-        let result = match result {
+        self.relay(result, Vec::new());
+    }
+
+    /// Answers the caller, who answers `others` in turn.
+    fn relay(self, result: Result<(), NotKept>, others: Vec<Self>) {
+        let own = match result {
             Err(NotKept::Nacked) if self.in_doubt => Err(NotKept::Deadline),
             result => result,
         };
-        // Nobody listens any more when the deadline has passed.
-        let _ = self.sender.send(result);
+        // Nobody listens any more when the deadline has passed. The others are answered all the same.
+        let _ = self.sender.send(Relay {
+            own,
+            result,
+            others,
+        });
     }
 
     /// Whether the caller has given up waiting.
@@ -136,13 +149,51 @@ impl Claim {
     }
 }
 
+/// Gives all `claims` the same answer.
+///
+/// Waking a task of another thread costs a system call, waking one of the same thread does not. So one
+/// caller on each thread is woken, and passes the answer on.
+pub(super) fn answer_all(claims: Vec<Claim>, result: Result<(), NotKept>) {
+    let mut homes: Vec<(ThreadId, Vec<Claim>)> = Vec::new();
+    for claim in claims {
+        match homes.iter_mut().find(|(home, _)| *home == claim.home) {
+            Some((_, neighbours)) => neighbours.push(claim),
+            None => homes.push((claim.home, vec![claim])),
+        }
+    }
+    for (_, mut neighbours) in homes {
+        if let Some(first) = neighbours.pop() {
+            first.relay(result, neighbours);
+        }
+    }
+}
+
+/// An answer on its way to one caller, with those it is to be passed on to. They have it once this
+/// is dropped, whether it arrived or not.
+#[derive(Debug)]
+struct Relay {
+    /// The answer of the caller it goes to.
+    own: Result<(), NotKept>,
+    /// What all were to be told.
+    result: Result<(), NotKept>,
+    others: Vec<Claim>,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        for claim in self.others.drain(..) {
+            claim.answer(self.result);
+        }
+    }
+}
+
 /// The caller's end of a [`Claim`].
-pub(super) struct Answer(oneshot::Receiver<Result<(), NotKept>>);
+pub(super) struct Answer(oneshot::Receiver<Relay>);
 
 impl Answer {
     pub(super) async fn by(self, deadline: Instant) -> Result<(), NotKept> {
         match timeout_at(deadline, self.0).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok(relay)) => relay.own,
             Ok(Err(_)) => Err(NotKept::Closed),
             Err(_) => Err(NotKept::Deadline),
         }

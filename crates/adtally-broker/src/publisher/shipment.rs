@@ -8,7 +8,7 @@ use lapin::BasicProperties;
 use lapin::types::ShortString;
 use uuid::Uuid;
 
-use super::handover::Claim;
+use super::handover::{Claim, answer_all};
 use crate::celery::EncodedTask;
 use crate::connection::short;
 use crate::headers;
@@ -136,8 +136,6 @@ impl Shipment {
 
     /// Tells everybody who waits, and owes nothing more.
     pub(super) fn answer(&mut self, result: Result<(), NotKept>) {
-        for claim in self.claims.drain(..) {
-            claim.answer(result);
-        }
+        answer_all(std::mem::take(&mut self.claims), result);
     }
 }
