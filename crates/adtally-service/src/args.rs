@@ -27,7 +27,7 @@ pub struct DatabaseArgs {
     #[arg(long, env = "ADTALLY_DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
     /// The most connections this process opens to PostgreSQL
-    #[arg(long, env = "ADTALLY_DATABASE_POOL_SIZE", default_value_t = 8, value_name = "N",
+    #[arg(long, env = "ADTALLY_DATABASE_POOL_SIZE", default_value_t = 10, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub database_pool_size: u32,
 }

@@ -4,6 +4,7 @@ mod batch;
 mod letters;
 mod newer;
 mod stalled;
+mod storing;
 mod suspects;
 #[cfg(test)]
 mod tests;
@@ -19,12 +20,13 @@ use tokio::time::Instant;
 use crate::metrics::Metrics;
 use crate::patience::insist;
 use crate::session::End;
-use batch::{Batch, collect};
+use batch::{Batch, collect, read_apart};
 use letters::letter_of_event;
 pub(crate) use letters::letter_of_message;
 use newer::Held;
 pub(crate) use newer::Notice;
 pub(crate) use stalled::Stalled;
+use storing::Storing;
 use suspects::{Suspects, Suspicion, is_suspect};
 
 /// How often a batch is tried before the worker lets go of its messages and waits for the database.
@@ -33,6 +35,14 @@ const QUICK_TRIES: u32 = 3;
 /// Why messages could not be settled, and which. They are returned after the subscription is
 /// cancelled.
 type Unsettled = (End, Vec<Delivery>);
+
+/// What is to be settled next.
+enum Taken {
+    /// Messages to store together.
+    Batch(Vec<Delivery>),
+    /// A message to handle alone.
+    Suspect(Delivery),
+}
 
 /// Stores the events of one queue.
 pub(crate) struct EventConsumer {
@@ -43,6 +53,8 @@ pub(crate) struct EventConsumer {
     pub(crate) notice: Notice,
     /// Nothing stands behind this queue: what is refused there is gone.
     pub(crate) is_last: bool,
+    /// How many batches are stored at the same time.
+    pub(crate) at_once: usize,
     /// The wish to stop.
     pub(crate) stop: Shutdown,
 }
@@ -52,27 +64,39 @@ impl EventConsumer {
     ///
     /// On any other end, messages in hand go back to their queue once, after the subscription is
     /// cancelled: otherwise they would come straight back and count as failed each time.
-    pub(crate) async fn run(self, mut subscription: Subscription) -> End {
+    pub(crate) async fn run(self: Arc<Self>, mut subscription: Subscription) -> End {
         let mut held = Held::new(self.publisher.clone(), self.notice.clone());
         let mut suspects = Suspects::new();
+        let mut storing = Storing::new(self.at_once);
         let mut suspects_turn = false;
-        let (end, unsettled) = loop {
+        let (end, mut unsettled) = loop {
             // In turn: under load there is always something else to do.
             suspects_turn = !suspects_turn;
             let suspect = suspects_turn
                 .then(|| suspects.next(Instant::now()))
                 .flatten();
-            let deliveries = match suspect {
-                Some(suspect) => vec![suspect],
-                None => match self.next_batch(&mut subscription, &mut suspects).await {
-                    Ok(deliveries) => deliveries,
-                    Err(end) => break (end, Vec::new()),
+            let taken = match suspect {
+                Some(suspect) => Ok(Taken::Suspect(suspect)),
+                None => tokio::select! {
+                    biased;
+                    failure = storing.failure() => break failure,
+                    taken = self.next(&mut subscription, &mut suspects) => taken,
                 },
             };
-            if let Err(unsettled) = self.settle(deliveries, &mut held).await {
-                break unsettled;
+            let settled = match taken {
+                Ok(Taken::Suspect(suspect)) => {
+                    self.settle_alone(suspect, &mut storing, &mut held).await
+                }
+                Ok(Taken::Batch(deliveries)) => {
+                    self.settle(deliveries, &mut storing, &mut held).await
+                }
+                Err(end) => Err((end, Vec::new())),
+            };
+            if let Err(failure) = settled {
+                break failure;
             }
         };
+        let end = storing.finish(end, &mut unsettled).await;
         let held = held.release().await;
         let unsettled = unsettled.into_iter().chain(suspects.into_all());
         leave(subscription, unsettled.chain(held)).await;
@@ -80,17 +104,17 @@ impl EventConsumer {
     }
 
     /// Waits for what is to be stored next: what arrives, or a suspect while nothing does.
-    async fn next_batch(
+    async fn next(
         &self,
         subscription: &mut Subscription,
         suspects: &mut Suspects<Delivery>,
-    ) -> Result<Vec<Delivery>, End> {
+    ) -> Result<Taken, End> {
         loop {
             let delivery = tokio::select! {
                 biased;
                 delivery = self.next_delivery(subscription) => delivery?,
                 () = suspects.until_due() => match suspects.next(Instant::now()) {
-                    Some(suspect) => return Ok(vec![suspect]),
+                    Some(suspect) => return Ok(Taken::Suspect(suspect)),
                     None => continue,
                 },
             };
@@ -98,7 +122,7 @@ impl EventConsumer {
                 let returns = delivery.delivery_count;
                 suspects.hold(delivery, returns, Instant::now());
             } else {
-                return Ok(collect(delivery, subscription, suspects));
+                return Ok(Taken::Batch(collect(delivery, subscription, suspects)));
             }
         }
     }
@@ -119,16 +143,54 @@ impl EventConsumer {
         }
     }
 
-    async fn settle(&self, deliveries: Vec<Delivery>, held: &mut Held) -> Result<(), Unsettled> {
+    /// Reads a batch and has it stored beside those that are being stored already. The next one is
+    /// read meanwhile.
+    async fn settle(
+        self: &Arc<Self>,
+        deliveries: Vec<Delivery>,
+        storing: &mut Storing,
+        held: &mut Held,
+    ) -> Result<(), Unsettled> {
         let begin = Instant::now();
+        let batch = self.read(deliveries, held).await;
+        if let Err((end, mut unsettled)) = storing.room().await {
+            unsettled.extend(batch.deliveries);
+            return Err((end, unsettled));
+        }
+        storing.start(Arc::clone(self).make_safe(batch, begin));
+        Ok(())
+    }
+
+    /// Settles a message under suspicion once nothing else is in hand.
+    async fn settle_alone(
+        self: &Arc<Self>,
+        suspect: Delivery,
+        storing: &mut Storing,
+        held: &mut Held,
+    ) -> Result<(), Unsettled> {
+        let begin = Instant::now();
+        if let Err((end, mut unsettled)) = storing.all().await {
+            unsettled.push(suspect);
+            return Err((end, unsettled));
+        }
+        let batch = self.read(vec![suspect], held).await;
+        Arc::clone(self).make_safe(batch, begin).await
+    }
+
+    async fn read(&self, deliveries: Vec<Delivery>, held: &mut Held) -> Batch {
         for delivery in deliveries.iter().filter(|delivery| delivery.redelivered) {
             let redeliveries = &self.metrics.redeliveries;
             redeliveries.with_label_values(&[&*delivery.queue]).inc();
         }
-        let (batch, newer) = Batch::read(deliveries);
+        let (batch, newer) = read_apart(deliveries).await;
         for (delivery, version) in newer {
             held.keep(delivery, version);
         }
+        batch
+    }
+
+    /// Stores a batch, or does what its suspicion asks for, and acknowledges it.
+    async fn make_safe(self: Arc<Self>, batch: Batch, begin: Instant) -> Result<(), Unsettled> {
         let made_safe = match batch.suspicion(self.is_last) {
             Suspicion::None => self.store(&batch.content).await,
             Suspicion::Split => self.split(&batch.content).await,

@@ -35,7 +35,7 @@ pub(crate) enum End {
 impl End {
     /// Of two ends of one session the first counts: the other follows from it. Only a batch that the
     /// database refused is remembered whenever it shows.
-    fn or(self, later: Self) -> Self {
+    pub(crate) fn or(self, later: Self) -> Self {
         match (self, later) {
             (Self::Broker(_) | Self::Database(_, None), later @ Self::Database(_, Some(_))) => {
                 later
@@ -111,9 +111,14 @@ impl Session {
                 metrics: worker.metrics.clone(),
                 notice: notice.clone(),
                 is_last: queue.is_last,
+                at_once: if queue.is_last {
+                    1
+                } else {
+                    worker.store_connections
+                },
                 stop: stop.clone(),
             };
-            consumers.spawn(consumer.run(queue.subscription));
+            consumers.spawn(Arc::new(consumer).run(queue.subscription));
         }
         let context = TaskContext {
             store: worker.store.clone(),

@@ -13,9 +13,9 @@ use crate::patience::Patience;
 use crate::session::{End, EventQueue, Session};
 use crate::startup;
 
-/// Messages in hand for each queue of events: enough for the next batch to gather while one is
-/// stored, and a bound on memory.
-const EVENT_PREFETCH: u16 = 200;
+/// Messages in hand for each queue of events: two batches that are stored, one that is read and one
+/// that gathers, of some 22 full packs each. It bounds the memory too.
+const EVENT_PREFETCH: u16 = 120;
 /// The dead and unrouted queues are short or something is wrong; there is no hurry.
 const LAST_PREFETCH: u16 = 20;
 
@@ -27,6 +27,7 @@ pub(crate) struct Worker {
     pub(crate) publisher: Publisher,
     pub(crate) metrics: Metrics,
     pub(crate) concurrency: u16,
+    pub(crate) store_connections: usize,
 }
 
 /// What the worker says of itself at `/readyz`.

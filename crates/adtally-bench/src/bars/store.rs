@@ -18,9 +18,9 @@ use crate::usage::Meter;
 const COLUMNS: &str = "event_id, ad_id, kind, verdict, rule_version, received_at, impression_id, ip, \
                        visitor_id, user_agent, referer, placement, source";
 
-/// Connections of a worker to the database.
+/// Connections over which a worker stores one queue.
 const ONE: &str = "1";
-const AS_IT_COMES: &str = "4";
+const TWO: &str = "2";
 
 /// Bar 3.
 pub(crate) async fn once(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
@@ -31,7 +31,7 @@ pub(crate) async fn once(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figu
         .pairs("stored, one connection", Repeats::None, ONE)
         .await?;
     let by_cpu = bench
-        .pairs("stored, two connections", Repeats::None, AS_IT_COMES)
+        .pairs("stored, two connections", Repeats::None, TWO)
         .await?;
     let by_cpu = by_cpu
         .into_iter()
@@ -99,7 +99,7 @@ impl Bench<'_> {
         let queued = backlog.fill(&ground).await?;
         make_partitions(&ground).await?;
         self.lab.settle().await?;
-        let environment = [("ADTALLY_DATABASE_POOL_SIZE", connections.to_owned())];
+        let environment = [("ADTALLY_STORE_CONNECTIONS", connections.to_owned())];
         let drained = drain_with(self.lab, &ground, 1, queued, &environment).await?;
         self.check(&drained, queued)?;
         let file = self.file();

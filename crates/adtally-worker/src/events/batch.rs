@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use super::letters::{letter_of_entry, letter_of_message};
 use super::suspects::{Suspects, Suspicion, is_suspect, judge};
 
-/// A batch is stored once it holds this many bytes of messages, some 20,000 events. More would
-/// only take more memory: the cost of a commit is small by then.
-const FULL_BYTES: usize = 4 * 1024 * 1024;
+/// A batch is stored once it holds this many bytes of messages, some 10,000 events. More would
+/// only take more memory: another batch is made and sent while this one is committed.
+const FULL_BYTES: usize = 2 * 1024 * 1024;
 
 /// Deliveries of one queue and what is in them.
 pub(super) struct Batch {
@@ -44,6 +44,16 @@ pub(super) fn collect(
         }
     }
     deliveries
+}
+
+/// [`Batch::read`] on a thread for blocking work: ten thousand events take an async one too long.
+pub(super) async fn read_apart(deliveries: Vec<Delivery>) -> (Batch, Vec<(Delivery, u64)>) {
+    match tokio::task::spawn_blocking(|| Batch::read(deliveries)).await {
+        Ok(read) => read,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The process is ending; with the session everything goes back to its queue.
+        Err(_) => Batch::read(Vec::new()),
+    }
 }
 
 impl Batch {

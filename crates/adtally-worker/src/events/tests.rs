@@ -91,6 +91,7 @@ impl Bench {
             metrics: Metrics::new(&Registry::new()),
             notice: Notice::new(Health::new().check("packs")),
             is_last: true,
+            at_once: 1,
             stop: stop.clone(),
         };
         let watch = async {
@@ -102,7 +103,7 @@ impl Bench {
         };
         let work = async {
             tokio::select! {
-                end = consumer.run(subscription) => end,
+                end = Arc::new(consumer).run(subscription) => end,
                 end = watch => end,
             }
         };
