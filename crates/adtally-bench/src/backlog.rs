@@ -1,8 +1,11 @@
 //! A backlog: events on their queues that no worker has taken yet.
 
+use std::time::Instant;
+
 use adtally_domain::{Event, Timestamp};
 use adtally_service::clock;
 
+use crate::figure::per;
 use crate::lab::Ground;
 use crate::queues::Filler;
 use crate::traffic::Traffic;
@@ -40,12 +43,15 @@ impl Backlog {
     /// Publishes it, and says how many events that makes with those that are repeated.
     pub(crate) async fn fill(self, ground: &Ground<'_>) -> anyhow::Result<u64> {
         let filler = Filler::open(ground)?;
+        let began = Instant::now();
         let start = Timestamp::try_from(clock::now())?.as_millis() - i64::try_from(SPAN)?;
         let mut published = self.pass(&filler, start).await?;
         if self.repeats == Repeats::All {
             published += self.pass(&filler, start).await?;
         }
         filler.close().await;
+        let rate = per(published, began.elapsed().as_secs_f64());
+        log::debug!("{published} events published and confirmed, {rate:.0}/s");
         Ok(published)
     }
 

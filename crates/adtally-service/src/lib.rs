@@ -1,7 +1,6 @@
 //! What every AdTally process starts and ends with: logging, configuration that names its faults,
 //! signals, health and metrics, exit codes.
 
-mod allocator;
 mod args;
 pub mod clock;
 mod exit;

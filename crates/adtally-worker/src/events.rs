@@ -41,7 +41,7 @@ enum Taken {
     /// Messages to store together.
     Batch(Vec<Delivery>),
     /// A message to handle alone.
-    Suspect(Delivery),
+    Suspect(Box<Delivery>),
 }
 
 /// Stores the events of one queue.
@@ -76,7 +76,7 @@ impl EventConsumer {
                 .then(|| suspects.next(Instant::now()))
                 .flatten();
             let taken = match suspect {
-                Some(suspect) => Ok(Taken::Suspect(suspect)),
+                Some(suspect) => Ok(Taken::Suspect(Box::new(suspect))),
                 None => tokio::select! {
                     biased;
                     failure = storing.failure() => break failure,
@@ -85,7 +85,7 @@ impl EventConsumer {
             };
             let settled = match taken {
                 Ok(Taken::Suspect(suspect)) => {
-                    self.settle_alone(suspect, &mut storing, &mut held).await
+                    self.settle_alone(*suspect, &mut storing, &mut held).await
                 }
                 Ok(Taken::Batch(deliveries)) => {
                     self.settle(deliveries, &mut storing, &mut held).await
@@ -114,7 +114,7 @@ impl EventConsumer {
                 biased;
                 delivery = self.next_delivery(subscription) => delivery?,
                 () = suspects.until_due() => match suspects.next(Instant::now()) {
-                    Some(suspect) => return Ok(Taken::Suspect(suspect)),
+                    Some(suspect) => return Ok(Taken::Suspect(Box::new(suspect))),
                     None => continue,
                 },
             };
@@ -151,13 +151,15 @@ impl EventConsumer {
         storing: &mut Storing,
         held: &mut Held,
     ) -> Result<(), Unsettled> {
-        let begin = Instant::now();
         let batch = self.read(deliveries, held).await;
         if let Err((end, mut unsettled)) = storing.room().await {
             unsettled.extend(batch.deliveries);
             return Err((end, unsettled));
         }
-        storing.start(Arc::clone(self).make_safe(batch, begin));
+        if self.stop.is_requested() {
+            return Err((End::Stopped, batch.deliveries));
+        }
+        storing.start(Arc::clone(self).make_safe(batch));
         Ok(())
     }
 
@@ -168,13 +170,12 @@ impl EventConsumer {
         storing: &mut Storing,
         held: &mut Held,
     ) -> Result<(), Unsettled> {
-        let begin = Instant::now();
         if let Err((end, mut unsettled)) = storing.all().await {
             unsettled.push(suspect);
             return Err((end, unsettled));
         }
         let batch = self.read(vec![suspect], held).await;
-        Arc::clone(self).make_safe(batch, begin).await
+        Arc::clone(self).make_safe(batch).await
     }
 
     async fn read(&self, deliveries: Vec<Delivery>, held: &mut Held) -> Batch {
@@ -190,7 +191,8 @@ impl EventConsumer {
     }
 
     /// Stores a batch, or does what its suspicion asks for, and acknowledges it.
-    async fn make_safe(self: Arc<Self>, batch: Batch, begin: Instant) -> Result<(), Unsettled> {
+    async fn make_safe(self: Arc<Self>, batch: Batch) -> Result<(), Unsettled> {
+        let begin = Instant::now();
         let made_safe = match batch.suspicion(self.is_last) {
             Suspicion::None => self.store(&batch.content).await,
             Suspicion::Split => self.split(&batch.content).await,

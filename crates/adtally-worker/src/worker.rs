@@ -13,9 +13,11 @@ use crate::patience::Patience;
 use crate::session::{End, EventQueue, Session};
 use crate::startup;
 
-/// Messages in hand for each queue of events: two batches that are stored, one that is read and one
-/// that gathers, of some 22 full packs each. It bounds the memory too.
-const EVENT_PREFETCH: u16 = 120;
+/// Messages in hand for each queue of events, at least: a bound on memory, and many more than a batch
+/// where packs are small.
+const EVENT_PREFETCH: u16 = 200;
+/// Full packs in a batch.
+const PACKS_OF_BATCH: u16 = 22;
 /// The dead and unrouted queues are short or something is wrong; there is no hurry.
 const LAST_PREFETCH: u16 = 20;
 
@@ -128,9 +130,10 @@ impl Worker {
     ) -> Result<(Vec<EventQueue>, Subscription), BrokerError> {
         let topology = self.broker.topology();
         let mut events = Vec::new();
+        let prefetch = event_prefetch(self.store_connections);
         for (queue, prefetch, is_last) in [
-            (topology.clicks_queue(), EVENT_PREFETCH, false),
-            (topology.impressions_queue(), EVENT_PREFETCH, false),
+            (topology.clicks_queue(), prefetch, false),
+            (topology.impressions_queue(), prefetch, false),
             (topology.unrouted_queue(), LAST_PREFETCH, true),
             (topology.dead_queue(), LAST_PREFETCH, true),
         ] {
@@ -143,6 +146,12 @@ impl Worker {
         let tasks = connection.subscribe(&tasks, self.concurrency).await?;
         Ok((events, tasks))
     }
+}
+
+/// Enough for the batches that are stored, one that is read and one that gathers.
+fn event_prefetch(at_once: usize) -> u16 {
+    let batches = u16::try_from(at_once).unwrap_or(u16::MAX).saturating_add(2);
+    EVENT_PREFETCH.max(PACKS_OF_BATCH.saturating_mul(batches))
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ impl Handover {
 #[derive(Debug)]
 pub(super) struct Claim {
     sender: oneshot::Sender<Relay>,
-    /// The thread its caller was on, which an HTTP request never leaves.
+    /// The thread its caller was on. An HTTP request never leaves it; who does is woken all the same.
     home: ThreadId,
     /// Its message was sent on a connection that ended before the confirm came.
     in_doubt: bool,

@@ -20,9 +20,9 @@ use uuid::Uuid;
 const CAUTIOUS: u32 = 4;
 
 /// Each id is looked up by its key. The ids of a batch are neighbours in the index, which no statistics
-/// tell: by itself the planner reads whole partitions.
+/// tell: by itself the planner reads whole partitions, and compiles what it thinks to be expensive.
 const BY_KEY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-                      SET LOCAL enable_seqscan = off";
+                      SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
 
 /// Whether known ids are to be expected, by what came before.
 #[derive(Debug, Default)]

@@ -44,6 +44,10 @@ impl Storing {
     }
 
     async fn fewer_than(&mut self, count: usize) -> Outcome {
+        // One that has failed already ends the session, also when there is room.
+        while let Some(joined) = self.running.try_join_next() {
+            outcome(joined)?;
+        }
         while self.running.len() >= count {
             let Some(joined) = self.running.join_next().await else {
                 break;
