@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 
 /// Measures AdTally against its bars
@@ -10,7 +11,7 @@ use clap::{Parser, ValueEnum};
 #[command(name = "adtally-bench", version)]
 pub(crate) struct BenchArgs {
     /// The bars to run, or all of them
-    #[arg(value_enum, required = true)]
+    #[arg(required = true, value_name = "BAR", value_parser = choice())]
     pub(crate) bars: Vec<Choice>,
     /// Pairs of arms for each figure
     #[arg(long, default_value_t = 5)]
@@ -32,11 +33,13 @@ pub(crate) struct BenchArgs {
     pub(crate) data_dir: PathBuf,
 }
 
-/// What can be asked for.
+/// What can be asked for: a bar, or with none all of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Choice(Option<Bar>);
+
+/// A bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Choice {
-    /// Every bar
-    All,
+pub(crate) enum Bar {
     /// Bar 1: single events accepted, over a bare handler
     Accept,
     /// Bar 2: arrays of 100 accepted, over a bare handler
@@ -61,50 +64,30 @@ pub(crate) enum Choice {
     Scaling,
 }
 
-/// A bar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bar {
-    Accept,
-    AcceptArrays,
-    Store,
-    StoreRepeated,
-    RollUp,
-    Growth,
-    Memory,
-    Latency,
-    EndToEnd,
-    Celery,
-    Scaling,
-}
-
 impl BenchArgs {
     /// The bars asked for, each once, in their order.
     pub(crate) fn bars(&self) -> Vec<Bar> {
-        let all = [
-            (Choice::Accept, Bar::Accept),
-            (Choice::AcceptArrays, Bar::AcceptArrays),
-            (Choice::Store, Bar::Store),
-            (Choice::StoreRepeated, Bar::StoreRepeated),
-            (Choice::RollUp, Bar::RollUp),
-            (Choice::Growth, Bar::Growth),
-            (Choice::Memory, Bar::Memory),
-            (Choice::Latency, Bar::Latency),
-            (Choice::EndToEnd, Bar::EndToEnd),
-            (Choice::Celery, Bar::Celery),
-            (Choice::Scaling, Bar::Scaling),
-        ];
-        let is_asked = |choice| {
-            self.bars
-                .iter()
-                .any(|asked| *asked == choice || *asked == Choice::All)
+        let is_asked = |bar: &Bar| {
+            let mut asked = self.bars.iter();
+            asked.any(|choice| choice.0.is_none_or(|asked| asked == *bar))
         };
-        all.into_iter()
-            .filter(|(choice, _)| is_asked(*choice))
-            .map(|(_, bar)| bar)
+        Bar::value_variants()
+            .iter()
+            .copied()
+            .filter(is_asked)
             .collect()
     }
 
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }
+}
+
+fn choice() -> impl TypedValueParser<Value = Choice> {
+    let all = PossibleValue::new("all").help("Every bar");
+    let bars = Bar::value_variants()
+        .iter()
+        .filter_map(Bar::to_possible_value);
+    PossibleValuesParser::new(std::iter::once(all).chain(bars))
+        .map(|name| Choice(Bar::from_str(&name, false).ok()))
 }

@@ -114,7 +114,7 @@ impl Figure {
         bar: u32,
         name: impl Into<String>,
         unit: &'static str,
-        (floor, goal): (Bound, Bound),
+        bounds: (Bound, Bound),
         pairs: Vec<(Arm, Arm)>,
     ) -> Self {
         let ratios = pairs
@@ -123,14 +123,9 @@ impl Figure {
             .collect();
         let (ours, reference) = pairs.into_iter().unzip();
         Self {
-            bar,
-            name: name.into(),
-            unit,
-            floor,
-            goal,
             ratios,
-            ours,
             reference,
+            ..Self::of_values(bar, name, unit, bounds, ours)
         }
     }
 
