@@ -3,8 +3,10 @@
 mod chunk;
 mod flights;
 mod handover;
+mod inbox;
 mod lanes;
 mod owner;
+mod per_lane;
 mod refusals;
 mod session;
 mod shipment;
@@ -16,13 +18,14 @@ use std::time::Duration;
 
 use adtally_domain::{Event, EventKind, TaskMessage};
 use futures_util::future::join_all;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::celery;
 use crate::{BrokerConfig, BrokerState, Delivery, Envelope, NotKept, Route, Topology};
 use chunk::split;
 use handover::{Claim, Command, Handover};
+use inbox::inbox;
 use owner::Owner;
 use shipment::Shipment;
 
@@ -69,21 +72,15 @@ impl Publisher {
     /// Must be called within a tokio runtime.
     #[must_use]
     pub fn start(config: BrokerConfig, options: PublisherOptions) -> Self {
-        let (commands, received) = mpsc::unbounded_channel();
+        let (outbox, inbox) = inbox(options.pack_bytes);
         let (state_sender, state) = watch::channel(BrokerState::Connecting {
             reason: String::new(),
         });
         let (closing, close) = watch::channel(false);
         let options = Arc::new(options);
-        let owner = Owner::new(
-            config.clone(),
-            options.clone(),
-            received,
-            state_sender,
-            close,
-        );
+        let owner = Owner::new(config.clone(), options.clone(), inbox, state_sender, close);
         let task = tokio::spawn(owner.run());
-        let handover = Handover::new(commands, options.waiting_bytes, closing, task);
+        let handover = Handover::new(outbox, options.waiting_bytes, closing, task);
         Self {
             config,
             options,

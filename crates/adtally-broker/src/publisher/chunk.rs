@@ -9,6 +9,7 @@ use crate::BrokerConfig;
 use crate::pack::{HEAD, ReceivedAt, append, finish};
 
 /// Written events that nobody waits for yet.
+#[derive(Debug)]
 pub(super) struct Draft {
     kind: EventKind,
     /// A pack that is not finished.
@@ -18,6 +19,7 @@ pub(super) struct Draft {
 }
 
 /// Written events and the caller who waits for them.
+#[derive(Debug)]
 pub(super) struct Chunk {
     draft: Draft,
     claim: Claim,

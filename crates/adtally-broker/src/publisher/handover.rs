@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 use adtally_domain::EventKind;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::chunk::Chunk;
+use super::inbox::Outbox;
+use super::per_lane::PerLane;
 use super::shipment::Shipment;
 use crate::NotKept;
 
@@ -16,6 +18,7 @@ use crate::NotKept;
 const OVERHEAD_BYTES: usize = 512;
 
 /// What callers hand over.
+#[derive(Debug)]
 pub(super) enum Command {
     /// Events that may share a pack with others.
     Chunk(Chunk),
@@ -23,13 +26,30 @@ pub(super) enum Command {
     Shipment(Box<Shipment>),
 }
 
+impl Command {
+    /// The kind of its events; `None` for a message that travels alone.
+    pub(super) fn kind(&self) -> Option<EventKind> {
+        match self {
+            Self::Chunk(chunk) => Some(chunk.kind()),
+            Self::Shipment(shipment) => shipment.kind,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Chunk(chunk) => chunk.bytes(),
+            Self::Shipment(shipment) => shipment.body.len(),
+        }
+    }
+}
+
 /// The callers' side.
 #[derive(Debug)]
 pub(super) struct Handover {
-    commands: mpsc::UnboundedSender<Command>,
+    outbox: Outbox,
     /// Bound the memory of everything handed over and not yet answered: each kind has its own, so
     /// that a flood of one leaves room for the others.
-    rooms: [Arc<Semaphore>; 3],
+    rooms: PerLane<Arc<Semaphore>>,
     /// The size of each.
     room_bytes: usize,
     closing: watch::Sender<bool>,
@@ -38,16 +58,15 @@ pub(super) struct Handover {
 
 impl Handover {
     pub(super) fn new(
-        commands: mpsc::UnboundedSender<Command>,
+        outbox: Outbox,
         bytes: usize,
         closing: watch::Sender<bool>,
         owner: JoinHandle<()>,
     ) -> Self {
         let room_bytes = bytes.min(Semaphore::MAX_PERMITS);
-        let room = |_| Arc::new(Semaphore::new(room_bytes));
         Self {
-            commands,
-            rooms: [0, 1, 2].map(room),
+            outbox,
+            rooms: PerLane::from_fn(|| Arc::new(Semaphore::new(room_bytes))),
             room_bytes,
             closing,
             owner: Mutex::new(Some(owner)),
@@ -67,12 +86,7 @@ impl Handover {
         }
         let cost = bytes.saturating_add(OVERHEAD_BYTES).min(self.room_bytes);
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-        let [impressions, clicks, single] = &self.rooms;
-        let room = match kind {
-            Some(EventKind::Impression) => impressions,
-            Some(EventKind::Click) => clicks,
-            None => single,
-        };
+        let room = self.rooms.of(kind);
         let permit = match room.clone().try_acquire_many_owned(cost) {
             Ok(permit) => permit,
             Err(_) => timeout_at(deadline, room.clone().acquire_many_owned(cost))
@@ -93,7 +107,7 @@ impl Handover {
     }
 
     pub(super) fn send(&self, command: Command) -> Result<(), NotKept> {
-        self.commands.send(command).map_err(|_| NotKept::Closed)
+        self.outbox.send(command)
     }
 
     pub(super) async fn close(&self) {

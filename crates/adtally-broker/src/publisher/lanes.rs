@@ -2,26 +2,34 @@
 //! another: a flood of impressions leaves clicks and tasks alone.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use adtally_domain::EventKind;
+use tokio::time::Instant;
 
 use super::PublisherOptions;
 use super::chunk::{Chunk, merge};
 use super::handover::{Claim, Command};
+use super::per_lane::PerLane;
 use super::shipment::Shipment;
 use crate::{BrokerConfig, NotKept};
 
-/// Packs of a lane on their way at which a pack that is not full waits for company.
-const FEW_IN_FLIGHT: usize = 2;
 /// Messages of a lane on their way at most. More would only wait at the broker instead.
 const MOST_IN_FLIGHT: usize = 16;
 
+/// How long a round holds up the next one at most. A queue that is refused, or answers late, must
+/// not keep the other kinds waiting; one that does well is confirmed long before.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 /// All lanes.
+///
+/// Packs that are not full leave in rounds: the next round waits until all packs of the one before
+/// have landed. The broker writes to its disk in turns, and a round of all lanes shares one. A lane
+/// whose pack takes longer than [`PATIENCE`] is left out of the rounds that follow until it lands.
 #[derive(Default)]
 pub(super) struct Lanes {
-    impressions: Lane,
-    clicks: Lane,
-    single: Lane,
+    lanes: PerLane<Lane>,
+    /// When the last round left.
+    departed: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -29,62 +37,75 @@ struct Lane {
     /// Events not yet in a pack.
     chunks: VecDeque<Chunk>,
     chunk_bytes: usize,
+    chunk_events: usize,
     /// Finished messages, among them those a lost connection left unconfirmed.
     ready: VecDeque<Shipment>,
     in_flight: usize,
+    /// Those of them that the next round waits for.
+    of_round: usize,
 }
 
 impl Lanes {
-    fn lane(&mut self, kind: Option<EventKind>) -> &mut Lane {
-        match kind {
-            Some(EventKind::Impression) => &mut self.impressions,
-            Some(EventKind::Click) => &mut self.clicks,
-            None => &mut self.single,
-        }
-    }
-
-    fn all(&mut self) -> [&mut Lane; 3] {
-        [&mut self.clicks, &mut self.single, &mut self.impressions]
-    }
-
     pub(super) fn add(&mut self, command: Command) {
+        let lane = self.lanes.of_mut(command.kind());
         match command {
-            Command::Chunk(chunk) => self.lane(Some(chunk.kind())).push(chunk),
-            Command::Shipment(shipment) => self.lane(shipment.kind).ready.push_back(*shipment),
+            Command::Chunk(chunk) => lane.push(chunk),
+            Command::Shipment(shipment) => lane.ready.push_back(*shipment),
         }
     }
 
-    /// The next message that may go now. It counts as in flight until [`Self::landed`].
-    pub(super) fn next(
+    /// Until when the next round waits, if it does: before, only full packs and finished messages go.
+    pub(super) fn waits_until(&self, now: Instant) -> Option<Instant> {
+        let is_out = self.lanes.all().into_iter().any(|lane| lane.of_round > 0);
+        let end = self.departed.filter(|_| is_out)? + PATIENCE;
+        Some(end).filter(|end| now < *end)
+    }
+
+    /// The messages that may go now. They count as in flight until [`Self::landed`].
+    pub(super) fn depart(
         &mut self,
         options: &PublisherOptions,
         config: &BrokerConfig,
-    ) -> Option<Shipment> {
-        self.all()
-            .into_iter()
-            .find_map(|lane| lane.next(options, config))
+        now: Instant,
+    ) -> Vec<Shipment> {
+        let is_round = self.waits_until(now).is_none();
+        let mut departing = Vec::new();
+        for lane in self.lanes.all_mut() {
+            let joins = is_round && lane.of_round == 0;
+            let before = departing.len();
+            departing.extend(std::iter::from_fn(|| lane.next(options, config, joins)));
+            let partial = |shipment: &&Shipment| shipment.is_of_round;
+            lane.of_round += departing.iter().skip(before).filter(partial).count();
+        }
+        if departing.iter().any(|shipment| shipment.is_of_round) {
+            self.departed = Some(now);
+        }
+        departing
     }
 
-    pub(super) fn landed(&mut self, kind: Option<EventKind>) {
-        let lane = self.lane(kind);
+    pub(super) fn landed(&mut self, shipment: &Shipment) {
+        let lane = self.lanes.of_mut(shipment.kind);
         lane.in_flight = lane.in_flight.saturating_sub(1);
+        lane.of_round = lane.of_round.saturating_sub(shipment.is_of_round.into());
     }
 
     /// Takes back what was in flight when the connection ended, oldest first.
     pub(super) fn take_back(&mut self, unconfirmed: Vec<Shipment>) {
         for mut shipment in unconfirmed.into_iter().rev() {
+            shipment.is_of_round = false;
             shipment.claims.iter_mut().for_each(Claim::doubt);
-            self.lane(shipment.kind).ready.push_front(shipment);
+            self.lanes.of_mut(shipment.kind).ready.push_front(shipment);
         }
-        for lane in self.all() {
+        for lane in self.lanes.all_mut() {
             lane.in_flight = 0;
+            lane.of_round = 0;
         }
     }
 
     /// Forgets what nobody waits for any more. Whether nothing is left.
     pub(super) fn sweep(&mut self) -> bool {
         let mut is_empty = true;
-        for lane in self.all() {
+        for lane in self.lanes.all_mut() {
             lane.sweep();
             is_empty &= lane.chunks.is_empty() && lane.ready.is_empty();
         }
@@ -93,11 +114,12 @@ impl Lanes {
 
     /// Gives everything that waits the same answer.
     pub(super) fn answer_all(&mut self, result: Result<(), NotKept>) {
-        for lane in self.all() {
+        for lane in self.lanes.all_mut() {
             for chunk in lane.chunks.drain(..) {
                 chunk.into_claim().answer(result);
             }
             lane.chunk_bytes = 0;
+            lane.chunk_events = 0;
             for mut shipment in lane.ready.drain(..) {
                 shipment.answer(result);
             }
@@ -108,22 +130,29 @@ impl Lanes {
 impl Lane {
     fn push(&mut self, chunk: Chunk) {
         self.chunk_bytes += chunk.bytes();
+        self.chunk_events += chunk.events();
         self.chunks.push_back(chunk);
     }
 
     fn pop(&mut self) -> Option<Chunk> {
         let chunk = self.chunks.pop_front()?;
         self.chunk_bytes = self.chunk_bytes.saturating_sub(chunk.bytes());
+        self.chunk_events = self.chunk_events.saturating_sub(chunk.events());
         Some(chunk)
     }
 
-    fn next(&mut self, options: &PublisherOptions, config: &BrokerConfig) -> Option<Shipment> {
+    fn next(
+        &mut self,
+        options: &PublisherOptions,
+        config: &BrokerConfig,
+        joins: bool,
+    ) -> Option<Shipment> {
         if self.in_flight >= MOST_IN_FLIGHT {
             return None;
         }
         let shipment = self
             .next_ready()
-            .or_else(|| self.next_pack(options, config))?;
+            .or_else(|| self.next_pack(options, config, joins))?;
         self.in_flight += 1;
         Some(shipment)
     }
@@ -132,10 +161,15 @@ impl Lane {
         std::iter::from_fn(|| self.ready.pop_front()).find(|shipment| !shipment.is_abandoned())
     }
 
-    fn next_pack(&mut self, options: &PublisherOptions, config: &BrokerConfig) -> Option<Shipment> {
+    fn next_pack(
+        &mut self,
+        options: &PublisherOptions,
+        config: &BrokerConfig,
+        joins: bool,
+    ) -> Option<Shipment> {
         let has_full_pack =
-            self.chunk_bytes >= options.pack_bytes || self.chunks.len() >= options.pack_events;
-        if self.in_flight >= FEW_IN_FLIGHT && !has_full_pack {
+            self.chunk_bytes >= options.pack_bytes || self.chunk_events >= options.pack_events;
+        if !joins && !has_full_pack {
             return None;
         }
         let first = std::iter::from_fn(|| self.pop()).find(|chunk| !chunk.is_abandoned())?;
@@ -152,12 +186,15 @@ impl Lane {
                 others.push(next);
             }
         }
-        Some(merge(first, others, config))
+        let mut shipment = merge(first, others, config);
+        shipment.is_of_round = !has_full_pack;
+        Some(shipment)
     }
 
     fn sweep(&mut self) {
         self.chunks.retain(|chunk| !chunk.is_abandoned());
         self.chunk_bytes = self.chunks.iter().map(Chunk::bytes).sum();
+        self.chunk_events = self.chunks.iter().map(Chunk::events).sum();
         self.ready.retain(|shipment| !shipment.is_abandoned());
     }
 }

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::PublisherOptions;
-use super::handover::Command;
+use super::inbox::Inbox;
 use super::lanes::Lanes;
 use super::refusals::Refusals;
 use super::session::Session;
@@ -24,7 +24,7 @@ const REMEMBERED: usize = 8;
 pub(super) struct Owner {
     pub(super) config: BrokerConfig,
     pub(super) options: Arc<PublisherOptions>,
-    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) inbox: Inbox,
     pub(super) lanes: Lanes,
     pub(super) closing: Closing,
     pub(super) refusals: Refusals,
@@ -37,7 +37,7 @@ impl Owner {
     pub(super) fn new(
         config: BrokerConfig,
         options: Arc<PublisherOptions>,
-        commands: mpsc::UnboundedReceiver<Command>,
+        inbox: Inbox,
         state: watch::Sender<BrokerState>,
         close: watch::Receiver<bool>,
     ) -> Self {
@@ -49,7 +49,7 @@ impl Owner {
         Self {
             config,
             options,
-            commands,
+            inbox,
             lanes: Lanes::default(),
             closing,
             refusals: Refusals::default(),
@@ -91,9 +91,7 @@ impl Owner {
     /// Looks after what is handed over while there is no session. Returns when it is time to end.
     async fn tend(&mut self) {
         loop {
-            while let Ok(command) = self.commands.try_recv() {
-                self.lanes.add(command);
-            }
+            self.take_in();
             if self.lanes.sweep() && self.closing.is_asked() || self.closing.is_overdue() {
                 return;
             }
@@ -101,6 +99,13 @@ impl Owner {
                 () = sleep(SWEEP) => {}
                 () = self.closing.asked() => {}
             }
+        }
+    }
+
+    /// Takes everything that was handed over meanwhile.
+    pub(super) fn take_in(&mut self) {
+        for command in self.inbox.take() {
+            self.lanes.add(command);
         }
     }
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use lapin::options::ConfirmSelectOptions;
 use lapin::{Channel, Event};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::flights::{Flights, Landing};
-use super::handover::Command;
 use super::owner::{Owner, SWEEP};
 use super::shipment::Shipment;
 use crate::connection::Link;
@@ -78,6 +77,12 @@ struct Voyage {
 /// Remembered when this user may not publish to the default exchange.
 const NO_PROBES: &str = "may not probe";
 
+async fn until(time: Option<Instant>) {
+    if let Some(time) = time {
+        sleep_until(time).await;
+    }
+}
+
 type Step = ControlFlow<Option<String>>;
 
 impl Owner {
@@ -97,12 +102,16 @@ impl Owner {
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let reason = loop {
+            self.take_in();
             self.launch(&session.channel, &mut voyage);
+            let wait = self.lanes.waits_until(Instant::now());
+            let is_idle = wait.is_none() || voyage.is_blocked;
             let step = tokio::select! {
                 biased;
                 Some(event) = session.news.next() => self.heed(event, &session, &mut voyage),
                 (number, landing) = voyage.flights.land() => self.land(number, landing, &mut voyage),
-                Some(command) = self.commands.recv() => self.accept(command, &voyage),
+                () = self.inbox.filled(is_idle) => Step::Continue(()),
+                () = until(wait), if wait.is_some() => Step::Continue(()),
                 () = self.closing.asked() => Step::Continue(()),
                 _ = sweep.tick() => self.inspect(&session, &mut voyage),
             };
@@ -122,12 +131,18 @@ impl Owner {
         Ending { reason, was_of_use }
     }
 
-    /// Sends what may go now. The frames are written when the flights are next polled.
+    /// Sends what may go now, or refuses it. The frames are written when the flights are next polled.
     fn launch(&mut self, channel: &Channel, voyage: &mut Voyage) {
-        if voyage.is_blocked || voyage.leaving.is_some() {
+        if voyage.is_blocked {
+            return self.lanes.answer_all(Err(NotKept::Blocked));
+        }
+        if voyage.leaving.is_some() {
             return;
         }
-        while let Some(shipment) = self.lanes.next(&self.options, &self.config) {
+        for shipment in self
+            .lanes
+            .depart(&self.options, &self.config, Instant::now())
+        {
             if voyage.flights.is_empty() {
                 voyage.last_progress = Instant::now();
             }
@@ -151,7 +166,7 @@ impl Owner {
             if voyage.probe.take_if(|probe| *probe == number).is_none() {
                 let refused = result.is_err();
                 self.refusals.note(shipment.kind, refused, Instant::now());
-                self.lanes.landed(shipment.kind);
+                self.lanes.landed(&shipment);
             }
             shipment.answer(result);
         }
@@ -163,25 +178,12 @@ impl Owner {
         Step::Continue(())
     }
 
-    /// Takes everything that was handed over meanwhile, so that it can share packs.
-    fn accept(&mut self, first: Command, voyage: &Voyage) -> Step {
-        self.lanes.add(first);
-        while let Ok(command) = self.commands.try_recv() {
-            self.lanes.add(command);
-        }
-        if voyage.is_blocked {
-            self.lanes.answer_all(Err(NotKept::Blocked));
-        }
-        Step::Continue(())
-    }
-
     fn heed(&mut self, event: Event, session: &Session, voyage: &mut Voyage) -> Step {
         match event {
             Event::ConnectionBlocked(reason) => {
                 voyage.is_blocked = true;
                 // First, so that whoever is refused finds the state that explains it.
                 self.announce(BrokerState::Blocked { reason });
-                self.lanes.answer_all(Err(NotKept::Blocked));
                 for shipment in voyage.flights.shipments() {
                     shipment.answer(Err(NotKept::Blocked));
                 }
@@ -245,6 +247,6 @@ impl Owner {
     }
 
     fn has_nothing_left(&mut self) -> bool {
-        self.commands.is_empty() && self.lanes.sweep()
+        self.inbox.is_empty() && self.lanes.sweep()
     }
 }

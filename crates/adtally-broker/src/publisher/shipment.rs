@@ -22,6 +22,7 @@ const PERSISTENT: u8 = 2;
 const RETURNS: [&str; 2] = ["x-delivery-count", "x-acquired-count"];
 
 /// A finished message. Sent again after a lost connection it is the same message, id and all.
+#[derive(Debug)]
 pub(super) struct Shipment {
     pub(super) exchange: ShortString,
     pub(super) routing_key: ShortString,
@@ -30,6 +31,8 @@ pub(super) struct Shipment {
     pub(super) claims: Vec<Claim>,
     /// The kind of its events, if it is a pack.
     pub(super) kind: Option<EventKind>,
+    /// The next round of packs waits for it.
+    pub(super) is_of_round: bool,
 }
 
 impl Shipment {
@@ -49,6 +52,7 @@ impl Shipment {
             body: Arc::new(body),
             claims: Vec::new(),
             kind: Some(kind),
+            is_of_round: false,
         }
     }
 
@@ -60,6 +64,7 @@ impl Shipment {
             body: Arc::new(task.body),
             claims: Vec::new(),
             kind: None,
+            is_of_round: false,
         }
     }
 
@@ -90,6 +95,7 @@ impl Shipment {
             body: Arc::new(delivery.body.clone()),
             claims: Vec::new(),
             kind: None,
+            is_of_round: false,
         }
     }
 
@@ -102,6 +108,7 @@ impl Shipment {
             body: Arc::new(body),
             claims: Vec::new(),
             kind: None,
+            is_of_round: false,
         }
     }
 
@@ -114,6 +121,7 @@ impl Shipment {
             body: Arc::default(),
             claims: Vec::new(),
             kind: None,
+            is_of_round: false,
         }
     }
 

@@ -4,6 +4,7 @@ use adtally_domain::{AdId, EventId, Timestamp};
 use tokio::time::Instant;
 
 use super::handover::Answer;
+use super::inbox::Inbox;
 use super::lanes::Lanes;
 use super::*;
 use crate::pack;
@@ -13,12 +14,14 @@ struct Bench {
     options: PublisherOptions,
     handover: Handover,
     lanes: Lanes,
-    _commands: mpsc::UnboundedReceiver<Command>,
+    flying: Vec<Shipment>,
+    now: Instant,
+    _inbox: Inbox,
 }
 
 impl Bench {
     fn new() -> Self {
-        let (commands, _commands) = mpsc::unbounded_channel();
+        let (outbox, _inbox) = inbox(96 * 1_024);
         let task = tokio::spawn(async {});
         Self {
             config: BrokerConfig::new(&["amqp://h"], "t", "test").unwrap(),
@@ -26,9 +29,11 @@ impl Bench {
                 pack_events: 10,
                 ..PublisherOptions::default()
             },
-            handover: Handover::new(commands, 1 << 20, watch::channel(false).0, task),
+            handover: Handover::new(outbox, 1 << 20, watch::channel(false).0, task),
             lanes: Lanes::default(),
-            _commands,
+            flying: Vec::new(),
+            now: Instant::now(),
+            _inbox,
         }
     }
 
@@ -64,13 +69,28 @@ impl Bench {
 
     /// The sizes of the packs that go now, by kind.
     fn depart(&mut self) -> Vec<(EventKind, usize)> {
-        let mut packs = Vec::new();
-        while let Some(shipment) = self.lanes.next(&self.options, &self.config) {
+        let departing = self.lanes.depart(&self.options, &self.config, self.now);
+        let packs = departing.iter().map(|shipment| {
             let events = pack::decode(&shipment.body).unwrap();
             assert!(events.iter().all(Result::is_ok));
-            packs.push((shipment.kind.unwrap(), events.len()));
-        }
+            (shipment.kind.unwrap(), events.len())
+        });
+        let packs = packs.collect();
+        self.flying.extend(departing);
         packs
+    }
+
+    /// The oldest pack that is on its way lands.
+    fn land(&mut self) {
+        let shipment = self.flying.remove(0);
+        self.lanes.landed(&shipment);
+    }
+
+    /// The one message that goes now.
+    fn only(&mut self) -> Shipment {
+        let mut departing = self.lanes.depart(&self.options, &self.config, self.now);
+        assert_eq!(departing.len(), 1);
+        departing.remove(0)
     }
 }
 
@@ -91,24 +111,45 @@ async fn requests_share_a_pack_up_to_its_bound() {
     for _ in 0..6 {
         answers.extend(bench.request(IMPRESSION, 4).await);
     }
-    assert_eq!(bench.depart(), [(IMPRESSION, 8), (IMPRESSION, 8)]);
-    bench.lanes.landed(Some(IMPRESSION));
-    assert_eq!(bench.depart(), [(IMPRESSION, 8)]);
+    assert_eq!(bench.depart(), [(IMPRESSION, 8); 3]);
 }
 
 #[tokio::test]
-async fn a_small_pack_waits_for_company_while_others_are_on_their_way_but_a_full_one_goes() {
+async fn a_small_pack_waits_until_the_round_before_has_landed_but_a_full_one_goes() {
     let mut bench = Bench::new();
     let mut answers = bench.request(CLICK, 1).await;
-    assert_eq!(bench.depart(), [(CLICK, 1)]);
-    answers.extend(bench.request(CLICK, 1).await);
-    assert_eq!(bench.depart(), [(CLICK, 1)]);
+    answers.extend(bench.request(IMPRESSION, 1).await);
+    assert_eq!(bench.depart(), [(CLICK, 1), (IMPRESSION, 1)]);
     answers.extend(bench.request(CLICK, 1).await);
     assert_eq!(bench.depart(), []);
-    for _ in 0..9 {
+    bench.land();
+    assert_eq!(bench.depart(), []);
+    for _ in 0..10 {
         answers.extend(bench.request(CLICK, 1).await);
     }
     assert_eq!(bench.depart(), [(CLICK, 10)]);
+    bench.land();
+    assert_eq!(bench.depart(), [(CLICK, 1)], "whatever full packs do");
+}
+
+#[tokio::test]
+async fn a_kind_whose_pack_does_not_land_holds_up_no_other_for_long() {
+    let mut bench = Bench::new();
+    let mut answers = bench.request(CLICK, 1).await;
+    let stuck = bench.only();
+    for _ in 0..2 {
+        answers.extend(bench.request(IMPRESSION, 1).await);
+        assert_eq!(bench.depart(), []);
+        bench.now = bench.lanes.waits_until(bench.now).unwrap();
+        assert_eq!(bench.depart(), [(IMPRESSION, 1)]);
+        bench.land();
+    }
+    bench.now += Duration::from_secs(1);
+    answers.extend(bench.request(CLICK, 1).await);
+    assert_eq!(bench.depart(), [], "it still waits for itself");
+    assert_eq!(bench.lanes.waits_until(bench.now), None);
+    bench.lanes.landed(&stuck);
+    assert_eq!(bench.depart(), [(CLICK, 1)]);
 }
 
 #[tokio::test]
@@ -134,13 +175,16 @@ async fn what_nobody_waits_for_any_more_is_not_sent() {
 async fn what_was_unconfirmed_goes_first_and_unchanged_on_the_next_connection() {
     let mut bench = Bench::new();
     let mut answers = bench.request(CLICK, 1).await;
-    let lost = bench.lanes.next(&bench.options, &bench.config).unwrap();
+    let lost = bench.only();
     let (name, body) = (lost.properties.message_id().clone(), lost.body.clone());
     answers.extend(bench.request(CLICK, 2).await);
     bench.lanes.take_back(vec![lost]);
-    let again = bench.lanes.next(&bench.options, &bench.config).unwrap();
+    let going = bench.lanes.depart(&bench.options, &bench.config, bench.now);
+    let [again, next] = going.as_slice() else {
+        panic!("{going:?}")
+    };
     assert_eq!((again.properties.message_id(), &again.body), (&name, &body));
-    assert_eq!(bench.depart(), [(CLICK, 2)]);
+    assert_eq!(pack::decode(&next.body).unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -149,16 +193,16 @@ async fn a_refusal_is_certain_only_of_what_was_never_sent_before() {
     let deadline = Instant::now() + Duration::from_secs(30);
     for (is_lost, expected) in [(false, NotKept::Nacked), (true, NotKept::Deadline)] {
         let answers = bench.request(CLICK, 1).await;
-        let mut sent = bench.lanes.next(&bench.options, &bench.config).unwrap();
+        let mut sent = bench.only();
         if is_lost {
             bench.lanes.take_back(vec![sent]);
-            sent = bench.lanes.next(&bench.options, &bench.config).unwrap();
+            sent = bench.only();
         }
         sent.answer(Err(NotKept::Nacked));
         for answer in answers {
             assert_eq!(answer.by(deadline).await, Err(expected));
         }
-        bench.lanes.landed(Some(CLICK));
+        bench.lanes.landed(&sent);
     }
 }
 
