@@ -1,10 +1,12 @@
-//! From the body of `POST /v1/events` to its items, each still unread JSON.
+//! From the body of `POST /v1/events` to its events, not yet judged.
 
+mod sound;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
+use adtally_domain::{EventInput, RejectCode, Rejection};
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -14,18 +16,46 @@ use crate::problem::{Problem, ProblemCode};
 /// The most events one request may hold.
 pub(crate) const MAX_EVENTS: usize = 10_000;
 
+/// An event as it was sent, or why it cannot be read.
+pub(crate) type Entry<'a> = Result<EventInput<'a>, Rejection>;
+
 /// One event's JSON as it was sent; `None` for a line that is not UTF-8.
-pub(crate) type Item<'a> = Option<&'a str>;
+type Item<'a> = Option<&'a str>;
+
+/// The entries of a body, in order.
+///
+/// # Errors
+/// [`ProblemCode::MalformedJson`] for a body that is empty, is not JSON or is neither an object nor
+/// an array; [`ProblemCode::TooManyEvents`].
+pub(crate) fn entries(body: &[u8], media_type: MediaType) -> Result<Vec<Entry<'_>>, Problem> {
+    let sound = match media_type {
+        MediaType::Json => sound::events(body),
+        MediaType::Ndjson => None,
+    };
+    match sound {
+        Some(events) => Ok(events.into_iter().map(Ok).collect()),
+        None => Ok(items(body, media_type)?.into_iter().map(read).collect()),
+    }
+}
+
+fn read(item: Item<'_>) -> Entry<'_> {
+    let invalid = |detail| Rejection::new(RejectCode::InvalidEvent, detail);
+    let json = item.ok_or_else(|| invalid("the line is not UTF-8".to_owned()))?;
+    // serde would also take an array of the fields' values in order.
+    if !json.starts_with('{') {
+        return Err(invalid("an event is a JSON object".to_owned()));
+    }
+    serde_json::from_str(json).map_err(|error| {
+        let reason: String = error.to_string().chars().take(120).collect();
+        invalid(format!("the event cannot be read: {reason}"))
+    })
+}
 
 /// The items of a body, in order.
 ///
 /// A JSON text is checked as a whole, but not read: what is wrong inside one item costs that item
 /// only. A line of NDJSON is a JSON text of its own, so even a malformed one costs only itself.
-///
-/// # Errors
-/// [`ProblemCode::MalformedJson`] for a body that is empty, is not JSON or is neither an object nor
-/// an array; [`ProblemCode::TooManyEvents`].
-pub(crate) fn items(body: &[u8], media_type: MediaType) -> Result<Vec<Item<'_>>, Problem> {
+fn items(body: &[u8], media_type: MediaType) -> Result<Vec<Item<'_>>, Problem> {
     let body = body.trim_ascii();
     match (media_type, body.first()) {
         (_, None) => Err(malformed("the body is empty")),

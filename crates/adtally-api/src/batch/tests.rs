@@ -117,3 +117,47 @@ proptest! {
         prop_assert_eq!(items(lines.as_bytes(), MediaType::Ndjson).unwrap(), expected);
     }
 }
+
+/// Pieces that bodies of events are made of, sound and unsound.
+fn entry() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        r#"{"ad_id": 7, "kind": "click"}"#,
+        r#"{"ad_id": 1e400}"#,
+        r#"{"ad_id": 1, "ad_id": 2}"#,
+        r#"{"kind": "im\u0070ression", "more": {"a": [null, 1.5]}}"#,
+        r#"{"kind": "\ud800"}"#,
+        r#"[7, "click"]"#,
+        "{}",
+        "[]",
+        "3",
+        "null",
+        "{\"a\": \"\u{e9}\"}",
+        "{\"a\": tru}",
+        "{\"a\": \"\n\"}",
+    ])
+}
+
+proptest! {
+    #[test]
+    fn one_pass_reads_what_reading_item_by_item_does(
+        found in prop::collection::vec(entry(), 0..6),
+        is_array: bool,
+        damage in prop::option::of((0_usize..200, any::<u8>())),
+    ) {
+        let mut body = found.join(",").into_bytes();
+        if is_array {
+            body = [b"[".as_slice(), &body, b"]"].concat();
+        }
+        if let Some((place, byte)) = damage && let Some(hit) = body.get_mut(place) {
+            *hit = byte;
+        }
+        let slowly = items(&body, MediaType::Json)
+            .map(|items| items.into_iter().map(read).collect::<Vec<_>>());
+        let read = entries(&body, MediaType::Json);
+        match (read, slowly) {
+            (Ok(read), Ok(slowly)) => prop_assert_eq!(read, slowly),
+            (Err(read), Err(slowly)) => prop_assert_eq!(read.code(), slowly.code()),
+            (read, slowly) => prop_assert!(false, "{read:?} is not {slowly:?}"),
+        }
+    }
+}

@@ -10,7 +10,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use adtally_domain::RejectCode;
 
-use crate::batch::items;
+use crate::batch::entries;
 use crate::body::MediaType;
 use crate::context::Context;
 use crate::judge::{Judged, judge};
@@ -65,16 +65,17 @@ pub(crate) async fn post_events(
         .bodies
         .read(&request, &mut payload, MAX_BODY_BYTES)
         .await?;
-    let items = items(body.bytes(), media_type)?;
-    let judged = judge(&context.intake, &items, (context.clock)(), source);
+    let entries = entries(body.bytes(), media_type)?;
+    let ids = with_ids.then_some(entries.len());
+    let judged = judge(&context.intake, entries, (context.clock)(), source);
     for (_, rejection) in &judged.refused {
         context.metrics.rejected(rejection.code, 1);
     }
     if judged.events.is_empty() {
-        let answer = EventsAnswer::new(judged.refused, with_ids.then_some(items.len()));
+        let answer = EventsAnswer::new(judged.refused, ids);
         return Ok(HttpResponse::build(StatusCode::UNPROCESSABLE_ENTITY).json(answer));
     }
-    let answer = keep(&context, judged, with_ids.then_some(items.len())).await?;
+    let answer = keep(&context, judged, ids).await?;
     Ok(HttpResponse::build(StatusCode::ACCEPTED).json(answer))
 }
 
