@@ -3,6 +3,7 @@
 mod batch;
 mod letters;
 mod newer;
+mod pace;
 mod stalled;
 mod storing;
 mod suspects;
@@ -20,14 +21,15 @@ use tokio::time::Instant;
 use crate::metrics::Metrics;
 use crate::patience::insist;
 use crate::session::End;
-use batch::{Batch, collect, read_apart};
+use batch::{Batch, Gathering, read_apart};
 use letters::letter_of_event;
 pub(crate) use letters::letter_of_message;
 use newer::Held;
 pub(crate) use newer::Notice;
+use pace::Pace;
 pub(crate) use stalled::Stalled;
 use storing::Storing;
-use suspects::{Suspects, Suspicion, is_suspect};
+use suspects::{Suspects, Suspicion};
 
 /// How often a batch is tried before the worker lets go of its messages and waits for the database.
 const QUICK_TRIES: u32 = 3;
@@ -68,6 +70,8 @@ impl EventConsumer {
         let mut held = Held::new(self.publisher.clone(), self.notice.clone());
         let mut suspects = Suspects::new();
         let mut storing = Storing::new(self.at_once);
+        let mut pace = Pace::new(Instant::now());
+        let mut gathering = Gathering::default();
         let mut suspects_turn = false;
         let (end, mut unsettled) = loop {
             // In turn: under load there is always something else to do.
@@ -80,7 +84,9 @@ impl EventConsumer {
                 None => tokio::select! {
                     biased;
                     failure = storing.failure() => break failure,
-                    taken = self.next(&mut subscription, &mut suspects) => taken,
+                    taken = self.next(&mut subscription, &mut suspects, &mut gathering, &mut pace) => {
+                        taken
+                    }
                 },
             };
             let settled = match taken {
@@ -96,6 +102,7 @@ impl EventConsumer {
                 break failure;
             }
         };
+        unsettled.extend(gathering.take());
         let end = storing.finish(end, &mut unsettled).await;
         let held = held.release().await;
         let unsettled = unsettled.into_iter().chain(suspects.into_all());
@@ -103,26 +110,33 @@ impl EventConsumer {
         end
     }
 
-    /// Waits for what is to be stored next: what arrives, or a suspect while nothing does.
+    /// Waits for what is to be stored next: what arrives, or a suspect while nothing does. May be
+    /// dropped: what has arrived stays in `gathering`.
     async fn next(
         &self,
         subscription: &mut Subscription,
         suspects: &mut Suspects<Delivery>,
+        gathering: &mut Gathering,
+        pace: &mut Pace,
     ) -> Result<Taken, End> {
         loop {
-            let delivery = tokio::select! {
+            let now = Instant::now();
+            // Nothing stands behind the last queues, and little is ever in hand of them.
+            let may_be_small = self.is_last || pace.is_due(now);
+            if !gathering.is_empty() && (may_be_small || !gathering.is_small()) {
+                gathering.fill(subscription, suspects);
+                pace.began(gathering.is_small(), now);
+                return Ok(Taken::Batch(gathering.take()));
+            }
+            tokio::select! {
                 biased;
-                delivery = self.next_delivery(subscription) => delivery?,
-                () = suspects.until_due() => match suspects.next(Instant::now()) {
-                    Some(suspect) => return Ok(Taken::Suspect(Box::new(suspect))),
-                    None => continue,
-                },
-            };
-            if is_suspect(&delivery) {
-                let returns = delivery.delivery_count;
-                suspects.hold(delivery, returns, Instant::now());
-            } else {
-                return Ok(Taken::Batch(collect(delivery, subscription, suspects)));
+                delivery = self.next_delivery(subscription) => gathering.add(delivery?, suspects),
+                () = pace.due(), if !gathering.is_empty() => {}
+                () = suspects.until_due(), if gathering.is_empty() => {
+                    if let Some(suspect) = suspects.next(now) {
+                        return Ok(Taken::Suspect(Box::new(suspect)));
+                    }
+                }
             }
         }
     }

@@ -15,9 +15,9 @@ use crate::startup;
 
 /// Messages in hand for each queue of events, at least: a bound on memory, and many more than a batch
 /// where packs are small.
-const EVENT_PREFETCH: u16 = 200;
+const EVENT_PREFETCH: u16 = 128;
 /// Full packs in a batch.
-const PACKS_OF_BATCH: u16 = 22;
+const PACKS_OF_BATCH: u16 = 11;
 /// The dead and unrouted queues are short or something is wrong; there is no hurry.
 const LAST_PREFETCH: u16 = 20;
 

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use super::letters::{letter_of_entry, letter_of_message};
 use super::suspects::{Suspects, Suspicion, is_suspect, judge};
 
-/// A batch is stored once it holds this many bytes of messages, some 10,000 events. More would
+/// A batch is stored once it holds this many bytes of messages, some 5,000 events. More would
 /// only take more memory: another batch is made and sent while this one is committed.
-const FULL_BYTES: usize = 2 * 1024 * 1024;
+const FULL_BYTES: usize = 1024 * 1024;
 
 /// Deliveries of one queue and what is in them.
 pub(super) struct Batch {
@@ -20,33 +20,63 @@ pub(super) struct Batch {
     pub(super) content: Arc<EventBatch>,
 }
 
-/// `first` and what else has already arrived, without waiting for more: a batch is small when
-/// there is little to do, and grows by itself while the one before it is stored. The prefetch
-/// bounds it too. Messages under suspicion are left to `suspects`.
-pub(super) fn collect(
-    first: Delivery,
-    subscription: &mut Subscription,
-    suspects: &mut Suspects<Delivery>,
-) -> Vec<Delivery> {
-    let mut bytes = first.body.len();
-    let mut deliveries = vec![first];
-    while bytes < FULL_BYTES {
-        // An error is told again by the next call that waits.
-        let Some(Ok(delivery)) = subscription.try_next_ready() else {
-            break;
-        };
+/// Messages or bytes that are worth a transaction at any time.
+const MANY: usize = 64;
+const MUCH: usize = 256 * 1024;
+
+/// Messages that will be a batch.
+#[derive(Default)]
+pub(super) struct Gathering {
+    deliveries: Vec<Delivery>,
+    bytes: usize,
+}
+
+impl Gathering {
+    pub(super) fn is_empty(&self) -> bool {
+        self.deliveries.is_empty()
+    }
+
+    /// Whether they are too few for a transaction of their own, if more may come soon.
+    pub(super) fn is_small(&self) -> bool {
+        self.deliveries.len() < MANY && self.bytes < MUCH
+    }
+
+    /// Adds a message, unless it is under suspicion: then it is left to `suspects`.
+    pub(super) fn add(&mut self, delivery: Delivery, suspects: &mut Suspects<Delivery>) {
         if is_suspect(&delivery) {
             let returns = delivery.delivery_count;
             suspects.hold(delivery, returns, Instant::now());
         } else {
-            bytes += delivery.body.len();
-            deliveries.push(delivery);
+            self.bytes += delivery.body.len();
+            self.deliveries.push(delivery);
         }
     }
-    deliveries
+
+    /// Adds what else has already arrived, without waiting for more: a batch is small when there is
+    /// little to do, and grows by itself while the one before it is stored. The prefetch bounds it
+    /// too.
+    pub(super) fn fill(
+        &mut self,
+        subscription: &mut Subscription,
+        suspects: &mut Suspects<Delivery>,
+    ) {
+        while self.bytes < FULL_BYTES {
+            // An error is told again by the next call that waits.
+            let Some(Ok(delivery)) = subscription.try_next_ready() else {
+                break;
+            };
+            self.add(delivery, suspects);
+        }
+    }
+
+    /// The messages, of which nothing is left here.
+    pub(super) fn take(&mut self) -> Vec<Delivery> {
+        self.bytes = 0;
+        std::mem::take(&mut self.deliveries)
+    }
 }
 
-/// [`Batch::read`] on a thread for blocking work: ten thousand events take an async one too long.
+/// [`Batch::read`] on a thread for blocking work: thousands of events take an async one too long.
 pub(super) async fn read_apart(deliveries: Vec<Delivery>) -> (Batch, Vec<(Delivery, u64)>) {
     match tokio::task::spawn_blocking(|| Batch::read(deliveries)).await {
         Ok(read) => read,
