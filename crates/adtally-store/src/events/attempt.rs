@@ -48,7 +48,7 @@ pub(super) fn store(
     let mut batch = Batch::of(&given.events);
     let mut held_known = false;
     if memory.known.is_known_likely() {
-        held_known = batch.drop_known(&known::among(conn, &batch.rows)?);
+        held_known = batch.drop_known(&known::among(conn, &batch.rows, &memory.known)?);
     }
     let mut last = None;
     for _ in 0..ATTEMPTS {
@@ -70,7 +70,7 @@ pub(super) fn store(
                 last = Some(error);
             }
             Err(Setback::Events(error)) => {
-                held_known |= exclude_culprits(conn, &mut batch, &error)?;
+                held_known |= exclude_culprits(conn, memory, &mut batch, &error)?;
                 last = Some(error);
             }
             Err(Setback::Other(error)) => return Err(error.into()),
@@ -86,13 +86,16 @@ pub(super) fn store(
 /// ones. When no event is to blame, the database is.
 fn exclude_culprits(
     conn: &mut PgConnection,
+    memory: &Memory,
     batch: &mut Batch<'_>,
     error: &Error,
 ) -> Result<bool, StoreError> {
     if is_lost(error) {
         return Err(StoreError::of(error));
     }
-    if is_unique_violation(error) && batch.drop_known(&known::among(conn, &batch.rows)?) {
+    if is_unique_violation(error)
+        && batch.drop_known(&known::among(conn, &batch.rows, &memory.known)?)
+    {
         return Ok(true);
     }
     let refusals = refused::among(conn, &batch.rows)?;

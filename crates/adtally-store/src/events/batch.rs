@@ -12,6 +12,8 @@ use super::refused::Refusal;
 use crate::NewDeadLetter;
 use crate::partitions::utc_day;
 
+const DAY_MILLIS: i64 = 86_400_000;
+
 /// Events without repetition, sorted by id: so two writers lock the same ids in the same order, and
 /// the index is written at its end.
 pub(super) struct Batch<'a> {
@@ -57,9 +59,10 @@ impl<'a> Batch<'a> {
         let mut days = BTreeSet::new();
         let mut last = None;
         for event in &self.rows {
-            let day = utc_day(event.occurred_at());
-            if last.replace(day) != Some(day) {
-                days.insert(day);
+            let time = event.occurred_at();
+            let number = time.as_millis().div_euclid(DAY_MILLIS);
+            if last.replace(number) != Some(number) {
+                days.insert(utc_day(time));
             }
         }
         days

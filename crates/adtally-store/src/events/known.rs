@@ -1,73 +1,100 @@
 //! Which events of a batch are stored already.
 //!
-//! COPY knows no ON CONFLICT: one known id fails it all. Looking the ids up costs about an eighth of
+//! COPY knows no ON CONFLICT: one known id fails it all. Looking the ids up costs a small part of
 //! the COPY, and inserting every row with ON CONFLICT about four times as much. So a batch is copied
 //! as if all of it were new; when that fails, the known events are taken out and the rest is copied.
 //! Known ids come in runs (a redelivery, a file sent again), so some batches after that look first.
+//!
+//! Most ids of a batch are neighbours in the index. Reading whatever is between them costs much less
+//! than looking for each: where the batch is new that is hardly anything, and where it is known it is
+//! little else than the batch.
+
+mod ranges;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use adtally_domain::Event;
 use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Inet, Nullable, SmallInt, Text, Uuid as SqlUuid};
 use ipnet::IpNet;
+use ranges::Ranges;
 use uuid::Uuid;
 
 /// Batches that look first after one that held known ids.
 const CAUTIOUS: u32 = 4;
 
-/// Each id is looked up by its key. The ids of a batch are neighbours in the index, which no statistics
-/// tell: by itself the planner reads whole partitions, and compiles what it thinks to be expensive.
-const BY_KEY: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-                      SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+/// Rows read in the ranges of a batch for each of its events, before the rest is given up and each is
+/// looked up by its key.
+const ROWS_PER_EVENT: usize = 3;
+/// Lookups by the keys alone after one between whose ids there was too much.
+const CROWDED: u32 = 16;
 
-/// Whether known ids are to be expected, by what came before.
+/// That the ids of a batch are neighbours no statistics tell: by itself the planner reads whole
+/// partitions, and compiles what it thinks to be expensive.
+const BY_INDEX: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+                        SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+                        SET LOCAL jit = off";
+
+/// What is to be expected, by what came before. Batches that run at once may lose a count: it decides
+/// nothing but speed.
 #[derive(Debug, Default)]
-pub(crate) struct Expectation(AtomicU32);
+pub(crate) struct Expectation {
+    /// Batches to come in which known ids are likely.
+    known: AtomicU32,
+    /// Lookups to come between whose ids there is likely too much: between clicks, say, or when many
+    /// workers share what was redelivered.
+    crowded: AtomicU32,
+}
 
 impl Expectation {
     pub(super) fn is_known_likely(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.known.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes note of whether a batch held known ids. Batches that run at once may lose a count: it
-    /// decides nothing but speed.
+    /// Takes note of whether a batch held known ids.
     pub(super) fn learn(&self, held_known: bool) {
-        let left = self.0.load(Ordering::Relaxed);
-        let left = if held_known {
-            CAUTIOUS
-        } else {
-            left.saturating_sub(1)
-        };
-        self.0.store(left, Ordering::Relaxed);
+        count_down(&self.known, held_known.then_some(CAUTIOUS));
     }
+}
+
+/// Sets a count, or lowers it by one.
+fn count_down(count: &AtomicU32, anew: Option<u32>) {
+    let left = count.load(Ordering::Relaxed).saturating_sub(1);
+    count.store(anew.unwrap_or(left), Ordering::Relaxed);
 }
 
 /// The payload of a stored event: what its sender said.
-#[derive(QueryableByName)]
+#[derive(Queryable)]
 pub(super) struct Payload {
-    #[diesel(sql_type = SqlUuid)]
     event_id: Uuid,
-    #[diesel(sql_type = BigInt)]
     ad_id: i64,
-    #[diesel(sql_type = SmallInt)]
     kind: i16,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
     impression_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<Inet>)]
     ip: Option<IpNet>,
-    #[diesel(sql_type = Nullable<Text>)]
     visitor_id: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     user_agent: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     referer: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     placement: Option<String>,
 }
+
+/// The columns of a [`Payload`].
+type Columns = (
+    SqlUuid,
+    BigInt,
+    SmallInt,
+    Nullable<SqlUuid>,
+    Nullable<Inet>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+);
+const SELECT: &str = "SELECT event_id, ad_id, kind, impression_id, ip, visitor_id, user_agent, referer, \
+                      placement FROM ";
 
 impl Payload {
     pub(super) fn is_of(&self, event: &Event) -> bool {
@@ -86,14 +113,20 @@ impl Payload {
 pub(super) fn among(
     conn: &mut PgConnection,
     rows: &[&Event],
+    expectation: &Expectation,
 ) -> QueryResult<HashMap<Uuid, Payload>> {
-    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-        return Ok(HashMap::new());
-    };
     let ids: Vec<Uuid> = rows.iter().map(|event| event.id.as_uuid()).collect();
-    let known = conn.transaction(|conn| {
-        conn.batch_execute(BY_KEY)?;
-        lookup(conn, ids, first.id.as_uuid(), last.id.as_uuid())
+    let known: Vec<Payload> = conn.transaction(|conn| {
+        conn.batch_execute(BY_INDEX)?;
+        if expectation.crowded.load(Ordering::Relaxed) == 0 {
+            if let Some(known) = in_ranges(conn, &ids)? {
+                return Ok(known);
+            }
+            count_down(&expectation.crowded, Some(CROWDED));
+        } else {
+            count_down(&expectation.crowded, None);
+        }
+        by_key(conn, &ids)
     })?;
     Ok(known
         .into_iter()
@@ -101,20 +134,54 @@ pub(super) fn among(
         .collect())
 }
 
-fn lookup(
-    conn: &mut PgConnection,
-    ids: Vec<Uuid>,
-    first: Uuid,
-    last: Uuid,
-) -> QueryResult<Vec<Payload>> {
-    // The bounds leave out the partitions of other days.
-    diesel::sql_query(
-        "SELECT event_id, ad_id, kind, impression_id, ip, visitor_id, user_agent, referer, placement \
-         FROM unnest($1) AS given (event_id) JOIN events USING (event_id) \
-         WHERE events.event_id BETWEEN $2 AND $3",
-    )
-    .bind::<Array<SqlUuid>, _>(ids)
-    .bind::<SqlUuid, _>(first)
-    .bind::<SqlUuid, _>(last)
-    .load(conn)
+// The bounds of both queries leave out the partitions of other days.
+
+/// Reads everything between neighbouring `ids`, and looks for the others; `None` when there is too
+/// much between them.
+fn in_ranges(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Option<Vec<Payload>>> {
+    let most = ids.len().saturating_mul(ROWS_PER_EVENT);
+    let Ranges {
+        firsts,
+        lasts,
+        lone,
+    } = Ranges::of(ids);
+    let (Some(&first), Some(&last)) = (firsts.first(), lasts.last()) else {
+        return by_key(conn, ids).map(Some);
+    };
+    // OFFSET keeps the planner from reading all between the first and the last range instead.
+    let mut found: Vec<Payload> = sql::<Columns>(SELECT)
+        .sql("unnest(")
+        .bind::<Array<SqlUuid>, _>(firsts)
+        .sql(", ")
+        .bind::<Array<SqlUuid>, _>(lasts)
+        .sql(
+            ") AS range (first, last) CROSS JOIN LATERAL (SELECT * FROM events \
+             WHERE event_id BETWEEN range.first AND range.last AND event_id BETWEEN ",
+        )
+        .bind::<SqlUuid, _>(first)
+        .sql(" AND ")
+        .bind::<SqlUuid, _>(last)
+        .sql(" OFFSET 0) AS found LIMIT ")
+        .bind::<BigInt, _>(i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1))
+        .load(conn)?;
+    if found.len() > most {
+        return Ok(None);
+    }
+    found.retain(|payload| ids.binary_search(&payload.event_id).is_ok());
+    found.extend(by_key(conn, &lone)?);
+    Ok(Some(found))
+}
+
+fn by_key(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Vec<Payload>> {
+    let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
+        return Ok(Vec::new());
+    };
+    sql::<Columns>(SELECT)
+        .sql("events JOIN unnest(")
+        .bind::<Array<SqlUuid>, _>(ids)
+        .sql(") AS given (id) ON event_id = given.id WHERE event_id BETWEEN ")
+        .bind::<SqlUuid, _>(first)
+        .sql(" AND ")
+        .bind::<SqlUuid, _>(last)
+        .load(conn)
 }

@@ -159,7 +159,12 @@ async fn sessions_are_bounded_and_named_and_commit_to_disk() {
         .claim_zone(Some(parse("Asia/Tehran")))
         .await
         .unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    // The server's limit is as long as the call's: either may come first.
+    let is_timeout = error.to_string().contains("statement timeout");
+    assert!(
+        is_timeout || matches!(error, StoreError::Unavailable(_)),
+        "{error}"
+    );
     assert!(begun.elapsed() < Duration::from_secs(3), "no call hangs");
 }
 
