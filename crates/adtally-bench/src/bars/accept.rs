@@ -16,15 +16,20 @@ use crate::traffic::Requests;
 use crate::usage::Meter;
 
 pub(super) const ADS: u32 = 10_000;
+/// A closed loop over few connections measures how long the broker takes to confirm. So bars of
+/// single events are also measured over as many as an API serves when it is busy.
+const MANY_CONNECTIONS: usize = 512;
 /// Before each arm is measured.
 pub(super) const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Bar 1: one event in each request.
 pub(crate) async fn single(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
     let bounds = (Bound::AtLeast(0.50), Bound::AtLeast(0.75));
-    Ok(vec![
-        figure(lab, args, 1, "accepted, single", 1, bounds).await?,
-    ])
+    few_and_many(args, async |args, over| {
+        let name = format!("accepted, single, {over}");
+        figure(lab, args, 1, &name, 1, bounds).await
+    })
+    .await
 }
 
 /// Bar 2: arrays of 100.
@@ -33,6 +38,23 @@ pub(crate) async fn arrays(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Fi
     Ok(vec![
         figure(lab, args, 2, "accepted, arrays of 100", 100, bounds).await?,
     ])
+}
+
+/// A figure over the connections asked for, and one over many. The second argument names them.
+pub(super) async fn few_and_many(
+    args: &BenchArgs,
+    figure: impl AsyncFn(&BenchArgs, &str) -> anyhow::Result<Figure>,
+) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for connections in [args.connections, MANY_CONNECTIONS] {
+        let args = BenchArgs {
+            connections,
+            ..args.clone()
+        };
+        let over = format!("{connections} connections");
+        figures.push(figure(&args, &over).await?);
+    }
+    Ok(figures)
 }
 
 async fn figure(

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::accept::{WARM_UP, saturate, through_bare};
+use super::accept::{WARM_UP, few_and_many, saturate, through_bare};
 use crate::args::BenchArgs;
 use crate::drain::{Progress, reach};
 use crate::figure::{Arm, Bound, Figure};
@@ -13,16 +13,19 @@ use crate::usage::Meter;
 
 /// Bar 9.
 pub(crate) async fn end_to_end(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
-    let name = "accepted and stored, single";
-    let pairs = in_turn(
-        name,
-        args.pairs,
-        async || through_adtally(lab, args).await,
-        async || through_bare(lab, 1, args).await,
-    )
-    .await?;
     let bounds = (Bound::AtLeast(0.30), Bound::AtLeast(0.50));
-    Ok(vec![Figure::of_pairs(9, name, "events/s", bounds, pairs)])
+    few_and_many(args, async |args, over| {
+        let name = format!("accepted and stored, {over}");
+        let pairs = in_turn(
+            &name,
+            args.pairs,
+            async || through_adtally(lab, args).await,
+            async || through_bare(lab, 1, args).await,
+        )
+        .await?;
+        Ok(Figure::of_pairs(9, &name, "events/s", bounds, pairs))
+    })
+    .await
 }
 
 /// One API and one worker. The time ends when the last event is stored.
