@@ -134,8 +134,6 @@ pub(super) fn among(
         .collect())
 }
 
-// The bounds of both queries leave out the partitions of other days.
-
 /// Reads everything between neighbouring `ids`, and looks for the others; `None` when there is too
 /// much between them.
 fn in_ranges(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Option<Vec<Payload>>> {
@@ -148,7 +146,7 @@ fn in_ranges(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Option<Vec<Pa
     let (Some(&first), Some(&last)) = (firsts.first(), lasts.last()) else {
         return by_key(conn, ids).map(Some);
     };
-    // OFFSET keeps the planner from reading all between the first and the last range instead.
+    // The bounds leave out the partitions of other days, here and below. OFFSET keeps the planner from reading all between the first and the last range instead.
     let mut found: Vec<Payload> = sql::<Columns>(SELECT)
         .sql("unnest(")
         .bind::<Array<SqlUuid>, _>(firsts)
