@@ -16,7 +16,7 @@ use adtally_domain::Timestamp;
 use thiserror::Error;
 use uuid::Uuid;
 
-pub use decode::decode;
+pub use decode::{decode, read};
 pub(crate) use encode::{HEAD, ReceivedAt, append, finish};
 pub use encode::{encode, of_entry};
 

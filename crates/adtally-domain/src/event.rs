@@ -1,5 +1,6 @@
 //! An impression or a click, validated and with its id.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -77,8 +78,11 @@ impl TryFrom<u8> for EventKind {
 }
 
 /// One impression or click, as every process behind the API sees it.
+///
+/// Its texts are its own, unless they are borrowed for a moment from where it was read (`Text` is
+/// then a `Cow`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct Event<Text = String> {
     /// The id that makes it count once. It also holds the event's time.
     pub id: EventId,
     /// Impression or click.
@@ -92,21 +96,42 @@ pub struct Event {
     /// The visitor's address, cut to its network unless the operator keeps it whole.
     pub ip: Option<IpAddr>,
     /// The ad server's own name for the visitor.
-    pub visitor_id: Option<String>,
+    pub visitor_id: Option<Text>,
     /// The visitor's browser.
-    pub user_agent: Option<String>,
+    pub user_agent: Option<Text>,
     /// The page the ad was on.
-    pub referer: Option<String>,
+    pub referer: Option<Text>,
     /// The place on the page.
-    pub placement: Option<String>,
+    pub placement: Option<Text>,
     /// Who sent the event.
-    pub source: Option<String>,
+    pub source: Option<Text>,
 }
 
-impl Event {
+impl<Text> Event<Text> {
     /// When it happened: the time its id holds.
     #[must_use]
     pub fn occurred_at(&self) -> Timestamp {
         self.id.time()
+    }
+}
+
+impl Event<Cow<'_, str>> {
+    /// The same event with texts of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Event {
+        let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+        Event {
+            id: self.id,
+            kind: self.kind,
+            ad_id: self.ad_id,
+            received_at: self.received_at,
+            impression_id: self.impression_id,
+            ip: self.ip,
+            visitor_id: owned(self.visitor_id),
+            user_agent: owned(self.user_agent),
+            referer: owned(self.referer),
+            placement: owned(self.placement),
+            source: owned(self.source),
+        }
     }
 }

@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 use adtally_broker::{Backoff, BrokerError, Delivery, NotKept, Publisher, Subscription, ack_all};
-use adtally_domain::ReportingZone;
+use adtally_domain::{Event, ReportingZone};
 use adtally_service::Shutdown;
 use adtally_store::{EventBatch, Store};
 use tokio::time::Instant;
@@ -254,13 +254,11 @@ impl EventConsumer {
     /// Replaces the one pack of a batch by its halves, to find out which event ends workers.
     async fn split(&self, content: &EventBatch) -> Result<(), End> {
         if !content.dead_letters.is_empty() {
-            let letters = EventBatch {
-                events: Vec::new(),
-                dead_letters: content.dead_letters.clone(),
-            };
+            let letters = EventBatch::new(&[], content.dead_letters.clone());
             self.store(&Arc::new(letters)).await?;
         }
-        let (first, second) = content.events.split_at(content.events.len() / 2);
+        let events: Vec<Event> = content.events().collect();
+        let (first, second) = events.split_at(events.len() / 2);
         for half in [first, second] {
             let sent = insist(&self.stop, || self.publisher.publish_pack(half)).await;
             sent.map_err(|error| not_kept(&error))?;
@@ -291,13 +289,10 @@ impl EventConsumer {
         let of_events = batch
             .deliveries
             .iter()
-            .zip(&batch.content.events)
-            .map(|(delivery, event)| letter_of_event(delivery, event));
+            .zip(batch.content.events())
+            .map(|(delivery, event)| letter_of_event(delivery, &event));
         let letters = batch.content.dead_letters.iter().cloned();
-        let letters = EventBatch {
-            events: Vec::new(),
-            dead_letters: letters.chain(of_events).collect(),
-        };
+        let letters = EventBatch::new(&[], letters.chain(of_events).collect());
         self.store(&Arc::new(letters)).await
     }
 }

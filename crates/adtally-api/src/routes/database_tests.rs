@@ -181,10 +181,7 @@ async fn store(api: &TestApi, ad: i64, kind: EventKind, time: &str) {
         .unwrap();
     event.id = EventId::v7(at(time), rand::random());
     let zone = api.context.zone.current(&api.context.store).await.unwrap();
-    let batch = EventBatch {
-        events: vec![event],
-        dead_letters: Vec::new(),
-    };
+    let batch = EventBatch::new(&[event], Vec::new());
     api.context.store.store_events(zone, batch).await.unwrap();
 }
 

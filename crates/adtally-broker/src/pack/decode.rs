@@ -20,9 +20,26 @@ const REPLACEMENT: char = '\u{fffd}';
 /// [`PackError::NewerVersion`] for a pack that a newer build wrote, whatever else it holds, and
 /// [`PackError::NotAPack`] for anything else that is not a pack.
 pub fn decode(body: &[u8]) -> Result<Vec<Result<Event, BadEvent>>, PackError> {
-    match decode_sound(body) {
-        Some(events) => Ok(events),
-        None => decode_piecewise(body),
+    let mut events = Vec::new();
+    read(body, |event| events.push(event.map(Event::into_owned)))?;
+    Ok(events)
+}
+
+/// Like [`decode`], but hands each event to `take` as it stands in the pack, without a copy of its
+/// texts. Nothing is handed out of a pack that cannot be read.
+///
+/// # Errors
+/// As [`decode`].
+pub fn read(
+    body: &[u8],
+    mut take: impl FnMut(Result<Event<Cow<'_, str>>, BadEvent>),
+) -> Result<(), PackError> {
+    match read_sound(body) {
+        Some(events) => {
+            events.into_iter().for_each(|event| take(Ok(event)));
+            Ok(())
+        }
+        None => read_piecewise(body, take),
     }
 }
 
@@ -34,15 +51,13 @@ struct Sound<'a> {
     events: Vec<Read<'a>>,
 }
 
-fn decode_sound(body: &[u8]) -> Option<Vec<Result<Event, BadEvent>>> {
+fn read_sound(body: &[u8]) -> Option<Vec<Event<Cow<'_, str>>>> {
     // Checked once, and not again for each text in it.
     let text = std::str::from_utf8(body).ok()?;
     let pack: Sound<'_> = serde_json::from_str(text).ok()?;
     let mut clock = Clock::default();
-    let events = pack
-        .events
-        .into_iter()
-        .map(|entry| entry.into_event(&mut clock).ok().map(Ok));
+    let events = pack.events.into_iter();
+    let events = events.map(|entry| entry.into_event(&mut clock).ok());
     events.collect::<Option<_>>().filter(|_| pack.v == VERSION)
 }
 
@@ -55,7 +70,10 @@ struct Outline<'a> {
     events: Option<&'a RawValue>,
 }
 
-fn decode_piecewise(body: &[u8]) -> Result<Vec<Result<Event, BadEvent>>, PackError> {
+fn read_piecewise(
+    body: &[u8],
+    mut take: impl FnMut(Result<Event<Cow<'_, str>>, BadEvent>),
+) -> Result<(), PackError> {
     let text = String::from_utf8_lossy(body);
     let repaired = matches!(text, Cow::Owned(_));
     let outline: Outline<'_> = serde_json::from_str(&text).map_err(|error| not_a_pack(&error))?;
@@ -73,13 +91,18 @@ fn decode_piecewise(body: &[u8]) -> Result<Vec<Result<Event, BadEvent>>, PackErr
     let events: Vec<&RawValue> =
         serde_json::from_str(events).map_err(|error| not_a_pack(&error))?;
     let mut clock = Clock::default();
-    let judged = events.into_iter().enumerate().map(|(index, entry)| {
-        judge(entry.get(), repaired, &mut clock).map_err(|reason| bad_event(index, entry, reason))
-    });
-    Ok(judged.collect())
+    for (index, entry) in events.into_iter().enumerate() {
+        let judged = judge(entry.get(), repaired, &mut clock);
+        take(judged.map_err(|reason| bad_event(index, entry, reason)));
+    }
+    Ok(())
 }
 
-fn judge(entry: &str, repaired: bool, clock: &mut Clock) -> Result<Event, String> {
+fn judge<'a>(
+    entry: &'a str,
+    repaired: bool,
+    clock: &mut Clock,
+) -> Result<Event<Cow<'a, str>>, String> {
     if repaired && entry.contains(REPLACEMENT) {
         return Err("it holds bytes that are not UTF-8".to_owned());
     }

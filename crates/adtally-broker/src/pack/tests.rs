@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
@@ -221,4 +222,21 @@ fn times_out_of_range_cost_only_their_event() {
     );
     assert!(decoded[1].clone().unwrap_err().reason.contains("9999"));
     assert!(decoded[2].is_ok());
+}
+
+#[test]
+fn a_text_is_copied_only_where_something_in_it_is_escaped() {
+    let entry = r#"{"event_id":"01a201d7-0b7b-7000-8000-000000000001","kind":"click","ad_id":1,
+        "received_at":"2026-11-22T06:00:00Z","user_agent":"plain \u00fc","referer":"http://a/","source":null}"#;
+    let body = of_entry(entry.as_bytes());
+    let mut events = 0;
+    read(&body, |event| {
+        let event = event.unwrap();
+        assert!(matches!(event.referer, Some(Cow::Borrowed("http://a/"))));
+        assert!(matches!(&event.user_agent, Some(Cow::Owned(text)) if text == "plain ü"));
+        assert_eq!((event.placement, event.source), (None, None));
+        events += 1;
+    })
+    .unwrap();
+    assert_eq!(events, 1);
 }

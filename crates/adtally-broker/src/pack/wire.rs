@@ -49,7 +49,8 @@ impl<'a> Written<'a> {
     }
 }
 
-/// The event's fields as they are read. Unknown ones are ignored.
+/// The event's fields as they are read, borrowed wherever nothing in a text is escaped. Unknown ones
+/// are ignored.
 #[derive(Deserialize)]
 pub(super) struct Read<'a> {
     event_id: Uuid,
@@ -59,23 +60,28 @@ pub(super) struct Read<'a> {
     received_at: Cow<'a, str>,
     #[serde(default)]
     impression_id: Option<Uuid>,
-    #[serde(default)]
-    visitor_id: Option<String>,
+    #[serde(borrow, default)]
+    visitor_id: Option<Text<'a>>,
     #[serde(default)]
     ip: Option<IpAddr>,
-    #[serde(default)]
-    user_agent: Option<String>,
-    #[serde(default)]
-    referer: Option<String>,
-    #[serde(default)]
-    placement: Option<String>,
-    #[serde(default)]
-    source: Option<String>,
+    #[serde(borrow, default)]
+    user_agent: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    referer: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    placement: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    source: Option<Text<'a>>,
 }
 
-impl Read<'_> {
+/// A text that is borrowed where it can be, which serde does for a bare `Cow` only.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Read<'a> {
     /// The event, unless it holds what no table can store.
-    pub(super) fn into_event(self, clock: &mut Clock) -> Result<Event, String> {
+    pub(super) fn into_event(self, clock: &mut Clock) -> Result<Event<Cow<'a, str>>, String> {
         let texts = [
             &self.visitor_id,
             &self.user_agent,
@@ -83,9 +89,10 @@ impl Read<'_> {
             &self.placement,
             &self.source,
         ];
-        if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+        if texts.into_iter().flatten().any(Text::holds_nul) {
             return Err("a text holds NUL".to_owned());
         }
+        let bare = |text: Option<Text<'a>>| text.map(|text| text.0);
         Ok(Event {
             id: EventId::from_uuid(self.event_id)
                 .ok_or("the time of its event_id is past the year 9999")?,
@@ -94,12 +101,19 @@ impl Read<'_> {
             received_at: clock.read(&self.received_at)?,
             impression_id: self.impression_id,
             ip: self.ip,
-            visitor_id: self.visitor_id,
-            user_agent: self.user_agent,
-            referer: self.referer,
-            placement: self.placement,
-            source: self.source,
+            visitor_id: bare(self.visitor_id),
+            user_agent: bare(self.user_agent),
+            referer: bare(self.referer),
+            placement: bare(self.placement),
+            source: bare(self.source),
         })
+    }
+}
+
+impl Text<'_> {
+    /// JSON has no bare NUL, so only a text with escapes, which is not borrowed, can hold one.
+    fn holds_nul(&self) -> bool {
+        matches!(&self.0, Cow::Owned(text) if text.contains('\0'))
     }
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::batch::{self, Batch};
 use super::known::Expectation;
+use super::rows::Row;
 use super::{EventBatch, Stored, copy, known, refused};
 use crate::error::{is_contention, is_lost, is_missing_partition, is_unique_violation};
 use crate::partitions::{PartitionCache, utc_day};
@@ -45,7 +46,7 @@ pub(super) fn store(
     zone: ReportingZone,
     given: &EventBatch,
 ) -> Result<Stored, StoreError> {
-    let mut batch = Batch::of(&given.events);
+    let mut batch = Batch::of(given);
     let mut held_known = false;
     if memory.known.is_known_likely() {
         held_known = batch.drop_known(&known::among(conn, &batch.rows, &memory.known)?);
@@ -113,7 +114,7 @@ fn ids_of(given: &EventBatch) -> Vec<Uuid> {
         .dead_letters
         .iter()
         .filter_map(|letter| letter.event_id);
-    let of_events = given.events.iter().map(|event| event.id);
+    let of_events = given.rows.iter().map(|row| row.id());
     of_events.chain(of_letters).map(EventId::as_uuid).collect()
 }
 
@@ -125,7 +126,7 @@ fn attempt(
 ) -> Result<Stored, Setback> {
     conn.build_transaction().read_committed().run(|conn| {
         copy::insert(conn, &batch.rows).map_err(Setback::Events)?;
-        let times = batch.rows.iter().map(|event| event.occurred_at());
+        let times = batch.rows.iter().map(Row::occurred_at);
         // From here on this transaction holds its lock on events, so nothing is dropped under it.
         let raw_from = marks::append(conn, &batch::hours(zone, times))?;
         match (raw_from, batch.oldest()) {
@@ -139,7 +140,7 @@ fn attempt(
             *letters.entry(reason).or_default() += new;
         }
         dead_letters::settle(conn, ids_of(given))?;
-        let clicks = batch.count(|event| event.kind == EventKind::Click);
+        let clicks = batch.count(|row| row.kind() == EventKind::Click);
         Ok(Stored {
             inserted_impressions: batch.count(|_| true) - clicks,
             inserted_clicks: clicks,

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use adtally_domain::{Event, EventId, ReportingZone, Timestamp};
+use adtally_domain::{EventId, ReportingZone, Timestamp};
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::Stored;
-use super::known::Payload;
+use super::known::Known;
 use super::refused::Refusal;
+use super::rows::Row;
+use super::{EventBatch, Stored};
 use crate::NewDeadLetter;
 use crate::partitions::utc_day;
 
@@ -17,27 +18,27 @@ const DAY_MILLIS: i64 = 86_400_000;
 /// Events without repetition, sorted by id: so two writers lock the same ids in the same order, and
 /// the index is written at its end.
 pub(super) struct Batch<'a> {
-    pub(super) rows: Vec<&'a Event>,
+    pub(super) rows: Vec<Row<'a>>,
     /// Dead letters made of events that cannot be stored.
     pub(super) buried: Vec<NewDeadLetter>,
     pub(super) stored: Stored,
     /// Later events with the id of one of the rows.
-    repeats: HashMap<EventId, Vec<&'a Event>>,
+    repeats: HashMap<EventId, Vec<Row<'a>>>,
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn of(events: &'a [Event]) -> Self {
-        let mut rows: Vec<&Event> = events.iter().collect();
+    pub(super) fn of(given: &'a EventBatch) -> Self {
+        let mut rows: Vec<Row<'a>> = given.rows.iter().collect();
         // Stable: of events with one id the first stays first.
-        rows.sort_by_key(|event| event.id);
+        rows.sort_by_key(Row::id);
         let mut stored = Stored::default();
-        let mut repeats: HashMap<EventId, Vec<&Event>> = HashMap::new();
+        let mut repeats: HashMap<EventId, Vec<Row<'a>>> = HashMap::new();
         rows.dedup_by(|later, first| {
-            let repeated = later.id == first.id;
+            let repeated = later.id() == first.id();
             if repeated {
                 stored.duplicates += 1;
-                stored.conflicts += u64::from(!same_payload(first, later));
-                repeats.entry(later.id).or_default().push(*later);
+                stored.conflicts += u64::from(later.payload() != first.payload());
+                repeats.entry(later.id()).or_default().push(*later);
             }
             repeated
         });
@@ -51,15 +52,15 @@ impl<'a> Batch<'a> {
 
     /// The time of the oldest event.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
-        self.rows.first().map(|event| event.occurred_at())
+        self.rows.first().map(Row::occurred_at)
     }
 
     /// The UTC days of the events.
     pub(super) fn days(&self) -> BTreeSet<NaiveDate> {
         let mut days = BTreeSet::new();
         let mut last = None;
-        for event in &self.rows {
-            let time = event.occurred_at();
+        for row in &self.rows {
+            let time = row.occurred_at();
             let number = time.as_millis().div_euclid(DAY_MILLIS);
             if last.replace(number) != Some(number) {
                 days.insert(utc_day(time));
@@ -68,33 +69,39 @@ impl<'a> Batch<'a> {
         days
     }
 
-    /// Takes out the events that are `known`, and says whether there were any.
-    pub(super) fn drop_known(&mut self, known: &HashMap<Uuid, Payload>) -> bool {
+    /// Takes out the events that are `known`, which are sorted by id, and says whether there were any.
+    pub(super) fn drop_known(&mut self, known: &[Known]) -> bool {
         let (stored, repeats) = (&mut self.stored, &self.repeats);
-        self.rows.retain(|event| {
-            let payload = known.get(&event.id.as_uuid());
-            if let Some(payload) = payload {
-                stored.duplicates += 1;
-                stored.conflicts += u64::from(!payload.is_of(event));
-                // The event they repeat was not the first after all.
-                for repeat in repeats.get(&event.id).into_iter().flatten() {
-                    stored.conflicts -= u64::from(!same_payload(event, repeat));
-                    stored.conflicts += u64::from(!payload.is_of(repeat));
-                }
+        let before = self.rows.len();
+        let mut known = known.iter().peekable();
+        self.rows.retain(|row| {
+            while known
+                .next_if(|known| known.id() < row.id().as_uuid())
+                .is_some()
+            {}
+            let Some(known) = known.next_if(|known| known.id() == row.id().as_uuid()) else {
+                return true;
+            };
+            stored.duplicates += 1;
+            stored.conflicts += u64::from(!known.has_payload_of(row));
+            // The event they repeat was not the first after all.
+            for repeat in repeats.get(&row.id()).into_iter().flatten() {
+                stored.conflicts -= u64::from(repeat.payload() != row.payload());
+                stored.conflicts += u64::from(!known.has_payload_of(repeat));
             }
-            payload.is_none()
+            false
         });
-        !known.is_empty()
+        self.rows.len() < before
     }
 
     /// Takes out the events that `closed` holds for: their raw events are closed for good.
     pub(super) fn bury_too_old(&mut self, closed: impl Fn(Timestamp) -> bool) {
         let buried = &mut self.buried;
-        self.rows.retain(|event| {
-            let too_old = closed(event.occurred_at());
+        self.rows.retain(|row| {
+            let too_old = closed(row.occurred_at());
             if too_old {
                 let detail = "the raw events of its hour were dropped, so it cannot be counted";
-                buried.push(NewDeadLetter::of_event(event, "too_old", detail));
+                buried.push(NewDeadLetter::of_event(&row.event(), "too_old", detail));
             }
             !too_old
         });
@@ -108,11 +115,15 @@ impl<'a> Batch<'a> {
             .map(|refusal| (refusal.event_id, refusal))
             .collect();
         let buried = &mut self.buried;
-        self.rows.retain(|event| {
-            let refusal = refusals.get(&event.id.as_uuid());
+        self.rows.retain(|row| {
+            let refusal = refusals.get(&row.id().as_uuid());
             if let Some(refusal) = refusal {
                 let detail = format!("{} (SQLSTATE {})", refusal.detail, refusal.code);
-                buried.push(NewDeadLetter::of_event(event, "invalid_event", detail));
+                buried.push(NewDeadLetter::of_event(
+                    &row.event(),
+                    "invalid_event",
+                    detail,
+                ));
             }
             refusal.is_none()
         });
@@ -125,8 +136,8 @@ impl<'a> Batch<'a> {
     }
 
     /// How many of the events to insert `is_counted` holds for.
-    pub(super) fn count(&self, is_counted: impl Fn(&Event) -> bool) -> u64 {
-        self.rows.iter().filter(|event| is_counted(event)).count() as u64
+    pub(super) fn count(&self, is_counted: impl Fn(&Row<'_>) -> bool) -> u64 {
+        self.rows.iter().filter(|row| is_counted(row)).count() as u64
     }
 }
 
@@ -145,16 +156,4 @@ pub(super) fn hours(
         }
     }
     hours.into_iter().collect()
-}
-
-/// Whether two events with one id say the same. When and through whom they came is not theirs.
-fn same_payload(a: &Event, b: &Event) -> bool {
-    a.kind == b.kind
-        && a.ad_id == b.ad_id
-        && a.impression_id == b.impression_id
-        && a.ip == b.ip
-        && a.visitor_id == b.visitor_id
-        && a.user_agent == b.user_agent
-        && a.referer == b.referer
-        && a.placement == b.placement
 }

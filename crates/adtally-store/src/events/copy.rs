@@ -2,46 +2,71 @@
 
 use std::io::Write;
 
-use adtally_domain::Event;
 use diesel::ExecuteCopyFromDsl;
-use diesel::pg::{CopyFormat, PgConnection};
+use diesel::pg::{CopyFormat, CopyTarget, PgConnection};
 use diesel::result::{Error, QueryResult};
 
-use super::row::{HEADER, TRAILER, append};
+use super::row::{self, COLUMNS, HEADER, TRAILER};
+use super::rows::Row;
 use crate::schema::events::{self, dsl};
 
 /// Bytes handed to the connection at once. A message for each row would cost more than the row; much
 /// larger ones would leave the server waiting while they are made.
 const CHUNK: usize = 64 * 1_024;
 
-pub(super) fn insert(conn: &mut PgConnection, rows: &[&Event]) -> QueryResult<usize> {
-    if rows.is_empty() {
+/// Inserts `rows`. Columns at the end that are NULL in all of them are not sent: the server would read
+/// and convert each, row by row.
+pub(super) fn insert(conn: &mut PgConnection, rows: &[Row<'_>]) -> QueryResult<usize> {
+    let Some(used) = rows.iter().map(Row::columns).max() else {
         return Ok(0);
-    }
-    let columns = (
+    };
+    let always = (
         dsl::event_id,
+        dsl::received_at,
+        dsl::source,
         dsl::ad_id,
         dsl::kind,
-        dsl::received_at,
-        dsl::impression_id,
         dsl::ip,
-        dsl::visitor_id,
         dsl::user_agent,
-        dsl::referer,
-        dsl::placement,
-        dsl::source,
     );
+    let (id, received, source, ad, kind, ip, browser) = always;
+    let (page, place) = (dsl::referer, dsl::placement);
+    match used {
+        ..=7 => copy(conn, always, rows, 7),
+        8 | 9 => {
+            let with_page = (id, received, source, ad, kind, ip, browser, page, place);
+            copy(conn, with_page, rows, 9)
+        }
+        _ => {
+            let (visitor, impression) = (dsl::visitor_id, dsl::impression_id);
+            let all = (
+                id, received, source, ad, kind, ip, browser, page, place, visitor, impression,
+            );
+            copy(conn, all, rows, COLUMNS)
+        }
+    }
+}
+
+/// Copies the first `count` columns, which `columns` names.
+fn copy(
+    conn: &mut PgConnection,
+    columns: impl CopyTarget<Table = events::table>,
+    rows: &[Row<'_>],
+    count: usize,
+) -> QueryResult<usize> {
     diesel::copy_from(events::table)
-        .from_raw_data(columns, |copy| write(copy, rows).map_err(told_by_database))
+        .from_raw_data(columns, |copy| {
+            write(copy, rows, count).map_err(told_by_database)
+        })
         .with_format(CopyFormat::Binary)
         .execute(conn)
 }
 
-fn write(copy: &mut dyn Write, rows: &[&Event]) -> std::io::Result<()> {
+fn write(copy: &mut dyn Write, rows: &[Row<'_>], columns: usize) -> std::io::Result<()> {
     let mut chunk = Vec::with_capacity(CHUNK + CHUNK / 8);
     chunk.extend_from_slice(&HEADER);
-    for event in rows {
-        append(&mut chunk, event);
+    for row in rows {
+        row::write(&mut chunk, row.fields(), columns);
         if chunk.len() >= CHUNK {
             copy.write_all(&chunk)?;
             chunk.clear();

@@ -6,6 +6,7 @@ mod copy;
 mod known;
 mod refused;
 mod row;
+mod rows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,14 +16,78 @@ use adtally_domain::{Event, ReportingZone};
 pub(crate) use attempt::Memory;
 
 use crate::{NewDeadLetter, Store, StoreError};
+use rows::Rows;
 
 /// Events to store, and dead letters to keep in the same transaction.
+///
+/// An event becomes a row when it is added: nothing of it is copied again before it is sent.
 #[derive(Debug, Clone, Default)]
 pub struct EventBatch {
-    /// The events, in the order they arrived. Of events with one id the first wins.
-    pub events: Vec<Event>,
+    rows: Rows,
     /// What came with them and could not be read.
     pub dead_letters: Vec<NewDeadLetter>,
+}
+
+impl EventBatch {
+    /// A batch of `events`, in the order they arrived. Of events with one id the first wins.
+    #[must_use]
+    pub fn new(events: &[Event], dead_letters: Vec<NewDeadLetter>) -> Self {
+        let mut batch = Self {
+            rows: Rows::default(),
+            dead_letters,
+        };
+        for event in events {
+            batch.push(event);
+        }
+        batch
+    }
+
+    /// Adds an event that arrived after those in the batch.
+    pub fn push<Text: AsRef<str>>(&mut self, event: &Event<Text>) {
+        self.rows.push(event);
+    }
+
+    /// Makes room for so many more events, whose rows have so many bytes in all.
+    pub fn reserve(&mut self, events: usize, bytes: usize) {
+        self.rows.reserve(events, bytes);
+    }
+
+    /// Puts the events into the order of their ids, in which they are stored. What this takes, storing
+    /// them need not do while a connection waits. Nothing may be added afterwards.
+    pub fn sort(&mut self) {
+        self.rows.sort();
+    }
+
+    /// How many events there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are no events.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() == 0
+    }
+
+    /// The events.
+    pub fn events(&self) -> impl Iterator<Item = Event> {
+        self.rows.iter().map(|row| row.event())
+    }
+
+    /// The event at a place; `None` past the last one.
+    #[must_use]
+    pub fn event(&self, index: usize) -> Option<Event> {
+        self.rows.get(index).map(|row| row.event())
+    }
+}
+
+impl Extend<Event> for EventBatch {
+    fn extend<T: IntoIterator<Item = Event>>(&mut self, events: T) {
+        for event in events {
+            self.push(&event);
+        }
+    }
 }
 
 /// What a batch came to. Every event of it is in exactly one of the numbers but `conflicts`, which

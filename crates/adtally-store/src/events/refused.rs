@@ -10,6 +10,8 @@ use diesel::sql_types::{
 use ipnet::IpNet;
 use uuid::Uuid;
 
+use super::rows::Row;
+
 /// An event the table refuses because of what is in it.
 #[derive(QueryableByName)]
 pub(super) struct Refusal {
@@ -25,10 +27,11 @@ pub(super) struct Refusal {
 /// Tries each of `rows` alone, inside the database, and leaves nothing behind.
 ///
 /// None refused means that the batch did not fail for its events.
-pub(super) fn among(conn: &mut PgConnection, rows: &[&Event]) -> QueryResult<Vec<Refusal>> {
+pub(super) fn among(conn: &mut PgConnection, rows: &[Row<'_>]) -> QueryResult<Vec<Refusal>> {
+    let rows: Vec<Event> = rows.iter().map(Row::event).collect();
     let mut refusals = Vec::new();
     let outcome = conn.transaction::<(), diesel::result::Error, _>(|conn| {
-        refusals = examine(conn, rows)?;
+        refusals = examine(conn, &rows)?;
         Err(diesel::result::Error::RollbackTransaction)
     });
     match outcome {
@@ -37,7 +40,7 @@ pub(super) fn among(conn: &mut PgConnection, rows: &[&Event]) -> QueryResult<Vec
     }
 }
 
-fn examine(conn: &mut PgConnection, rows: &[&Event]) -> QueryResult<Vec<Refusal>> {
+fn examine(conn: &mut PgConnection, rows: &[Event]) -> QueryResult<Vec<Refusal>> {
     diesel::sql_query(
         "SELECT event_id, code, detail \
          FROM adtally_refused_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -58,8 +61,8 @@ fn examine(conn: &mut PgConnection, rows: &[&Event]) -> QueryResult<Vec<Refusal>
     .load(conn)
 }
 
-fn column<'a, T>(rows: &[&'a Event], value: impl Fn(&'a Event) -> T) -> Vec<T> {
-    rows.iter().map(|event| value(event)).collect()
+fn column<'a, T>(rows: &'a [Event], value: impl Fn(&'a Event) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
 }
 
 fn bytes(text: &Option<String>) -> Option<&[u8]> {

@@ -1,7 +1,7 @@
 //! An event as a row of binary COPY (PostgreSQL's documentation of COPY, "Binary Format"; the values
 //! as their types' send functions write them).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use adtally_domain::Event;
 use uuid::Uuid;
@@ -11,8 +11,8 @@ pub(super) const HEADER: [u8; 19] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What it ends with.
 pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// Columns of a row; `verdict` and `rule_version` take their defaults.
-const COLUMNS: i16 = 11;
+/// Columns of a row at most; `verdict` and `rule_version` take their defaults.
+pub(super) const COLUMNS: usize = 11;
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 /// The server's time begins in 2000, in microseconds.
 const EPOCH_2000_MILLIS: i64 = 946_684_800_000;
@@ -20,24 +20,75 @@ const EPOCH_2000_MILLIS: i64 = 946_684_800_000;
 const INET: u8 = 2;
 const INET6: u8 = 3;
 
-/// Adds a row to the data: the columns in the order in which [`super::copy`] names them.
-pub(super) fn append(data: &mut Vec<u8>, event: &Event) {
-    data.extend_from_slice(&COLUMNS.to_be_bytes());
+/// Bytes of the id, and of the time after it.
+const ID: usize = 4 + 16;
+const RECEIVED_AT: usize = 4 + 8;
+/// Bytes of the ad and the kind, with which the payload begins.
+const AD_AND_KIND: usize = (4 + 8) + (4 + 2);
+
+/// What was added to the data.
+pub(super) struct Appended {
+    /// Bytes before the payload, which is the rest: what the sender said, without the id and without
+    /// when and through whom it came.
+    pub(super) before_payload: usize,
+    /// Columns up to the last one that is not NULL.
+    pub(super) columns: usize,
+}
+
+/// Adds the fields of a row to the data, in the order in which [`super::copy`] names its columns: those
+/// last that are empty most often.
+pub(super) fn append<Text: AsRef<str>>(data: &mut Vec<u8>, event: &Event<Text>) -> Appended {
+    let start = data.len();
     field(data, event.id.as_uuid().as_bytes());
-    field(data, &event.ad_id.get().to_be_bytes());
-    field(data, &i16::from(event.kind.code()).to_be_bytes());
     let received_at = (event.received_at.as_millis() - EPOCH_2000_MILLIS) * 1_000;
     field(data, &received_at.to_be_bytes());
-    nullable(data, event.impression_id.as_ref().map(Uuid::as_bytes));
+    text(data, event.source.as_ref());
+    let before_payload = data.len() - start;
+    field(data, &event.ad_id.get().to_be_bytes());
+    field(data, &i16::from(event.kind.code()).to_be_bytes());
     match event.ip {
         Some(ip) => address(data, ip),
         None => data.extend_from_slice(&NULL),
     }
-    nullable(data, event.visitor_id.as_ref());
-    nullable(data, event.user_agent.as_ref());
-    nullable(data, event.referer.as_ref());
-    nullable(data, event.placement.as_ref());
-    nullable(data, event.source.as_ref());
+    let texts = [
+        &event.user_agent,
+        &event.referer,
+        &event.placement,
+        &event.visitor_id,
+    ];
+    for value in texts {
+        text(data, value.as_ref());
+    }
+    nullable(data, event.impression_id.as_ref().map(Uuid::as_bytes));
+    let is_filled = |text: &&Option<Text>| text.is_some();
+    let empty = match event.impression_id {
+        Some(_) => 0,
+        None => {
+            1 + texts
+                .iter()
+                .rev()
+                .take_while(|text| !is_filled(text))
+                .count()
+        }
+    };
+    Appended {
+        before_payload,
+        columns: COLUMNS - empty,
+    }
+}
+
+/// A row of the first `columns` columns, of which the others are NULL: how many fields, and the
+/// fields.
+pub(super) fn write(data: &mut Vec<u8>, fields: &[u8], columns: usize) {
+    let cut = COLUMNS.saturating_sub(columns) * NULL.len();
+    let count = i16::try_from(columns).unwrap_or(i16::MAX);
+    data.extend_from_slice(&count.to_be_bytes());
+    let end = fields.len().saturating_sub(cut);
+    data.extend_from_slice(fields.get(..end).unwrap_or_default());
+}
+
+fn text<Text: AsRef<str>>(data: &mut Vec<u8>, value: Option<&Text>) {
+    nullable(data, value.map(|text| text.as_ref().as_bytes()));
 }
 
 fn nullable(data: &mut Vec<u8>, value: Option<impl AsRef<[u8]>>) {
@@ -67,5 +118,120 @@ fn address(data: &mut Vec<u8>, ip: IpAddr) {
             data.extend_from_slice(&[INET6, 128, 0, 16]);
             data.extend_from_slice(&ip.octets());
         }
+    }
+}
+
+/// The fields of a row that are not kept beside it.
+pub(super) struct Rest {
+    pub(super) impression_id: Option<Uuid>,
+    pub(super) ip: Option<IpAddr>,
+    pub(super) visitor_id: Option<String>,
+    pub(super) user_agent: Option<String>,
+    pub(super) referer: Option<String>,
+    pub(super) placement: Option<String>,
+    pub(super) source: Option<String>,
+}
+
+/// Reads what [`append`] wrote.
+pub(super) fn rest(row: &[u8]) -> Rest {
+    let mut row = row.get(ID + RECEIVED_AT..).unwrap_or_default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let source = next_value(&mut row).map(text);
+    row = row.get(AD_AND_KIND..).unwrap_or_default();
+    Rest {
+        source,
+        ip: next_value(&mut row).and_then(ip),
+        user_agent: next_value(&mut row).map(text),
+        referer: next_value(&mut row).map(text),
+        placement: next_value(&mut row).map(text),
+        visitor_id: next_value(&mut row).map(text),
+        impression_id: next_value(&mut row).and_then(|bytes| Uuid::from_slice(bytes).ok()),
+    }
+}
+
+/// Takes a field off the front; `None` for a NULL.
+fn next_value<'a>(data: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, bytes) = next_field(data)?.split_at_checked(4)?;
+    (length != NULL).then_some(bytes)
+}
+
+fn ip(inet: &[u8]) -> Option<IpAddr> {
+    let address = inet.get(4..)?;
+    let v4 = <[u8; 4]>::try_from(address).map(|octets| Ipv4Addr::from(octets).into());
+    let v6 = || <[u8; 16]>::try_from(address).map(|octets| Ipv6Addr::from(octets).into());
+    v4.or_else(|_| v6()).ok()
+}
+
+/// Takes a field off the front, its length included; `None` when there is no whole field.
+fn next_field<'a>(data: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = i32::from_be_bytes(*data.first_chunk()?);
+    // Of a NULL, whose length is negative, there is only the length.
+    let size = 4 + usize::try_from(length).unwrap_or(0);
+    let (field, rest) = data.split_at_checked(size)?;
+    *data = rest;
+    Some(field)
+}
+
+/// Whether the payload of a row is what `record_send` says of a stored event: the number of columns,
+/// then of each column the number of its type and the field.
+pub(super) fn is_payload_of(record: &[u8], mut payload: &[u8]) -> bool {
+    let mut record = record.get(4..).unwrap_or_default();
+    while !payload.is_empty() {
+        record = record.get(4..).unwrap_or_default();
+        match (next_field(&mut record), next_field(&mut payload)) {
+            (Some(stored), Some(given)) if stored == given => {}
+            _ => return false,
+        }
+    }
+    record.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(fields: &[Option<&[u8]>]) -> Vec<u8> {
+        let mut record = 8_i32.to_be_bytes().to_vec();
+        for value in fields {
+            record.extend_from_slice(&25_i32.to_be_bytes());
+            nullable(&mut record, *value);
+        }
+        record
+    }
+
+    fn payload_of(fields: &[Option<&[u8]>]) -> Vec<u8> {
+        let mut payload = Vec::new();
+        for value in fields {
+            nullable(&mut payload, *value);
+        }
+        payload
+    }
+
+    #[test]
+    fn a_payload_is_compared_field_by_field() {
+        let stored = record(&[Some(b"ab"), None, Some(b"")]);
+        assert!(is_payload_of(
+            &stored,
+            &payload_of(&[Some(b"ab"), None, Some(b"")])
+        ));
+        for other in [
+            &[Some(b"ac".as_slice()), None, Some(b"")][..],
+            &[Some(b"ab"), Some(b""), Some(b"")],
+            &[Some(b"ab"), None, None],
+            &[Some(b"ab"), None],
+            &[Some(b"ab"), None, Some(b""), None],
+        ] {
+            assert!(!is_payload_of(&stored, &payload_of(other)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_no_payload() {
+        let stored = record(&[Some(b"ab")]);
+        let payload = payload_of(&[Some(b"ab")]);
+        for length in 0..stored.len() {
+            assert!(!is_payload_of(&stored[..length], &payload), "{length}");
+        }
+        assert!(!is_payload_of(&stored, &payload[..5]));
     }
 }

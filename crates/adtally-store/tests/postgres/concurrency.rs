@@ -11,10 +11,7 @@ const BLOCKED: &str =
     "pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
 
 fn batch(events: Vec<Event>) -> Arc<EventBatch> {
-    Arc::new(EventBatch {
-        events,
-        dead_letters: Vec::new(),
-    })
+    Arc::new(EventBatch::new(&events, Vec::new()))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -270,10 +270,7 @@ async fn dead_letters_are_kept_with_the_events_of_their_batch_and_counted_once()
     refused.referer = Some("\0".to_owned());
     let insert = store.store.insert_dead_letters(vec![known.clone()]);
     assert_eq!(insert.await.unwrap(), 1);
-    let batch = EventBatch {
-        events: vec![event, refused],
-        dead_letters: vec![known, new.clone(), new],
-    };
+    let batch = EventBatch::new(&[event, refused], vec![known, new.clone(), new]);
     let batch = std::sync::Arc::new(batch);
     let stored = store
         .store
@@ -305,10 +302,7 @@ async fn events_are_found_where_they_came_to_rest() {
 async fn a_database_without_tables_says_so() {
     let database = adtally_devstack::testing::TestStack::shared().database("no tables");
     let store = adtally_store::Store::connect(config(database.url()));
-    let batch = EventBatch {
-        events: vec![impression(HOUR)],
-        dead_letters: Vec::new(),
-    };
+    let batch = EventBatch::new(&[impression(HOUR)], Vec::new());
     let error = store
         .store_events(adtally_domain::ReportingZone::UTC, batch)
         .await

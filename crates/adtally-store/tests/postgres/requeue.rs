@@ -161,10 +161,7 @@ async fn an_event_that_the_table_refuses_again_goes_back_to_its_letter() {
     let store = with(&letter).await;
     event.visitor_id = Some("x".repeat(1_000_000));
     store.sql("ALTER TABLE events ADD CONSTRAINT short CHECK (length(visitor_id) < 1000)");
-    let batch = EventBatch {
-        events: vec![event],
-        dead_letters: Vec::new(),
-    };
+    let batch = EventBatch::new(&[event], Vec::new());
     let (sent, is_sent) = oneshot::channel();
     let requeued = requeue(&store, letter.id, false, async {
         sent.send(()).unwrap();

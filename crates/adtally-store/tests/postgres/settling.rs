@@ -105,10 +105,7 @@ async fn a_letter_that_comes_after_its_event_was_stored_is_settled_at_once() {
     let other = click(HOUR);
     store.save(vec![event.clone()]).await;
     let letters = vec![letter_of(&event), letter_of(&other)];
-    let batch = EventBatch {
-        events: Vec::new(),
-        dead_letters: letters.clone(),
-    };
+    let batch = EventBatch::new(&[], letters.clone());
     store.store.store_events(store.zone, batch).await.unwrap();
     assert_eq!(state(&store, letters[0].id).await, REQUEUED);
     assert_eq!(state(&store, letters[1].id).await, NEW);

@@ -62,10 +62,7 @@ impl TestStore {
         &self,
         events: Vec<Event>,
     ) -> Result<Stored, adtally_store::StoreError> {
-        let batch = EventBatch {
-            events,
-            dead_letters: Vec::new(),
-        };
+        let batch = EventBatch::new(&events, Vec::new());
         self.store.store_events(self.zone, batch).await
     }
 

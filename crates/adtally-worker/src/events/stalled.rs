@@ -28,20 +28,17 @@ impl Stalled {
 
     /// The part to try next, all of it at first; `None` when every item had its turn.
     pub(crate) fn next_part(&mut self) -> Option<EventBatch> {
-        let EventBatch {
-            events,
-            dead_letters,
-        } = self.batch.as_ref();
-        let items = events.len() + dead_letters.len();
+        let (events, letters) = (self.batch.len(), &self.batch.dead_letters);
+        let items = events + letters.len();
         let halvings = items.checked_ilog2().unwrap_or(0) as usize;
         if self.tries >= LEAST_TRIES.max(items + halvings) {
             return None;
         }
         let mut next = EventBatch::default();
         for place in part(items, self.tries) {
-            match place.checked_sub(events.len()) {
-                None => next.events.extend(events.get(place).cloned()),
-                Some(place) => next.dead_letters.extend(dead_letters.get(place).cloned()),
+            match place.checked_sub(events) {
+                None => next.extend(self.batch.event(place)),
+                Some(place) => next.dead_letters.extend(letters.get(place).cloned()),
             }
         }
         self.tries += 1;
@@ -101,27 +98,23 @@ mod tests {
 
     #[test]
     fn one_bad_letter_does_not_spoil_every_try_and_the_batch_is_let_go_in_the_end() {
-        let batch = EventBatch {
-            events: (0..60).map(event).collect(),
-            dead_letters: vec![NewDeadLetter::of_event(&event(99), "not_a_pack", "")],
-        };
+        let events: Vec<Event> = (0..60).map(event).collect();
+        let letter = NewDeadLetter::of_event(&event(99), "not_a_pack", "");
+        let batch = EventBatch::new(&events, vec![letter]);
         let mut stalled = Stalled::new(Arc::new(batch));
         let parts: Vec<_> = std::iter::from_fn(|| stalled.next_part()).collect();
         assert_eq!(parts.len(), 66);
         let good = parts.iter().find(|part| part.dead_letters.is_empty());
-        assert_eq!(good.map(|part| part.events.len()), Some(30));
-        let mut tried: Vec<_> = parts[5..].iter().flat_map(|part| &part.events).collect();
+        assert_eq!(good.map(EventBatch::len), Some(30));
+        let mut tried: Vec<_> = parts[5..].iter().flat_map(EventBatch::events).collect();
         tried.dedup();
         assert_eq!(tried.len(), 60, "each had a turn of its own");
-        assert!(parts[5..].iter().any(|part| part.events.is_empty()));
+        assert!(parts[5..].iter().any(EventBatch::is_empty));
     }
 
     #[test]
     fn a_single_item_is_tried_for_some_time() {
-        let batch = EventBatch {
-            events: vec![event(1)],
-            ..EventBatch::default()
-        };
+        let batch = EventBatch::new(&[event(1)], Vec::new());
         let mut stalled = Stalled::new(Arc::new(batch));
         let tries = std::iter::from_fn(|| stalled.next_part());
         assert_eq!(tries.count(), LEAST_TRIES);

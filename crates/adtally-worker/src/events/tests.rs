@@ -164,10 +164,7 @@ async fn a_database_that_takes_nothing_makes_no_dead_letter_of_an_event() {
 async fn an_event_whose_last_try_was_stored_but_not_acknowledged_waits_for_nobody() {
     let bench = Bench::new().await;
     let event = bench.given_up(19).await;
-    let batch = EventBatch {
-        events: vec![event],
-        dead_letters: Vec::new(),
-    };
+    let batch = EventBatch::new(&[event], Vec::new());
     let stored = bench.store.store_events(ReportingZone::UTC, batch).await;
     assert_eq!(stored.unwrap().inserted(), 1);
     let end = bench

@@ -53,10 +53,7 @@ pub(crate) fn event(hours: i64, ad: i64, kind: EventKind, number: u8) -> Event {
 }
 
 async fn store_events(database: &TestDatabase<'_>, events: Vec<Event>) {
-    let batch = EventBatch {
-        events,
-        dead_letters: Vec::new(),
-    };
+    let batch = EventBatch::new(&events, Vec::new());
     let zone = zone(&store(database)).await.unwrap();
     store(database).store_events(zone, batch).await.unwrap();
 }

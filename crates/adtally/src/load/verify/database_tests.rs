@@ -25,10 +25,7 @@ async fn an_accepted_event_that_is_not_in_the_database_is_found_by_its_id() {
     store.migrate().await.unwrap();
     let zone = store.claim_zone(None).await.unwrap();
     let event = |number| event(0, 7, EventKind::Impression, number);
-    let batch = EventBatch {
-        events: vec![event(1), event(2), event(3)],
-        dead_letters: Vec::new(),
-    };
+    let batch = EventBatch::new(&[event(1), event(2), event(3)], Vec::new());
     store.store_events(zone, batch).await.unwrap();
 
     let mut ledger = Ledger::new(true);

@@ -1,0 +1,204 @@
+//! Events on their way into the table, each already the row that COPY takes.
+//!
+//! A row is all of an event, so events need not be kept beside their rows; what is asked of each of
+//! them is kept in a form of its own.
+
+use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
+
+use super::row;
+
+/// Rows, one after the other in one buffer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rows {
+    data: Vec<u8>,
+    places: Vec<Place>,
+}
+
+/// Where a row is, and what is in it.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    id: EventId,
+    ad_id: AdId,
+    kind: EventKind,
+    received_at: Timestamp,
+    start: usize,
+    payload: usize,
+    end: usize,
+    columns: usize,
+}
+
+/// One row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<'a> {
+    data: &'a [u8],
+    place: &'a Place,
+}
+
+impl Rows {
+    pub(super) fn push<Text: AsRef<str>>(&mut self, event: &Event<Text>) {
+        let start = self.data.len();
+        let appended = row::append(&mut self.data, event);
+        self.places.push(Place {
+            id: event.id,
+            ad_id: event.ad_id,
+            kind: event.kind,
+            received_at: event.received_at,
+            start,
+            payload: start + appended.before_payload,
+            end: self.data.len(),
+            columns: appended.columns,
+        });
+    }
+
+    /// Room for so many events of so many bytes in all.
+    pub(super) fn reserve(&mut self, events: usize, bytes: usize) {
+        self.places.reserve(events);
+        self.data.reserve(bytes);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// By id. Of events with one id the first stays first.
+    pub(super) fn sort(&mut self) {
+        self.places.sort_by_key(|place| place.id);
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<Row<'_>> {
+        self.places.get(index).map(|place| self.row(place))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Row<'_>> {
+        self.places.iter().map(|place| self.row(place))
+    }
+
+    fn row<'a>(&'a self, place: &'a Place) -> Row<'a> {
+        Row {
+            data: &self.data,
+            place,
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn id(&self) -> EventId {
+        self.place.id
+    }
+
+    pub(super) fn kind(&self) -> EventKind {
+        self.place.kind
+    }
+
+    pub(super) fn occurred_at(&self) -> Timestamp {
+        self.place.id.time()
+    }
+
+    /// Columns up to the last one that is not NULL.
+    pub(super) fn columns(&self) -> usize {
+        self.place.columns
+    }
+
+    /// All fields, as COPY takes them.
+    pub(super) fn fields(&self) -> &'a [u8] {
+        self.from(self.place.start)
+    }
+
+    /// What its sender said. When and through whom it came is not the sender's.
+    pub(super) fn payload(&self) -> &'a [u8] {
+        self.from(self.place.payload)
+    }
+
+    fn from(&self, start: usize) -> &'a [u8] {
+        // Both ends were taken from the data's own length.
+        self.data.get(start..self.place.end).unwrap_or_default()
+    }
+
+    /// The event itself.
+    pub(super) fn event(&self) -> Event {
+        let rest = row::rest(self.fields());
+        Event {
+            id: self.place.id,
+            kind: self.place.kind,
+            ad_id: self.place.ad_id,
+            received_at: self.place.received_at,
+            impression_id: rest.impression_id,
+            ip: rest.ip,
+            visitor_id: rest.visitor_id,
+            user_agent: rest.user_agent,
+            referer: rest.referer,
+            placement: rest.placement,
+            source: rest.source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    prop_compose! {
+        fn any_event()(
+            (id, millis) in (any::<[u8; 10]>(), 0_i64..4_000_000_000_000),
+            (ad_id, is_click) in (1..=i64::MAX, any::<bool>()),
+            received_at in 0_i64..4_000_000_000_000,
+            impression_id in proptest::option::of(any::<u128>()),
+            ip in proptest::option::of(any::<IpAddr>()),
+            texts in prop::array::uniform5(proptest::option::of("\\PC{0,40}")),
+        ) -> Event {
+            let [visitor_id, user_agent, referer, placement, source] = texts;
+            Event {
+                id: EventId::v7(Timestamp::from_millis(millis).unwrap(), id),
+                kind: if is_click { EventKind::Click } else { EventKind::Impression },
+                ad_id: AdId::new(ad_id).unwrap(),
+                received_at: Timestamp::from_millis(received_at).unwrap(),
+                impression_id: impression_id.map(Uuid::from_u128),
+                ip,
+                visitor_id,
+                user_agent,
+                referer,
+                placement,
+                source,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_is_all_of_its_event(events in prop::collection::vec(any_event(), 0..20)) {
+            let mut rows = Rows::default();
+            for event in &events {
+                rows.push(event);
+            }
+            let read: Vec<Event> = rows.iter().map(|row| row.event()).collect();
+            prop_assert_eq!(read, events);
+        }
+
+        #[test]
+        fn the_payload_is_what_the_sender_said(event in any_event(), other in any_event()) {
+            let theirs = Event {
+                id: other.id,
+                received_at: other.received_at,
+                source: other.source.clone(),
+                ..event.clone()
+            };
+            let mut rows = Rows::default();
+            rows.push(&event);
+            rows.push(&theirs);
+            rows.push(&other);
+            let payloads: Vec<&[u8]> = rows.iter().map(|row| row.payload()).collect();
+            prop_assert_eq!(payloads[0], payloads[1]);
+            // Another ad at least, in all likelihood.
+            prop_assert_eq!(payloads[0] == payloads[2], event.ad_id == other.ad_id
+                && event.kind == other.kind && event.impression_id == other.impression_id
+                && event.ip == other.ip && event.visitor_id == other.visitor_id
+                && event.user_agent == other.user_agent && event.referer == other.referer
+                && event.placement == other.placement);
+        }
+    }
+}
