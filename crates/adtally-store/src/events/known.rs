@@ -14,14 +14,17 @@ mod ranges;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel::connection::SimpleConnection;
+use diesel::deserialize::{self, FromSqlRow};
 use diesel::dsl::sql;
-use diesel::pg::PgConnection;
+use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bytea, Uuid as SqlUuid};
+use diesel::result::UnexpectedEndOfRow;
+use diesel::row::Field;
+use diesel::sql_types::{Array, BigInt, Inet, Nullable, SmallInt, Text, Uuid as SqlUuid};
 use ranges::Ranges;
 use uuid::Uuid;
 
-use super::row::is_payload_of;
+use super::row::nullable;
 use super::rows::Row;
 
 /// Batches that look first after one that held known ids.
@@ -30,6 +33,8 @@ const CAUTIOUS: u32 = 4;
 /// Rows read in the ranges of a batch for each of its events, before the rest is given up and each is
 /// looked up by its key.
 const ROWS_PER_EVENT: usize = 3;
+/// Bytes of a payload, more or less.
+const PAYLOAD_BYTES: usize = 128;
 /// Lookups by the keys alone after one between whose ids there was too much.
 const CROWDED: u32 = 16;
 
@@ -68,25 +73,47 @@ fn count_down(count: &AtomicU32, anew: Option<u32>) {
 }
 
 /// A stored event.
-#[derive(Queryable)]
 pub(super) struct Known {
-    event_id: Uuid,
-    /// What its sender said, as `record_send` writes it: one value is cheaper to bring than eight.
-    record: Vec<u8>,
+    id: Uuid,
+    /// What its sender said, as a row of COPY says it.
+    payload: Vec<u8>,
 }
 
-/// The columns of a [`Known`]; those of the record in the order of a row's payload.
-type Columns = (SqlUuid, Bytea);
-const SELECT: &str = "SELECT event_id, record_send(ROW(ad_id, kind, ip, user_agent, referer, placement, \
-                      visitor_id, impression_id)) FROM ";
+/// The id, and the columns of a row's payload in their order.
+type Columns = (
+    SqlUuid,
+    BigInt,
+    SmallInt,
+    Nullable<Inet>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<SqlUuid>,
+);
+const SELECT: &str = "SELECT event_id, ad_id, kind, ip, user_agent, referer, placement, visitor_id, \
+                      impression_id FROM ";
 
 impl Known {
     pub(super) fn id(&self) -> Uuid {
-        self.event_id
+        self.id
     }
 
     pub(super) fn has_payload_of(&self, row: &Row<'_>) -> bool {
-        is_payload_of(&self.record, row.payload())
+        self.payload == row.payload()
+    }
+}
+
+/// The server sends a column as COPY takes it. So the payload is compared as it came, not read.
+impl FromSqlRow<Columns, Pg> for Known {
+    fn build_from_row<'a>(row: &impl diesel::row::Row<'a, Pg>) -> deserialize::Result<Self> {
+        let id = row.get_value::<SqlUuid, _, _>(0)?;
+        let mut payload = Vec::with_capacity(PAYLOAD_BYTES);
+        for column in 1..row.field_count() {
+            let field = row.get(column).ok_or(UnexpectedEndOfRow)?;
+            nullable(&mut payload, field.value().map(|value| value.as_bytes()));
+        }
+        Ok(Self { id, payload })
     }
 }
 

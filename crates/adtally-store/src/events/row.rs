@@ -91,7 +91,8 @@ fn text<Text: AsRef<str>>(data: &mut Vec<u8>, value: Option<&Text>) {
     nullable(data, value.map(|text| text.as_ref().as_bytes()));
 }
 
-fn nullable(data: &mut Vec<u8>, value: Option<impl AsRef<[u8]>>) {
+/// Adds a value that may be NULL.
+pub(super) fn nullable(data: &mut Vec<u8>, value: Option<impl AsRef<[u8]>>) {
     match value {
         Some(value) => field(data, value.as_ref()),
         None => data.extend_from_slice(&NULL),
@@ -170,68 +171,4 @@ fn next_field<'a>(data: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (field, rest) = data.split_at_checked(size)?;
     *data = rest;
     Some(field)
-}
-
-/// Whether the payload of a row is what `record_send` says of a stored event: the number of columns,
-/// then of each column the number of its type and the field.
-pub(super) fn is_payload_of(record: &[u8], mut payload: &[u8]) -> bool {
-    let mut record = record.get(4..).unwrap_or_default();
-    while !payload.is_empty() {
-        record = record.get(4..).unwrap_or_default();
-        match (next_field(&mut record), next_field(&mut payload)) {
-            (Some(stored), Some(given)) if stored == given => {}
-            _ => return false,
-        }
-    }
-    record.is_empty()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(fields: &[Option<&[u8]>]) -> Vec<u8> {
-        let mut record = 8_i32.to_be_bytes().to_vec();
-        for value in fields {
-            record.extend_from_slice(&25_i32.to_be_bytes());
-            nullable(&mut record, *value);
-        }
-        record
-    }
-
-    fn payload_of(fields: &[Option<&[u8]>]) -> Vec<u8> {
-        let mut payload = Vec::new();
-        for value in fields {
-            nullable(&mut payload, *value);
-        }
-        payload
-    }
-
-    #[test]
-    fn a_payload_is_compared_field_by_field() {
-        let stored = record(&[Some(b"ab"), None, Some(b"")]);
-        assert!(is_payload_of(
-            &stored,
-            &payload_of(&[Some(b"ab"), None, Some(b"")])
-        ));
-        for other in [
-            &[Some(b"ac".as_slice()), None, Some(b"")][..],
-            &[Some(b"ab"), Some(b""), Some(b"")],
-            &[Some(b"ab"), None, None],
-            &[Some(b"ab"), None],
-            &[Some(b"ab"), None, Some(b""), None],
-        ] {
-            assert!(!is_payload_of(&stored, &payload_of(other)), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_cut_off_is_no_payload() {
-        let stored = record(&[Some(b"ab")]);
-        let payload = payload_of(&[Some(b"ab")]);
-        for length in 0..stored.len() {
-            assert!(!is_payload_of(&stored[..length], &payload), "{length}");
-        }
-        assert!(!is_payload_of(&stored, &payload[..5]));
-    }
 }
