@@ -1,0 +1,84 @@
+//! Counts the instructions of writing and reading packs.
+//!
+//! See "Instruction counts" in `BENCHMARKS.md`.
+
+#![expect(missing_docs, reason = "gungraun's macros write public items without")]
+
+use std::hint::black_box;
+
+use adtally_broker::pack::{self, BadEvent, PackError};
+use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
+use gungraun::{Callgrind, EventKind as Metric, prelude::*};
+
+/// As many as a full pack holds.
+const EVENTS: u32 = 512;
+/// 2026-11-22T06:00:00.123Z.
+const TIME: i64 = 1_795_327_200_123;
+
+type Read = Result<Vec<Result<Event, BadEvent>>, PackError>;
+
+/// Fails the run above so many instructions: a tenth more than the count in `BENCHMARKS.md`, of
+/// which processors without AVX2 take half, for glibc then has other ways to copy memory.
+fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
+    let mut callgrind = Callgrind::with_args(["--cache-sim=no"]);
+    callgrind.hard_limits([(Metric::Ir, instructions)]);
+    let mut config = LibraryBenchmarkConfig::default();
+    config.tool(callgrind);
+    config
+}
+
+/// The event of the bars, as the API hands it on.
+fn events() -> Vec<Event> {
+    (1..=EVENTS).filter_map(event).collect()
+}
+
+fn event(number: u32) -> Option<Event> {
+    let time = Timestamp::from_millis(TIME).ok()?;
+    let [.., third, fourth] = number.to_be_bytes();
+    Some(Event {
+        id: EventId::v7(time, [fourth; 10]),
+        kind: if number.is_multiple_of(50) {
+            EventKind::Click
+        } else {
+            EventKind::Impression
+        },
+        ad_id: AdId::new(i64::from(number) * 19)?,
+        received_at: time,
+        impression_id: None,
+        ip: Some([198, 51, 100 + third, fourth].into()),
+        visitor_id: None,
+        user_agent: Some("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0".to_owned()),
+        referer: None,
+        placement: None,
+        source: None,
+    })
+}
+
+#[library_benchmark(config = at_most(1_850_000))]
+#[bench::full(args = (), setup = events, teardown = holds_all)]
+fn encode(events: Vec<Event>) -> Vec<u8> {
+    pack::encode(black_box(&events))
+}
+
+fn holds_all(pack: Vec<u8>) {
+    every_one(pack::decode(&pack));
+}
+
+fn full_pack() -> Vec<u8> {
+    pack::encode(&events())
+}
+
+#[library_benchmark(config = at_most(2_480_000))]
+#[bench::full(args = (), setup = full_pack, teardown = every_one)]
+fn decode(pack: Vec<u8>) -> Read {
+    pack::decode(black_box(&pack))
+}
+
+/// A bad entry takes another path, and would hide what a sound one costs.
+fn every_one(read: Read) {
+    let sound = read.into_iter().flatten().flatten();
+    assert_eq!(sound.count(), events().len());
+}
+
+library_benchmark_group!(name = packs, benchmarks = [encode, decode]);
+main!(library_benchmark_groups = packs);
