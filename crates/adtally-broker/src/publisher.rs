@@ -3,7 +3,6 @@
 mod chunk;
 mod flights;
 mod handover;
-mod home;
 mod inbox;
 mod lanes;
 mod owner;
@@ -80,7 +79,7 @@ impl Publisher {
         let (closing, close) = watch::channel(false);
         let options = Arc::new(options);
         let owner = Owner::new(config.clone(), options.clone(), inbox, state_sender, close);
-        let task = home::settle(owner.run());
+        let task = tokio::spawn(owner.run());
         let handover = Handover::new(outbox, options.waiting_bytes, closing, task);
         Self {
             config,
