@@ -1,7 +1,7 @@
 //! What callers have handed over and the owner of the connection has not taken yet.
 //!
 //! Waking the owner for an event that has to wait for company anyway would cost two switches of
-//! threads for nothing. So it is woken for as many as it could send at once, and for as much as a full pack.
+//! threads for nothing. So it is woken for what it could send at once, and for as much as a full pack.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,8 +31,8 @@ struct Waiting {
     commands: Vec<Command>,
     /// Bytes of each lane.
     bytes: PerLane<usize>,
-    /// The owner asked to be woken when there are so many commands.
-    wanted: Option<usize>,
+    /// The owner asked to be woken for the next command.
+    is_wanted: bool,
     is_closed: bool,
 }
 
@@ -75,15 +75,15 @@ impl Inbox {
         self.0.lock().commands.is_empty()
     }
 
-    /// Returns when it may be time to take: when `enough` commands wait, or much of one lane in any
-    /// case. May be dropped.
-    pub(super) async fn filled(&self, enough: usize) {
+    /// Returns when it may be time to take: anything waits for an owner who is idle, or much of one
+    /// lane in any case. May be dropped.
+    pub(super) async fn filled(&self, is_idle: bool) {
         {
             let mut waiting = self.0.lock();
-            if waiting.commands.len() >= enough {
+            if is_idle && !waiting.commands.is_empty() {
                 return;
             }
-            waiting.wanted = Some(enough);
+            waiting.is_wanted = is_idle;
         }
         self.0.wake.notified().await;
     }
@@ -113,37 +113,6 @@ impl Waiting {
         *bytes += command.bytes();
         let is_enough = before < enough && *bytes >= enough;
         self.commands.push(command);
-        let count = self.commands.len();
-        let is_wanted = self.wanted.take_if(|wanted| count >= *wanted).is_some();
-        is_wanted || is_enough || goes_alone
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use adtally_domain::EventKind;
-    use tokio::time::timeout;
-
-    use super::super::shipment::Shipment;
-    use super::*;
-
-    #[tokio::test]
-    async fn the_owner_is_woken_when_enough_waits_and_not_before() {
-        let (outbox, inbox) = inbox(1_000);
-        let event = || {
-            let shipment = Shipment::pack(Vec::new(), EventKind::Click, "x", uuid::Uuid::nil());
-            Command::Shipment(Box::new(shipment))
-        };
-        let filled = async |enough| {
-            let moment = Duration::from_millis(20);
-            timeout(moment, inbox.filled(enough)).await.is_ok()
-        };
-        outbox.send(event()).unwrap();
-        assert!(filled(1).await);
-        assert!(!filled(2).await);
-        outbox.send(event()).unwrap();
-        assert!(filled(2).await);
+        std::mem::take(&mut self.is_wanted) || is_enough || goes_alone
     }
 }

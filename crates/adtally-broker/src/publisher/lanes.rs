@@ -22,12 +22,15 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 /// All lanes.
 ///
-/// Packs that are not full leave in rounds, of all lanes together: the broker writes to its disk in
-/// turns, and a round shares one. The next round leaves when all of the one before has landed, or when
-/// as many requests wait as are on their way: then half of the callers are served while the others
-/// are heard. A lane whose pack takes longer than [`PATIENCE`] is left out until it lands.
+/// Packs that are not full leave in rounds: the next round waits until all packs of the one before
+/// have landed. The broker writes to its disk in turns, and a round of all lanes shares one. A lane
+/// whose pack takes longer than [`PATIENCE`] is left out of the rounds that follow until it lands.
 #[derive(Default)]
-pub(super) struct Lanes(PerLane<Lane>);
+pub(super) struct Lanes {
+    lanes: PerLane<Lane>,
+    /// When the last round left.
+    departed: Option<Instant>,
+}
 
 #[derive(Default)]
 struct Lane {
@@ -38,34 +41,24 @@ struct Lane {
     /// Finished messages, among them those a lost connection left unconfirmed.
     ready: VecDeque<Shipment>,
     in_flight: usize,
-    /// The requests in those of them that the next round waits for.
+    /// Those of them that the next round waits for.
     of_round: usize,
-    /// When the last of these left.
-    departed: Option<Instant>,
 }
 
 impl Lanes {
     pub(super) fn add(&mut self, command: Command) {
-        let lane = self.0.of_mut(command.kind());
+        let lane = self.lanes.of_mut(command.kind());
         match command {
             Command::Chunk(chunk) => lane.push(chunk),
             Command::Shipment(shipment) => lane.ready.push_back(*shipment),
         }
     }
 
-    /// Until when the next round waits, unless company makes it leave earlier; `None` when it does not.
+    /// Until when the next round waits, if it does: before, only full packs and finished messages go.
     pub(super) fn waits_until(&self, now: Instant) -> Option<Instant> {
-        let lanes = self.0.all().into_iter();
-        lanes.filter_map(|lane| lane.holds_until(now)).max()
-    }
-
-    /// How many more requests make the next round leave before that.
-    pub(super) fn lacking(&self, now: Instant) -> usize {
-        let lanes = self.0.all().into_iter().filter(|lane| !lane.is_late(now));
-        let (out, waiting) = lanes.fold((0, 0), |(out, waiting), lane| {
-            (out + lane.of_round, waiting + lane.chunks.len())
-        });
-        out.saturating_sub(waiting)
+        let is_out = self.lanes.all().into_iter().any(|lane| lane.of_round > 0);
+        let end = self.departed.filter(|_| is_out)? + PATIENCE;
+        Some(end).filter(|end| now < *end)
     }
 
     /// The messages that may go now. They count as in flight until [`Self::landed`].
@@ -75,35 +68,35 @@ impl Lanes {
         config: &BrokerConfig,
         now: Instant,
     ) -> Vec<Shipment> {
-        let is_round = self.waits_until(now).is_none() || self.lacking(now) == 0;
+        let is_round = self.waits_until(now).is_none();
         let mut departing = Vec::new();
-        for lane in self.0.all_mut() {
-            let joins = is_round && !lane.is_late(now);
-            while let Some(shipment) = lane.next(options, config, joins) {
-                if shipment.of_round > 0 {
-                    lane.of_round += shipment.of_round;
-                    lane.departed = Some(now);
-                }
-                departing.push(shipment);
-            }
+        for lane in self.lanes.all_mut() {
+            let joins = is_round && lane.of_round == 0;
+            let before = departing.len();
+            departing.extend(std::iter::from_fn(|| lane.next(options, config, joins)));
+            let partial = |shipment: &&Shipment| shipment.is_of_round;
+            lane.of_round += departing.iter().skip(before).filter(partial).count();
+        }
+        if departing.iter().any(|shipment| shipment.is_of_round) {
+            self.departed = Some(now);
         }
         departing
     }
 
     pub(super) fn landed(&mut self, shipment: &Shipment) {
-        let lane = self.0.of_mut(shipment.kind);
+        let lane = self.lanes.of_mut(shipment.kind);
         lane.in_flight = lane.in_flight.saturating_sub(1);
-        lane.of_round = lane.of_round.saturating_sub(shipment.of_round);
+        lane.of_round = lane.of_round.saturating_sub(shipment.is_of_round.into());
     }
 
     /// Takes back what was in flight when the connection ended, oldest first.
     pub(super) fn take_back(&mut self, unconfirmed: Vec<Shipment>) {
         for mut shipment in unconfirmed.into_iter().rev() {
-            shipment.of_round = 0;
+            shipment.is_of_round = false;
             shipment.claims.iter_mut().for_each(Claim::doubt);
-            self.0.of_mut(shipment.kind).ready.push_front(shipment);
+            self.lanes.of_mut(shipment.kind).ready.push_front(shipment);
         }
-        for lane in self.0.all_mut() {
+        for lane in self.lanes.all_mut() {
             lane.in_flight = 0;
             lane.of_round = 0;
         }
@@ -112,7 +105,7 @@ impl Lanes {
     /// Forgets what nobody waits for any more. Whether nothing is left.
     pub(super) fn sweep(&mut self) -> bool {
         let mut is_empty = true;
-        for lane in self.0.all_mut() {
+        for lane in self.lanes.all_mut() {
             lane.sweep();
             is_empty &= lane.chunks.is_empty() && lane.ready.is_empty();
         }
@@ -121,7 +114,7 @@ impl Lanes {
 
     /// Gives everything that waits the same answer.
     pub(super) fn answer_all(&mut self, result: Result<(), NotKept>) {
-        for lane in self.0.all_mut() {
+        for lane in self.lanes.all_mut() {
             for chunk in lane.chunks.drain(..) {
                 chunk.into_claim().answer(result);
             }
@@ -135,17 +128,6 @@ impl Lanes {
 }
 
 impl Lane {
-    /// Until when it holds up the next round, if it does.
-    fn holds_until(&self, now: Instant) -> Option<Instant> {
-        let end = self.departed.filter(|_| self.of_round > 0)? + PATIENCE;
-        Some(end).filter(|end| now < *end)
-    }
-
-    /// Whether what it sent takes too long to be waited for.
-    fn is_late(&self, now: Instant) -> bool {
-        self.of_round > 0 && self.holds_until(now).is_none()
-    }
-
     fn push(&mut self, chunk: Chunk) {
         self.chunk_bytes += chunk.bytes();
         self.chunk_events += chunk.events();
@@ -205,9 +187,7 @@ impl Lane {
             }
         }
         let mut shipment = merge(first, others, config);
-        if !has_full_pack {
-            shipment.of_round = shipment.claims.len();
-        }
+        shipment.is_of_round = !has_full_pack;
         Some(shipment)
     }
 

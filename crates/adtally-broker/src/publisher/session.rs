@@ -105,12 +105,12 @@ impl Owner {
             self.take_in();
             self.launch(&session.channel, &mut voyage);
             let wait = self.lanes.waits_until(Instant::now());
-            let enough = self.enough(wait, &voyage);
+            let is_idle = wait.is_none() || voyage.is_blocked;
             let step = tokio::select! {
                 biased;
                 Some(event) = session.news.next() => self.heed(event, &session, &mut voyage),
                 (number, landing) = voyage.flights.land() => self.land(number, landing, &mut voyage),
-                () = self.inbox.filled(enough) => Step::Continue(()),
+                () = self.inbox.filled(is_idle) => Step::Continue(()),
                 () = until(wait), if wait.is_some() => Step::Continue(()),
                 () = self.closing.asked() => Step::Continue(()),
                 _ = sweep.tick() => self.inspect(&session, &mut voyage),
@@ -129,14 +129,6 @@ impl Owner {
         let was_of_use = voyage.was_of_use || voyage.started.elapsed() > LONG_LIFE;
         self.lanes.take_back(voyage.flights.into_unconfirmed());
         Ending { reason, was_of_use }
-    }
-
-    /// How many more commands something can be done with at once.
-    fn enough(&self, wait: Option<Instant>, voyage: &Voyage) -> usize {
-        if wait.is_none() || voyage.is_blocked {
-            return 1;
-        }
-        self.lanes.lacking(Instant::now()).max(1)
     }
 
     /// Sends what may go now, or refuses it. The frames are written when the flights are next polled.

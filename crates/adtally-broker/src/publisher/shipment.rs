@@ -31,8 +31,8 @@ pub(super) struct Shipment {
     pub(super) claims: Vec<Claim>,
     /// The kind of its events, if it is a pack.
     pub(super) kind: Option<EventKind>,
-    /// How many requests share it, if the next round of packs waits for it; else 0.
-    pub(super) of_round: usize,
+    /// The next round of packs waits for it.
+    pub(super) is_of_round: bool,
 }
 
 impl Shipment {
@@ -52,7 +52,7 @@ impl Shipment {
             body: Arc::new(body),
             claims: Vec::new(),
             kind: Some(kind),
-            of_round: 0,
+            is_of_round: false,
         }
     }
 
@@ -64,7 +64,7 @@ impl Shipment {
             body: Arc::new(task.body),
             claims: Vec::new(),
             kind: None,
-            of_round: 0,
+            is_of_round: false,
         }
     }
 
@@ -95,7 +95,7 @@ impl Shipment {
             body: Arc::new(delivery.body.clone()),
             claims: Vec::new(),
             kind: None,
-            of_round: 0,
+            is_of_round: false,
         }
     }
 
@@ -108,7 +108,7 @@ impl Shipment {
             body: Arc::new(body),
             claims: Vec::new(),
             kind: None,
-            of_round: 0,
+            is_of_round: false,
         }
     }
 
@@ -121,7 +121,7 @@ impl Shipment {
             body: Arc::default(),
             claims: Vec::new(),
             kind: None,
-            of_round: 0,
+            is_of_round: false,
         }
     }
 
