@@ -72,8 +72,9 @@ impl Metrics {
         self.stored
             .with_label_values(&["click"])
             .inc_by(stored.inserted_clicks);
-        self.duplicates.inc_by(stored.duplicates);
+        // First: whoever finds a duplicate counted finds its conflict counted too.
         self.conflicts.inc_by(stored.conflicts);
+        self.duplicates.inc_by(stored.duplicates);
         for (reason, new) in &stored.dead_letters {
             self.count_letters(reason, *new);
         }
