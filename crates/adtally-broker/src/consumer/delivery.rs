@@ -110,11 +110,6 @@ impl Delivery {
         }
     }
 
-    /// Frees the memory of a body that was read, for one who will not send the message on.
-    pub fn forget_body(&mut self) {
-        self.body = Vec::new();
-    }
-
     /// Done: the broker may forget the message.
     ///
     /// # Errors

@@ -53,7 +53,7 @@ impl EventBatch {
     }
 
     /// Puts the events into the order of their ids, in which they are stored. What this takes, storing
-    /// them need not do while a connection waits. Nothing may be added afterwards.
+    /// them need not do while a connection waits.
     pub fn sort(&mut self) {
         self.rows.sort();
     }
@@ -79,14 +79,6 @@ impl EventBatch {
     #[must_use]
     pub fn event(&self, index: usize) -> Option<Event> {
         self.rows.get(index).map(|row| row.event())
-    }
-}
-
-impl Extend<Event> for EventBatch {
-    fn extend<T: IntoIterator<Item = Event>>(&mut self, events: T) {
-        for event in events {
-            self.push(&event);
-        }
     }
 }
 

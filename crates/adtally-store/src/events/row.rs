@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use adtally_domain::Event;
+use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
 use uuid::Uuid;
 
 /// What the data begins with: signature, flags, length of an extension.
@@ -60,16 +60,10 @@ pub(super) fn append<Text: AsRef<str>>(data: &mut Vec<u8>, event: &Event<Text>) 
         text(data, value.as_ref());
     }
     nullable(data, event.impression_id.as_ref().map(Uuid::as_bytes));
-    let is_filled = |text: &&Option<Text>| text.is_some();
+    let trailing = texts.iter().rev().take_while(|text| text.is_none()).count();
     let empty = match event.impression_id {
         Some(_) => 0,
-        None => {
-            1 + texts
-                .iter()
-                .rev()
-                .take_while(|text| !is_filled(text))
-                .count()
-        }
+        None => trailing + 1,
     };
     Appended {
         before_payload,
@@ -122,38 +116,41 @@ fn address(data: &mut Vec<u8>, ip: IpAddr) {
     }
 }
 
-/// The fields of a row that are not kept beside it.
-pub(super) struct Rest {
-    pub(super) impression_id: Option<Uuid>,
-    pub(super) ip: Option<IpAddr>,
-    pub(super) visitor_id: Option<String>,
-    pub(super) user_agent: Option<String>,
-    pub(super) referer: Option<String>,
-    pub(super) placement: Option<String>,
-    pub(super) source: Option<String>,
-}
-
-/// Reads what [`append`] wrote.
-pub(super) fn rest(row: &[u8]) -> Rest {
-    let mut row = row.get(ID + RECEIVED_AT..).unwrap_or_default();
+/// The event whose fields [`append`] wrote. Ad and kind were kept beside them.
+pub(super) fn event(
+    id: EventId,
+    ad_id: AdId,
+    kind: EventKind,
+    received_at: Timestamp,
+    mut fields: &[u8],
+) -> Event {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let source = next_value(&mut row).map(text);
-    row = row.get(AD_AND_KIND..).unwrap_or_default();
-    Rest {
+    fields = fields.get(ID + RECEIVED_AT..).unwrap_or_default();
+    let source = next_value(&mut fields).map(text);
+    fields = fields.get(AD_AND_KIND..).unwrap_or_default();
+    Event {
+        id,
+        kind,
+        ad_id,
+        received_at,
         source,
-        ip: next_value(&mut row).and_then(ip),
-        user_agent: next_value(&mut row).map(text),
-        referer: next_value(&mut row).map(text),
-        placement: next_value(&mut row).map(text),
-        visitor_id: next_value(&mut row).map(text),
-        impression_id: next_value(&mut row).and_then(|bytes| Uuid::from_slice(bytes).ok()),
+        ip: next_value(&mut fields).and_then(ip),
+        user_agent: next_value(&mut fields).map(text),
+        referer: next_value(&mut fields).map(text),
+        placement: next_value(&mut fields).map(text),
+        visitor_id: next_value(&mut fields).map(text),
+        impression_id: next_value(&mut fields).and_then(|bytes| Uuid::from_slice(bytes).ok()),
     }
 }
 
 /// Takes a field off the front; `None` for a NULL.
 fn next_value<'a>(data: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (length, bytes) = next_field(data)?.split_at_checked(4)?;
-    (length != NULL).then_some(bytes)
+    let (length, after) = data.split_first_chunk()?;
+    // That of a NULL is negative.
+    let length = usize::try_from(i32::from_be_bytes(*length)).ok();
+    let (value, rest) = after.split_at_checked(length.unwrap_or(0))?;
+    *data = rest;
+    length.map(|_| value)
 }
 
 fn ip(inet: &[u8]) -> Option<IpAddr> {
@@ -161,14 +158,4 @@ fn ip(inet: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(address).map(|octets| Ipv4Addr::from(octets).into());
     let v6 = || <[u8; 16]>::try_from(address).map(|octets| Ipv6Addr::from(octets).into());
     v4.or_else(|_| v6()).ok()
-}
-
-/// Takes a field off the front, its length included; `None` when there is no whole field.
-fn next_field<'a>(data: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = i32::from_be_bytes(*data.first_chunk()?);
-    // Of a NULL, whose length is negative, there is only the length.
-    let size = 4 + usize::try_from(length).unwrap_or(0);
-    let (field, rest) = data.split_at_checked(size)?;
-    *data = rest;
-    Some(field)
 }

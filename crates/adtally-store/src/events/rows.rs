@@ -116,20 +116,14 @@ impl<'a> Row<'a> {
 
     /// The event itself.
     pub(super) fn event(&self) -> Event {
-        let rest = row::rest(self.fields());
-        Event {
-            id: self.place.id,
-            kind: self.place.kind,
-            ad_id: self.place.ad_id,
-            received_at: self.place.received_at,
-            impression_id: rest.impression_id,
-            ip: rest.ip,
-            visitor_id: rest.visitor_id,
-            user_agent: rest.user_agent,
-            referer: rest.referer,
-            placement: rest.placement,
-            source: rest.source,
-        }
+        let place = self.place;
+        row::event(
+            place.id,
+            place.ad_id,
+            place.kind,
+            place.received_at,
+            self.fields(),
+        )
     }
 }
 

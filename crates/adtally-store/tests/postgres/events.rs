@@ -43,6 +43,68 @@ async fn an_event_is_kept_as_it_was_sent() {
     assert_eq!(row.trim(), expected.join("|"));
 }
 
+/// A batch leaves out the last columns that none of its events fills.
+#[tokio::test]
+async fn whichever_field_is_the_last_that_is_filled_all_of_them_are_kept() {
+    let store = store();
+    let text = |text: &str| Some(text.to_owned());
+    let mut event = Event {
+        ip: None,
+        user_agent: None,
+        visitor_id: None,
+        source: None,
+        ..click(HOUR)
+    };
+    let fill: [fn(&mut Event); 7] = [
+        |_| {},
+        |event| event.ip = Some("198.51.100.0".parse().unwrap()),
+        |event| event.user_agent = Some("browser".to_owned()),
+        |event| event.referer = Some("page".to_owned()),
+        |event| event.placement = Some("place".to_owned()),
+        |event| event.visitor_id = Some("visitor".to_owned()),
+        |event| event.impression_id = Some(event.id.as_uuid()),
+    ];
+    for (filled, fill) in fill.into_iter().enumerate() {
+        event.id = click(HOUR).id;
+        fill(&mut event);
+        assert_eq!(store.save(vec![event.clone()]).await.inserted(), 1);
+        let row = store.sql(&format!(
+            "SELECT num_nonnulls(ip, user_agent, referer, placement, visitor_id, impression_id), \
+                    ip, user_agent, referer, placement, visitor_id, impression_id IS NULL, \
+                    source IS NULL, verdict, rule_version \
+             FROM events WHERE event_id = '{}'",
+            event.id
+        ));
+        let texts = [
+            event.ip.map(|ip| ip.to_string()),
+            event.user_agent.clone(),
+            event.referer.clone(),
+            event.placement.clone(),
+            event.visitor_id.clone(),
+        ];
+        let texts = texts.map(Option::unwrap_or_default).join("|");
+        let without = if event.impression_id.is_none() {
+            "t"
+        } else {
+            "f"
+        };
+        assert_eq!(row.trim(), format!("{filled}|{texts}|{without}|t|0|0"));
+
+        let known = store.save(vec![event.clone()]).await;
+        assert_eq!((known.duplicates, known.conflicts), (1, 0), "{filled}");
+        let other = Event {
+            placement: text("elsewhere"),
+            ..event.clone()
+        };
+        let conflict = store.save(vec![other]).await;
+        assert_eq!(
+            (conflict.duplicates, conflict.conflicts),
+            (1, 1),
+            "{filled}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_event_redelivered_after_commit_is_counted_once() {
     let store = store();

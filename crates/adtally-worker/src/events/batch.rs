@@ -116,10 +116,6 @@ impl Batch {
             readable.push(delivery);
         }
         content.sort();
-        // Only a message that is handled alone is ever sent on; of others the events are enough.
-        if let [_, _, ..] = readable.as_slice() {
-            readable.iter_mut().for_each(Delivery::forget_body);
-        }
         let batch = Self {
             deliveries: readable,
             content: Arc::new(content),
