@@ -2,7 +2,7 @@
 
 use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
-use diesel::r2d2::{self, ConnectionManager, CustomizeConnection};
+use diesel::r2d2::{self, ConnectionManager, CustomizeConnection, PooledConnection};
 use diesel::{Connection, RunQueryDsl};
 
 use crate::{StoreConfig, StoreError};
@@ -27,25 +27,39 @@ impl Pool {
         Self(pool)
     }
 
+    /// A connection, once there is one.
+    pub(crate) fn get(
+        &self,
+    ) -> Result<PooledConnection<ConnectionManager<PgConnection>>, StoreError> {
+        self.0
+            .get()
+            .map_err(|error| StoreError::of_connection(&error.to_string()))
+    }
+
     /// Runs `work` with a connection.
     pub(crate) fn with<T>(
         &self,
         work: impl FnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut conn = self
-            .0
-            .get()
-            .map_err(|error| StoreError::of_connection(&error.to_string()))?;
+        let mut conn = self.get()?;
         let result = work(&mut conn);
-        match result {
-            Err(StoreError::Unavailable(_)) => discard(&mut conn),
-            Err(StoreError::Database(_)) if schema_is_missing(&mut conn) => {
-                return Err(StoreError::SchemaMissing);
-            }
-            _ => {}
-        }
-        result
+        judged(&mut conn, result)
     }
+}
+
+/// The result of work over a connection, once it is clear what that says of the connection.
+pub(crate) fn judged<T>(
+    conn: &mut PgConnection,
+    result: Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    match result {
+        Err(StoreError::Unavailable(_)) => discard(conn),
+        Err(StoreError::Database(_)) if schema_is_missing(conn) => {
+            return Err(StoreError::SchemaMissing);
+        }
+        _ => {}
+    }
+    result
 }
 
 /// Keeps a connection out of the pool, for one that looks alive but leads to a standby.

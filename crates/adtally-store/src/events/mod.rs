@@ -7,6 +7,7 @@ mod known;
 mod refused;
 mod row;
 mod rows;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub(crate) use attempt::Memory;
 
 use crate::{NewDeadLetter, Store, StoreError};
 use rows::Rows;
+pub use writer::EventWriter;
 
 /// Events to store, and dead letters to keep in the same transaction.
 ///

@@ -85,13 +85,12 @@ impl Bench {
         let (session, subscription) = self.subscribe(&dead).await;
         let stop = Shutdown::manual();
         let consumer = EventConsumer {
-            store: self.store.clone(),
+            writer: self.store.event_writer(1),
             publisher: self.publisher.clone(),
             zone: ReportingZone::UTC,
             metrics: Metrics::new(&Registry::new()),
             notice: Notice::new(Health::new().check("packs")),
             is_last: true,
-            at_once: 1,
             stop: stop.clone(),
         };
         let watch = async {
