@@ -19,3 +19,4 @@ mod settling;
 mod stats;
 mod support;
 mod tasks;
+mod writer;

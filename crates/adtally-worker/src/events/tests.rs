@@ -7,7 +7,7 @@ use adtally_devstack::testing::{TestDatabase, TestStack};
 use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
 use adtally_service::Health;
 use adtally_service::metrics::Registry;
-use adtally_store::StoreConfig;
+use adtally_store::{Store, StoreConfig};
 
 use super::*;
 
