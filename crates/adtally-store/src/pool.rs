@@ -1,4 +1,5 @@
-//! The connection pool. Everything here blocks: only [`crate::Store`] calls it, off the async threads.
+//! The connection pool. Everything here blocks: only [`crate::Store`] and [`crate::EventWriter`] call
+//! it, off the async threads.
 
 use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
@@ -63,7 +64,7 @@ pub(crate) fn judged<T>(
 }
 
 /// Keeps a connection out of the pool, for one that looks alive but leads to a standby.
-fn discard(conn: &mut PgConnection) {
+pub(crate) fn discard(conn: &mut PgConnection) {
     <PgConnection as Connection>::TransactionManager::transaction_manager_status_mut(conn)
         .set_in_error();
 }

@@ -1,13 +1,15 @@
 //! Batches stored in a row.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adtally_domain::Event;
-use adtally_store::{EventBatch, EventWriter, StoreError, Stored};
+use adtally_store::{EventBatch, EventWriter, Store, StoreError, Stored};
 use tokio::task::JoinSet;
 
-use crate::support::{TestStore, impression, store};
+use crate::support::{TestStore, config, impression, store};
 
 const HOUR: &str = "2026-06-01T10:15:00Z";
 /// Sessions that store, or would.
@@ -22,8 +24,8 @@ fn impressions(count: usize) -> Vec<Event> {
     (0..count).map(|_| impression(HOUR)).collect()
 }
 
-/// Gives a writer all of `batches` at once.
-fn order(
+/// Gives a writer all of `batches`, in their order.
+async fn order(
     store: &TestStore,
     writer: &Arc<EventWriter>,
     batches: impl IntoIterator<Item = Arc<EventBatch>>,
@@ -31,7 +33,14 @@ fn order(
     let mut orders = JoinSet::new();
     for batch in batches {
         let (writer, zone) = (Arc::clone(writer), store.zone);
-        orders.spawn(async move { writer.store(zone, batch).await });
+        let mut stored = Box::pin(async move { writer.store(zone, batch).await });
+        // Asked once, it is in the queue.
+        tokio::select! {
+            biased;
+            stored = &mut stored => panic!("stored in no time: {stored:?}"),
+            () = std::future::ready(()) => {}
+        }
+        orders.spawn(stored);
     }
     orders
 }
@@ -51,7 +60,7 @@ async fn batches_given_at_once_are_stored_each_event_once_over_so_many_connectio
         let ids: BTreeSet<String> = events.iter().flatten().map(|e| e.id.to_string()).collect();
         // Each comes twice.
         let batches = events.iter().chain(&events).cloned().map(batch);
-        let outcomes = order(&store, &writer, batches).join_all().await;
+        let outcomes = order(&store, &writer, batches).await.join_all().await;
         let (mut inserted, mut duplicates) = (0, 0);
         for stored in outcomes {
             let stored = stored.unwrap();
@@ -102,9 +111,9 @@ async fn a_lost_connection_fails_one_batch_and_those_behind_it_are_stored() {
     let writer = Arc::new(store.store.event_writer(1));
     let lost = batch(impressions(10));
     let mut behind = while_blocked(&store, async || {
-        let mut first = order(&store, &writer, [lost.clone()]);
+        let mut first = order(&store, &writer, [lost.clone()]).await;
         until_blocked(&store).await;
-        let behind = order(&store, &writer, (0..5).map(|_| batch(impressions(10))));
+        let behind = order(&store, &writer, (0..5).map(|_| batch(impressions(10)))).await;
         store.sql(&format!("SELECT pg_terminate_backend(pid) FROM {SESSIONS}"));
         let failed = first.join_next().await.unwrap().unwrap().unwrap_err();
         assert!(matches!(failed, StoreError::Unavailable(_)), "{failed}");
@@ -120,12 +129,59 @@ async fn a_lost_connection_fails_one_batch_and_those_behind_it_are_stored() {
     assert_eq!(store.count("events"), 60);
 }
 
+/// A process that stands still until this is dropped.
+struct Stopped(String);
+
+impl Stopped {
+    fn new(pid: String) -> Self {
+        signal("STOP", &pid);
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signal("CONT", &self.0);
+    }
+}
+
+fn signal(name: &str, pid: &str) {
+    let status = Command::new("kill").args(["-s", name, pid]).status();
+    assert!(status.unwrap().success(), "kill -s {name} {pid}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_hangs_holds_up_its_own_batch_only() {
+    let database = store();
+    let mut config = config(database.database.url());
+    config.call_timeout = Duration::from_secs(2);
+    let writer = Arc::new(Store::connect(config).event_writer(1));
+    writer
+        .store(database.zone, batch(impressions(1)))
+        .await
+        .unwrap();
+    let pid = database.sql(&format!("SELECT pid FROM {SESSIONS}"));
+    let stopped = Stopped::new(pid);
+    let hung = batch(impressions(10));
+    let mut first = order(&database, &writer, [hung.clone()]).await;
+    let mut behind = order(&database, &writer, (0..5).map(|_| batch(impressions(10)))).await;
+    let failed = first.join_next().await.unwrap().unwrap().unwrap_err();
+    assert!(failed.to_string().contains("no answer"), "{failed}");
+    while let Some(stored) = behind.join_next().await {
+        assert_eq!(stored.unwrap().unwrap().inserted(), 10);
+    }
+    drop(stopped);
+    // Whether the server took it or not, it is there once.
+    writer.store(database.zone, hung).await.unwrap();
+    assert_eq!(database.count("events"), 61);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_waits_for_any_more_is_not_begun() {
     let store = store();
     let writer = Arc::new(store.store.event_writer(1));
     let mut first = while_blocked(&store, async || {
-        let first = order(&store, &writer, [batch(impressions(10))]);
+        let first = order(&store, &writer, [batch(impressions(10))]).await;
         until_blocked(&store).await;
         // Asked for, then given up at once.
         tokio::select! {
