@@ -35,7 +35,7 @@ pub use dead_letters::{
     DeadLetterPage, DeadLetterState, DeadLetterSummary, Discarded, NewDeadLetter, Requeued,
 };
 pub use error::StoreError;
-pub use events::{EventBatch, EventWriter, Stored};
+pub use events::{EventBatch, Stored};
 pub use lookup::FoundEvents;
 pub use rollup::RollUp;
 pub use schedule::UnsentSlot;

@@ -1,9 +1,8 @@
-//! The connection pool. Everything here blocks: only [`crate::Store`] and [`crate::EventWriter`] call
-//! it, off the async threads.
+//! The connection pool. Everything here blocks: only [`crate::Store`] calls it, off the async threads.
 
 use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
-use diesel::r2d2::{self, ConnectionManager, CustomizeConnection, PooledConnection};
+use diesel::r2d2::{self, ConnectionManager, CustomizeConnection};
 use diesel::{Connection, RunQueryDsl};
 
 use crate::{StoreConfig, StoreError};
@@ -28,43 +27,29 @@ impl Pool {
         Self(pool)
     }
 
-    /// A connection, once there is one.
-    pub(crate) fn get(
-        &self,
-    ) -> Result<PooledConnection<ConnectionManager<PgConnection>>, StoreError> {
-        self.0
-            .get()
-            .map_err(|error| StoreError::of_connection(&error.to_string()))
-    }
-
     /// Runs `work` with a connection.
     pub(crate) fn with<T>(
         &self,
         work: impl FnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut conn = self.get()?;
+        let mut conn = self
+            .0
+            .get()
+            .map_err(|error| StoreError::of_connection(&error.to_string()))?;
         let result = work(&mut conn);
-        judged(&mut conn, result)
-    }
-}
-
-/// The result of work over a connection, once it is clear what that says of the connection.
-pub(crate) fn judged<T>(
-    conn: &mut PgConnection,
-    result: Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    match result {
-        Err(StoreError::Unavailable(_)) => discard(conn),
-        Err(StoreError::Database(_)) if schema_is_missing(conn) => {
-            return Err(StoreError::SchemaMissing);
+        match result {
+            Err(StoreError::Unavailable(_)) => discard(&mut conn),
+            Err(StoreError::Database(_)) if schema_is_missing(&mut conn) => {
+                return Err(StoreError::SchemaMissing);
+            }
+            _ => {}
         }
-        _ => {}
+        result
     }
-    result
 }
 
 /// Keeps a connection out of the pool, for one that looks alive but leads to a standby.
-pub(crate) fn discard(conn: &mut PgConnection) {
+fn discard(conn: &mut PgConnection) {
     <PgConnection as Connection>::TransactionManager::transaction_manager_status_mut(conn)
         .set_in_error();
 }

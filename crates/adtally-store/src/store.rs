@@ -1,7 +1,6 @@
 //! The store itself: a pool of connections behind async methods.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use adtally_domain::Timestamp;
 use diesel::Connection;
@@ -53,14 +52,6 @@ impl Store {
     pub async fn clock(&self) -> Result<Timestamp, StoreError> {
         self.run(|conn| Ok(times::timestamp(times::now(conn)?)))
             .await
-    }
-
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.inner.pool
-    }
-
-    pub(crate) fn call_timeout(&self) -> Duration {
-        self.inner.config.call_timeout
     }
 
     pub(crate) fn memory(&self) -> &Memory {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use adtally_broker::{Backoff, BrokerError, Delivery, NotKept, Publisher, Subscription, ack_all};
 use adtally_domain::{Event, ReportingZone};
 use adtally_service::Shutdown;
-use adtally_store::{EventBatch, EventWriter};
+use adtally_store::{EventBatch, Store};
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
@@ -48,13 +48,15 @@ enum Taken {
 
 /// Stores the events of one queue.
 pub(crate) struct EventConsumer {
-    pub(crate) writer: EventWriter,
+    pub(crate) store: Store,
     pub(crate) publisher: Publisher,
     pub(crate) zone: ReportingZone,
     pub(crate) metrics: Metrics,
     pub(crate) notice: Notice,
     /// Nothing stands behind this queue: what is refused there is gone.
     pub(crate) is_last: bool,
+    /// How many batches are stored at the same time.
+    pub(crate) at_once: usize,
     /// The wish to stop.
     pub(crate) stop: Shutdown,
 }
@@ -67,7 +69,7 @@ impl EventConsumer {
     pub(crate) async fn run(self: Arc<Self>, mut subscription: Subscription) -> End {
         let mut held = Held::new(self.publisher.clone(), self.notice.clone());
         let mut suspects = Suspects::new();
-        let mut storing = Storing::new(self.writer.connections());
+        let mut storing = Storing::new(self.at_once);
         let mut pace = Pace::new(Instant::now());
         let mut gathering = Gathering::default();
         let mut suspects_turn = false;
@@ -155,21 +157,22 @@ impl EventConsumer {
         }
     }
 
-    /// Reads a batch and has it stored, beside those that are being stored already or after them.
+    /// Reads a batch and has it stored beside those that are being stored already. The next one is
+    /// read meanwhile.
     async fn settle(
         self: &Arc<Self>,
         deliveries: Vec<Delivery>,
         storing: &mut Storing,
         held: &mut Held,
     ) -> Result<(), Unsettled> {
+        let batch = self.read(deliveries, held).await;
         if let Err((end, mut unsettled)) = storing.room().await {
-            unsettled.extend(deliveries);
+            unsettled.extend(batch.deliveries);
             return Err((end, unsettled));
         }
         if self.stop.is_requested() {
-            return Err((End::Stopped, deliveries));
+            return Err((End::Stopped, batch.deliveries));
         }
-        let batch = self.read(deliveries, held).await;
         storing.start(Arc::clone(self).make_safe(batch));
         Ok(())
     }
@@ -234,7 +237,7 @@ impl EventConsumer {
         let mut tries_left = QUICK_TRIES;
         loop {
             tries_left -= 1;
-            match self.writer.store(self.zone, batch.clone()).await {
+            match self.store.store_events(self.zone, batch.clone()).await {
                 Ok(stored) => {
                     self.metrics.count(&stored);
                     return Ok(());

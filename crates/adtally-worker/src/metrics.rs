@@ -13,7 +13,7 @@ pub(crate) struct Metrics {
     dead_letters: IntCounterVec,
     /// Messages that were delivered before.
     pub(crate) redeliveries: IntCounterVec,
-    /// How long a batch took from when it was read until it was acknowledged.
+    /// How long a batch took from its first message to its commit.
     pub(crate) store_seconds: Histogram,
     /// Runs of tasks by name and outcome.
     pub(crate) tasks: IntCounterVec,
@@ -47,7 +47,7 @@ impl Metrics {
             ),
             store_seconds: registry.histogram(
                 "adtally_store_seconds",
-                "Time to store and acknowledge a batch of events, with its wait for the one before it.",
+                "Time to store and acknowledge a batch of events.",
                 &SECONDS,
             ),
             tasks: counters(

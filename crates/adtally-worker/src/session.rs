@@ -104,18 +104,18 @@ impl Session {
         let notice = Notice::new(packs.clone());
         let mut consumers = JoinSet::new();
         for queue in self.events {
-            let connections = if queue.is_last {
-                1
-            } else {
-                worker.store_connections
-            };
             let consumer = EventConsumer {
-                writer: worker.store.event_writer(connections),
+                store: worker.store.clone(),
                 publisher: worker.publisher.clone(),
                 zone,
                 metrics: worker.metrics.clone(),
                 notice: notice.clone(),
                 is_last: queue.is_last,
+                at_once: if queue.is_last {
+                    1
+                } else {
+                    worker.store_connections
+                },
                 stop: stop.clone(),
             };
             consumers.spawn(Arc::new(consumer).run(queue.subscription));

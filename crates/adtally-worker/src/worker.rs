@@ -148,7 +148,7 @@ impl Worker {
     }
 }
 
-/// Enough for the batches that are stored, one that waits for its turn or is read, and one that gathers.
+/// Enough for the batches that are stored, one that is read and one that gathers.
 fn event_prefetch(at_once: usize) -> u16 {
     let batches = u16::try_from(at_once).unwrap_or(u16::MAX).saturating_add(2);
     EVENT_PREFETCH.max(PACKS_OF_BATCH.saturating_mul(batches))

@@ -7,7 +7,6 @@ mod known;
 mod refused;
 mod row;
 mod rows;
-mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +17,6 @@ pub(crate) use attempt::Memory;
 
 use crate::{NewDeadLetter, Store, StoreError};
 use rows::Rows;
-pub use writer::EventWriter;
 
 /// Events to store, and dead letters to keep in the same transaction.
 ///

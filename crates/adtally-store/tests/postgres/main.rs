@@ -19,4 +19,3 @@ mod settling;
 mod stats;
 mod support;
 mod tasks;
-mod writer;

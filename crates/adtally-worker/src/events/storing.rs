@@ -1,4 +1,4 @@
-//! Batches that are being stored, and one that waits for its turn: while it does, the next is filled.
+//! Batches that are being stored: while one is committed, the next is filled.
 
 use tokio::task::{JoinError, JoinSet};
 
@@ -7,18 +7,17 @@ use crate::session::End;
 
 type Outcome = Result<(), Unsettled>;
 
-/// The batches of one queue on their way into the database.
+/// The batches of one queue on their way into the database, each over a connection of its own.
 pub(super) struct Storing {
-    most: usize,
+    at_once: usize,
     running: JoinSet<Outcome>,
 }
 
 impl Storing {
-    /// As many as are stored at the same time, and one more: a connection that has committed a batch
-    /// finds the next one ready.
-    pub(super) fn new(connections: usize) -> Self {
+    /// At most so many at the same time, at least one.
+    pub(super) fn new(at_once: usize) -> Self {
         Self {
-            most: connections.saturating_add(1),
+            at_once: at_once.max(1),
             running: JoinSet::new(),
         }
     }
@@ -33,7 +32,7 @@ impl Storing {
     /// # Errors
     /// The batch that failed meanwhile.
     pub(super) async fn room(&mut self) -> Outcome {
-        self.fewer_than(self.most).await
+        self.fewer_than(self.at_once).await
     }
 
     /// Waits until nothing is being stored.

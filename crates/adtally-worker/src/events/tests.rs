@@ -7,7 +7,7 @@ use adtally_devstack::testing::{TestDatabase, TestStack};
 use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
 use adtally_service::Health;
 use adtally_service::metrics::Registry;
-use adtally_store::{Store, StoreConfig};
+use adtally_store::StoreConfig;
 
 use super::*;
 
@@ -85,12 +85,13 @@ impl Bench {
         let (session, subscription) = self.subscribe(&dead).await;
         let stop = Shutdown::manual();
         let consumer = EventConsumer {
-            writer: self.store.event_writer(1),
+            store: self.store.clone(),
             publisher: self.publisher.clone(),
             zone: ReportingZone::UTC,
             metrics: Metrics::new(&Registry::new()),
             notice: Notice::new(Health::new().check("packs")),
             is_last: true,
+            at_once: 1,
             stop: stop.clone(),
         };
         let watch = async {
