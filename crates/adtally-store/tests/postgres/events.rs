@@ -47,7 +47,6 @@ async fn an_event_is_kept_as_it_was_sent() {
 #[tokio::test]
 async fn whichever_field_is_the_last_that_is_filled_all_of_them_are_kept() {
     let store = store();
-    let text = |text: &str| Some(text.to_owned());
     let mut event = Event {
         ip: None,
         user_agent: None,
@@ -93,7 +92,7 @@ async fn whichever_field_is_the_last_that_is_filled_all_of_them_are_kept() {
         let known = store.save(vec![event.clone()]).await;
         assert_eq!((known.duplicates, known.conflicts), (1, 0), "{filled}");
         let other = Event {
-            placement: text("elsewhere"),
+            placement: Some("elsewhere".to_owned()),
             ..event.clone()
         };
         let conflict = store.save(vec![other]).await;

@@ -37,11 +37,11 @@ impl Stalled {
         let mut next = EventBatch::default();
         for place in part(items, self.tries) {
             match place.checked_sub(events) {
-                None => self
-                    .batch
-                    .event(place)
-                    .iter()
-                    .for_each(|event| next.push(event)),
+                None => {
+                    if let Some(event) = self.batch.event(place) {
+                        next.push(&event);
+                    }
+                }
                 Some(place) => next.dead_letters.extend(letters.get(place).cloned()),
             }
         }
