@@ -17,7 +17,7 @@ use crate::startup;
 /// where packs are small.
 const EVENT_PREFETCH: u16 = 128;
 /// Full packs in a batch.
-const PACKS_OF_BATCH: u16 = 11;
+const PACKS_OF_BATCH: u16 = 44;
 /// The dead and unrouted queues are short or something is wrong; there is no hurry.
 const LAST_PREFETCH: u16 = 20;
 
