@@ -22,7 +22,7 @@ const POSTGRES: [(&str, &str); 6] = [
 ];
 
 /// Has PostgreSQL make the files of its log, as a server that has run for a while has them. Else the
-/// first arm would pay for all of them: 40 ms each. The checkpoint that follows each ground keeps them.
+/// first arm would pay for all of them. `min_wal_size` keeps them through checkpoints.
 const MAKE_LOG: &str = "SELECT count(pg_logical_emit_message(false, 'bench', repeat('x', 1048576))) \
                         FROM generate_series(1, 2048)";
 

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::metrics::Metrics;
 use crate::patience::insist;
 use crate::session::End;
+pub(crate) use batch::FULL_BYTES;
 use batch::{Batch, Gathering, read_apart};
 use letters::letter_of_event;
 pub(crate) use letters::letter_of_message;

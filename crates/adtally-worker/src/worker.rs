@@ -3,21 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use adtally_broker::{BrokerConfig, BrokerError, ConsumerSession, Publisher, Subscription};
+use adtally_broker::{
+    BrokerConfig, BrokerError, ConsumerSession, Publisher, PublisherOptions, Subscription,
+};
 use adtally_domain::ReportingZone;
 use adtally_service::{Check, Health, Shutdown};
 use adtally_store::Store;
 
+use crate::events::FULL_BYTES;
 use crate::metrics::Metrics;
 use crate::patience::Patience;
 use crate::session::{End, EventQueue, Session};
 use crate::startup;
 
-/// Messages in hand for each queue of events, at least: a bound on memory, and many more than a batch
-/// where packs are small.
-const EVENT_PREFETCH: u16 = 128;
-/// Full packs in a batch.
-const PACKS_OF_BATCH: u16 = 44;
 /// The dead and unrouted queues are short or something is wrong; there is no hurry.
 const LAST_PREFETCH: u16 = 20;
 
@@ -148,10 +146,10 @@ impl Worker {
     }
 }
 
-/// Enough for the batches that are stored, one that is read and one that gathers.
+/// Full packs enough for the batches that are stored, one that is read and one that gathers.
 fn event_prefetch(at_once: usize) -> u16 {
-    let batches = u16::try_from(at_once).unwrap_or(u16::MAX).saturating_add(2);
-    EVENT_PREFETCH.max(PACKS_OF_BATCH.saturating_mul(batches))
+    let packs_of_batch = FULL_BYTES.div_ceil(PublisherOptions::default().pack_bytes);
+    u16::try_from(packs_of_batch.saturating_mul(at_once + 2)).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]

@@ -110,11 +110,6 @@ impl Delivery {
         }
     }
 
-    /// Frees the body once everything in it is elsewhere. The message can still be settled.
-    pub fn drop_body(&mut self) {
-        self.body = Vec::new();
-    }
-
     /// Done: the broker may forget the message.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use super::suspects::{Suspects, Suspicion, is_suspect, judge};
 
 /// A batch is stored once it holds this many bytes of messages, some 20,000 events: each also costs
 /// the database a commit and three small statements, however many events are in it.
-const FULL_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const FULL_BYTES: usize = 4 * 1024 * 1024;
 
 /// Deliveries of one queue and what is in them.
 pub(super) struct Batch {
@@ -98,7 +98,7 @@ impl Batch {
         // A row is about two thirds of its JSON.
         content.reserve(bytes / ENTRY_BYTES, bytes / 4 * 3);
         // Only a message that is handled alone is ever sent again.
-        let are_rows = deliveries.len() > 1;
+        let keeps_bodies = deliveries.len() == 1;
         for mut delivery in deliveries {
             let read = pack::read(&delivery.body, |entry| match entry {
                 Ok(event) => content.push(&event),
@@ -115,8 +115,8 @@ impl Batch {
                     content.dead_letters.push(letter);
                 }
             }
-            if are_rows {
-                delivery.drop_body();
+            if !keeps_bodies {
+                delivery.body = Vec::new();
             }
             readable.push(delivery);
         }

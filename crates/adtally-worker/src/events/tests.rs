@@ -43,27 +43,18 @@ impl Bench {
         (session, subscription)
     }
 
-    /// Leaves a pack of one event in the dead queue that came back to it so many `times`.
-    async fn given_up(&self, times: u64) -> Event {
-        let time = Timestamp::try_from(adtally_service::clock::now()).unwrap();
-        let event = Event {
-            id: EventId::v7(time, [7; 10]),
-            kind: EventKind::Click,
-            ad_id: AdId::new(1).unwrap(),
-            received_at: time,
-            impression_id: None,
-            ip: None,
-            visitor_id: None,
-            user_agent: None,
-            referer: None,
-            placement: None,
-            source: None,
-        };
-        let topology = self.config.topology();
-        let (_session, mut clicks) = self.subscribe(&topology.clicks_queue()).await;
+    async fn publish(&self, event: &Event) {
         let (stop, events) = (Shutdown::manual(), [event.clone()]);
         let sent = insist(&stop, || self.publisher.publish_pack(&events));
         sent.await.unwrap();
+    }
+
+    /// Leaves a pack of one event in the dead queue that came back to it so many `times`.
+    async fn given_up(&self, times: u64) -> Event {
+        let event = click();
+        let topology = self.config.topology();
+        let (_session, mut clicks) = self.subscribe(&topology.clicks_queue()).await;
+        self.publish(&event).await;
         let delivery = next(&mut clicks).await;
         self.publisher.publish_dead(&delivery).await.unwrap();
         delivery.ack().await.unwrap();
@@ -114,6 +105,23 @@ impl Bench {
 
     fn sql(&self, sql: &str) -> String {
         self.database.psql(sql).unwrap().trim().to_owned()
+    }
+}
+
+fn click() -> Event {
+    let time = Timestamp::try_from(adtally_service::clock::now()).unwrap();
+    Event {
+        id: EventId::v7(time, [7; 10]),
+        kind: EventKind::Click,
+        ad_id: AdId::new(1).unwrap(),
+        received_at: time,
+        impression_id: None,
+        ip: None,
+        visitor_id: None,
+        user_agent: None,
+        referer: None,
+        placement: None,
+        source: None,
     }
 }
 
@@ -187,4 +195,27 @@ async fn an_event_that_ends_its_last_try_is_kept_as_a_dead_letter() {
         "returned_too_often"
     );
     assert_eq!(bench.sql(STORED), "f");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_may_be_sent_again_keeps_its_body() {
+    let bench = Bench::new().await;
+    let clicks = bench.config.topology().clicks_queue();
+    let (_session, mut clicks) = bench.subscribe(&clicks).await;
+    for _ in 0..3 {
+        bench.publish(&click()).await;
+    }
+    let (first, mut newer) = (next(&mut clicks).await, next(&mut clicks).await);
+    let alone = next(&mut clicks).await;
+    newer.body = br#"{"v": 2, "rows": []}"#.to_vec();
+    let (sent_newer, sent_alone) = (newer.body.clone(), alone.body.clone());
+
+    let (batch, held) = Batch::read(vec![first, newer]);
+    assert_eq!(batch.content.len(), 1);
+    assert!(batch.deliveries[0].body.is_empty());
+    assert_eq!(held[0].0.body, sent_newer);
+
+    let (batch, _) = Batch::read(vec![alone]);
+    assert_eq!(batch.content.len(), 1);
+    assert_eq!(batch.deliveries[0].body, sent_alone);
 }
