@@ -1,9 +1,11 @@
 //! Storing events: from deliveries to rows, acknowledged after the commit.
 
 mod batch;
+mod intake;
 mod letters;
 mod newer;
 mod pace;
+mod spares;
 mod stalled;
 mod storing;
 mod suspects;
@@ -21,16 +23,17 @@ use tokio::time::Instant;
 use crate::metrics::Metrics;
 use crate::patience::insist;
 use crate::session::End;
-pub(crate) use batch::FULL_BYTES;
-use batch::{Batch, Gathering, read_apart};
+use batch::Batch;
+pub(crate) use batch::MANY;
+use intake::Intake;
 use letters::letter_of_event;
 pub(crate) use letters::letter_of_message;
 use newer::Held;
 pub(crate) use newer::Notice;
-use pace::Pace;
+pub(crate) use spares::Spares;
 pub(crate) use stalled::Stalled;
 use storing::Storing;
-use suspects::{Suspects, Suspicion};
+use suspects::Suspicion;
 
 /// How often a batch is tried before the worker lets go of its messages and waits for the database.
 const QUICK_TRIES: u32 = 3;
@@ -42,7 +45,7 @@ type Unsettled = (End, Vec<Delivery>);
 /// What is to be settled next.
 enum Taken {
     /// Messages to store together.
-    Batch(Vec<Delivery>),
+    Batch(Batch),
     /// A message to handle alone.
     Suspect(Box<Delivery>),
 }
@@ -58,8 +61,12 @@ pub(crate) struct EventConsumer {
     pub(crate) is_last: bool,
     /// How many batches are stored at the same time.
     pub(crate) at_once: usize,
+    /// A batch is full with so many bytes of messages.
+    pub(crate) full_bytes: usize,
     /// The wish to stop.
     pub(crate) stop: Shutdown,
+    /// Memory of batches that are done with.
+    pub(crate) spares: Spares,
 }
 
 impl EventConsumer {
@@ -68,141 +75,114 @@ impl EventConsumer {
     /// On any other end, messages in hand go back to their queue once, after the subscription is
     /// cancelled: otherwise they would come straight back and count as failed each time.
     pub(crate) async fn run(self: Arc<Self>, mut subscription: Subscription) -> End {
-        let mut held = Held::new(self.publisher.clone(), self.notice.clone());
-        let mut suspects = Suspects::new();
+        let held = Held::new(self.publisher.clone(), self.notice.clone());
+        let mut intake = Intake::new(held, self.is_last, self.full_bytes);
         let mut storing = Storing::new(self.at_once);
-        let mut pace = Pace::new(Instant::now());
-        let mut gathering = Gathering::default();
         let mut suspects_turn = false;
         let (end, mut unsettled) = loop {
             // In turn: under load there is always something else to do.
             suspects_turn = !suspects_turn;
             let suspect = suspects_turn
-                .then(|| suspects.next(Instant::now()))
+                .then(|| intake.suspects.next(Instant::now()))
                 .flatten();
             let taken = match suspect {
                 Some(suspect) => Ok(Taken::Suspect(Box::new(suspect))),
-                None => tokio::select! {
-                    biased;
-                    failure = storing.failure() => break failure,
-                    taken = self.next(&mut subscription, &mut suspects, &mut gathering, &mut pace) => {
-                        taken
-                    }
-                },
+                None => {
+                    self.next(&mut subscription, &mut intake, &mut storing)
+                        .await
+                }
             };
             let settled = match taken {
+                Ok(Taken::Batch(batch)) => {
+                    storing.start(Arc::clone(&self).make_safe(batch));
+                    Ok(())
+                }
                 Ok(Taken::Suspect(suspect)) => {
-                    self.settle_alone(*suspect, &mut storing, &mut held).await
+                    self.settle_alone(*suspect, &mut intake, &mut storing).await
                 }
-                Ok(Taken::Batch(deliveries)) => {
-                    self.settle(deliveries, &mut storing, &mut held).await
-                }
-                Err(end) => Err((end, Vec::new())),
+                Err(failure) => Err(failure),
             };
             if let Err(failure) = settled {
                 break failure;
             }
         };
-        unsettled.extend(gathering.take());
         let end = storing.finish(end, &mut unsettled).await;
-        let held = held.release().await;
-        let unsettled = unsettled.into_iter().chain(suspects.into_all());
-        leave(subscription, unsettled.chain(held)).await;
+        unsettled.extend(intake.into_deliveries().await);
+        leave(subscription, unsettled).await;
         end
     }
 
-    /// Waits for what is to be stored next: what arrives, or a suspect while nothing does. May be
-    /// dropped: what has arrived stays in `gathering`.
+    /// Waits for what is to be done next: a batch, once it may be stored, or a suspect while nothing
+    /// arrives.
+    ///
+    /// A batch grows while those before it are stored, and takes along whatever else has arrived; it
+    /// does not wait for more. So it is small when there is little to do. The prefetch bounds it too.
     async fn next(
         &self,
         subscription: &mut Subscription,
-        suspects: &mut Suspects<Delivery>,
-        gathering: &mut Gathering,
-        pace: &mut Pace,
-    ) -> Result<Taken, End> {
-        loop {
+        intake: &mut Intake,
+        storing: &mut Storing,
+    ) -> Result<Taken, Unsettled> {
+        while !self.stop.is_requested() {
+            // An error is told again by the next call that waits.
+            if !intake.is_full()
+                && let Some(Ok(delivery)) = subscription.try_next_ready()
+            {
+                self.take_in(delivery, intake).await;
+                continue;
+            }
             let now = Instant::now();
-            // Nothing stands behind the last queues, and little is ever in hand of them.
-            let may_be_small = self.is_last || pace.is_due(now);
-            if !gathering.is_empty() && (may_be_small || !gathering.is_small()) {
-                gathering.fill(subscription, suspects);
-                pace.began(gathering.is_small(), now);
-                return Ok(Taken::Batch(gathering.take()));
+            let is_due = intake.is_due(now);
+            if is_due && storing.has_room() {
+                return Ok(Taken::Batch(intake.take(&self.spares, now)));
             }
             tokio::select! {
                 biased;
-                delivery = self.next_delivery(subscription) => gathering.add(delivery?, suspects),
-                () = pace.due(), if !gathering.is_empty() => {}
-                () = suspects.until_due(), if gathering.is_empty() => {
-                    if let Some(suspect) = suspects.next(now) {
+                stored = storing.next() => stored?,
+                () = self.stop.requested() => {}
+                delivery = next_delivery(subscription), if !intake.is_full() => match delivery {
+                    Ok(delivery) => self.take_in(delivery, intake).await,
+                    Err(end) => return Err((end, Vec::new())),
+                },
+                () = intake.due(), if !intake.is_empty() && !is_due => {}
+                () = intake.suspects.until_due(), if intake.is_empty() => {
+                    if let Some(suspect) = intake.suspects.next(now) {
                         return Ok(Taken::Suspect(Box::new(suspect)));
                     }
                 }
             }
         }
+        Err((End::Stopped, Vec::new()))
     }
 
-    async fn next_delivery(&self, subscription: &mut Subscription) -> Result<Delivery, End> {
-        let delivery = tokio::select! {
-            biased;
-            () = self.stop.requested() => return Err(End::Stopped),
-            delivery = subscription.next() => delivery,
-        };
-        match delivery {
-            Some(Ok(delivery)) => Ok(delivery),
-            Some(Err(error)) => Err(End::Broker(error.to_string())),
-            None => Err(End::Broker(format!(
-                "the subscription to {} ended",
-                subscription.queue()
-            ))),
+    async fn take_in(&self, delivery: Delivery, intake: &mut Intake) {
+        if delivery.redelivered {
+            let redeliveries = &self.metrics.redeliveries;
+            redeliveries.with_label_values(&[&*delivery.queue]).inc();
         }
-    }
-
-    /// Reads a batch and has it stored beside those that are being stored already. The next one is
-    /// read meanwhile.
-    async fn settle(
-        self: &Arc<Self>,
-        deliveries: Vec<Delivery>,
-        storing: &mut Storing,
-        held: &mut Held,
-    ) -> Result<(), Unsettled> {
-        let batch = self.read(deliveries, held).await;
-        if let Err((end, mut unsettled)) = storing.room().await {
-            unsettled.extend(batch.deliveries);
-            return Err((end, unsettled));
-        }
-        if self.stop.is_requested() {
-            return Err((End::Stopped, batch.deliveries));
-        }
-        storing.start(Arc::clone(self).make_safe(batch));
-        Ok(())
+        intake.add(delivery);
+        // Reading hundreds of events takes long enough to let others have a turn.
+        tokio::task::yield_now().await;
     }
 
     /// Settles a message under suspicion once nothing else is in hand.
     async fn settle_alone(
         self: &Arc<Self>,
         suspect: Delivery,
+        intake: &mut Intake,
         storing: &mut Storing,
-        held: &mut Held,
     ) -> Result<(), Unsettled> {
         if let Err((end, mut unsettled)) = storing.all().await {
             unsettled.push(suspect);
             return Err((end, unsettled));
         }
-        let batch = self.read(vec![suspect], held).await;
-        Arc::clone(self).make_safe(batch).await
-    }
-
-    async fn read(&self, deliveries: Vec<Delivery>, held: &mut Held) -> Batch {
-        for delivery in deliveries.iter().filter(|delivery| delivery.redelivered) {
-            let redeliveries = &self.metrics.redeliveries;
-            redeliveries.with_label_values(&[&*delivery.queue]).inc();
+        match Batch::alone(suspect) {
+            Ok(batch) => Arc::clone(self).make_safe(batch).await,
+            Err(newer) => {
+                intake.held.keep(newer);
+                Ok(())
+            }
         }
-        let (batch, newer) = read_apart(deliveries).await;
-        for (delivery, version) in newer {
-            held.keep(delivery, version);
-        }
-        batch
     }
 
     /// Stores a batch, or does what its suspicion asks for, and acknowledges it.
@@ -224,6 +204,7 @@ impl EventConsumer {
         if let Err(end) = made_safe {
             return Err((end, batch.deliveries));
         }
+        self.spares.put(batch.content);
         // From here on the events are safe: what is not acknowledged comes again and is known.
         let acked = ack_all(batch.deliveries).await;
         acked.map_err(|error| (over(&error), Vec::new()))?;
@@ -295,6 +276,17 @@ impl EventConsumer {
         let letters = batch.content.dead_letters.iter().cloned();
         let letters = EventBatch::new(&[], letters.chain(of_events).collect());
         self.store(&Arc::new(letters)).await
+    }
+}
+
+async fn next_delivery(subscription: &mut Subscription) -> Result<Delivery, End> {
+    match subscription.next().await {
+        Some(Ok(delivery)) => Ok(delivery),
+        Some(Err(error)) => Err(End::Broker(error.to_string())),
+        None => Err(End::Broker(format!(
+            "the subscription to {} ended",
+            subscription.queue()
+        ))),
     }
 }
 

@@ -9,7 +9,7 @@ use adtally_service::{Check, Shutdown};
 use adtally_store::{Store, StoreError};
 use tokio::task::JoinSet;
 
-use crate::events::{EventConsumer, Notice, Stalled};
+use crate::events::{EventConsumer, Notice, Spares, Stalled};
 use crate::tasks::{TaskConsumer, TaskContext};
 use crate::worker::{Checks, Worker};
 
@@ -48,6 +48,8 @@ impl End {
 /// A queue that may hold events.
 pub(crate) struct EventQueue {
     pub(crate) subscription: Subscription,
+    /// A batch is full with so many bytes of messages.
+    pub(crate) full_bytes: usize,
     /// Nothing stands behind this queue: what is refused there is gone.
     pub(crate) is_last: bool,
 }
@@ -116,7 +118,9 @@ impl Session {
                 } else {
                     worker.store_connections
                 },
+                full_bytes: queue.full_bytes,
                 stop: stop.clone(),
+                spares: Spares::default(),
             };
             consumers.spawn(Arc::new(consumer).run(queue.subscription));
         }

@@ -10,12 +10,17 @@ use adtally_domain::ReportingZone;
 use adtally_service::{Check, Health, Shutdown};
 use adtally_store::Store;
 
-use crate::events::FULL_BYTES;
+use crate::events::MANY;
 use crate::metrics::Metrics;
 use crate::patience::Patience;
 use crate::session::{End, EventQueue, Session};
 use crate::startup;
 
+/// Bytes of a full batch of impressions, some 20,000 events: each batch also costs the database a commit
+/// and three small statements, however many events are in it.
+const IMPRESSIONS_BYTES: usize = 4 * 1024 * 1024;
+/// The same of all other queues. Clicks are few, and what two busy queues take in memory adds up.
+const OTHERS_BYTES: usize = 1024 * 1024;
 /// The dead and unrouted queues are short or something is wrong; there is no hurry.
 const LAST_PREFETCH: u16 = 20;
 
@@ -128,15 +133,22 @@ impl Worker {
     ) -> Result<(Vec<EventQueue>, Subscription), BrokerError> {
         let topology = self.broker.topology();
         let mut events = Vec::new();
-        let prefetch = event_prefetch(self.store_connections);
-        for (queue, prefetch, is_last) in [
-            (topology.clicks_queue(), prefetch, false),
-            (topology.impressions_queue(), prefetch, false),
-            (topology.unrouted_queue(), LAST_PREFETCH, true),
-            (topology.dead_queue(), LAST_PREFETCH, true),
+        let prefetch = |full_bytes| event_prefetch(full_bytes, self.store_connections);
+        let (clicks, impressions) = (OTHERS_BYTES, IMPRESSIONS_BYTES);
+        for (queue, prefetch, full_bytes, is_last) in [
+            (topology.clicks_queue(), prefetch(clicks), clicks, false),
+            (
+                topology.impressions_queue(),
+                prefetch(impressions),
+                impressions,
+                false,
+            ),
+            (topology.unrouted_queue(), LAST_PREFETCH, OTHERS_BYTES, true),
+            (topology.dead_queue(), LAST_PREFETCH, OTHERS_BYTES, true),
         ] {
             events.push(EventQueue {
                 subscription: connection.subscribe(&queue, prefetch).await?,
+                full_bytes,
                 is_last,
             });
         }
@@ -146,10 +158,12 @@ impl Worker {
     }
 }
 
-/// Full packs enough for the batches that are stored, one that is read and one that gathers.
-fn event_prefetch(at_once: usize) -> u16 {
-    let packs_of_batch = FULL_BYTES.div_ceil(PublisherOptions::default().pack_bytes);
-    u16::try_from(packs_of_batch.saturating_mul(at_once + 2)).unwrap_or(u16::MAX)
+/// Full packs enough for the batches that are stored and one that gathers; and of small packs as many
+/// as are worth a transaction, while as many are being stored.
+fn event_prefetch(full_bytes: usize, at_once: usize) -> u16 {
+    let packs_of_batch = full_bytes.div_ceil(PublisherOptions::default().pack_bytes);
+    let packs = packs_of_batch.saturating_mul(at_once + 1).max(2 * MANY);
+    u16::try_from(packs).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
@@ -157,6 +171,15 @@ mod tests {
     use adtally_store::StoreError;
 
     use super::*;
+
+    #[test]
+    fn the_prefetch_is_what_is_stored_and_what_gathers_meanwhile() {
+        let pack = PublisherOptions::default().pack_bytes;
+        assert_eq!(usize::from(event_prefetch(100 * pack, 1)), 200);
+        assert_eq!(usize::from(event_prefetch(100 * pack, 3)), 400);
+        assert_eq!(usize::from(event_prefetch(1, 1)), 2 * MANY);
+        assert_eq!(event_prefetch(usize::MAX, usize::MAX - 1), u16::MAX);
+    }
 
     #[test]
     fn a_worker_that_left_its_queues_is_ready_only_once_it_has_subscribed_again() {

@@ -210,7 +210,8 @@ fn queue_full(ground: &Ground) {
     until("the broker refuses and the spool fills", || {
         (stage.api.process().metric("adtally_spool_events") > 0.0).then_some(())
     });
-    assert!(wire.depth(&format!("{prefix}.impressions")) > 0);
+    let depths = ["impressions", "clicks"].map(|queue| wire.depth(&format!("{prefix}.{queue}")));
+    assert!(depths.iter().any(|depth| *depth >= 20), "{depths:?}");
     traffic.until_accepted(200);
     ground
         .rabbitmq()

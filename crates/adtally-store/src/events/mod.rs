@@ -47,9 +47,16 @@ impl EventBatch {
         self.rows.push(event);
     }
 
-    /// Makes room for so many more events, whose rows have so many bytes in all.
-    pub fn reserve(&mut self, events: usize, bytes: usize) {
-        self.rows.reserve(events, bytes);
+    /// Takes everything out and keeps the memory for another batch.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.dead_letters.clear();
+    }
+
+    /// Makes room for as much as there is in `other`: growing step by step would leave holes in the
+    /// memory.
+    pub fn reserve_as_for(&mut self, other: &Self) {
+        self.rows.reserve_as_for(&other.rows);
     }
 
     /// Puts the events into the order of their ids, in which they are stored. What this takes, storing

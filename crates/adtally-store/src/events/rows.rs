@@ -50,10 +50,15 @@ impl Rows {
         });
     }
 
-    /// Room for so many events of so many bytes in all.
-    pub(super) fn reserve(&mut self, events: usize, bytes: usize) {
-        self.places.reserve(events);
-        self.data.reserve(bytes);
+    /// Room for as much as there is in `other`.
+    pub(super) fn reserve_as_for(&mut self, other: &Self) {
+        self.places.reserve_exact(other.places.len());
+        self.data.reserve_exact(other.data.len());
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.data.clear();
+        self.places.clear();
     }
 
     pub(super) fn len(&self) -> usize {

@@ -19,6 +19,13 @@ const QUIET: Duration = Duration::from_secs(60);
 /// A pack that came back so often is sent again at once, long before the broker loses patience.
 const RENEW_FROM: u64 = 10;
 
+/// A pack of a version that this worker cannot read.
+#[derive(Debug)]
+pub(super) struct NewerPack {
+    pub(super) delivery: Box<Delivery>,
+    pub(super) version: u64,
+}
+
 /// What all consumers of a session know of such packs.
 #[derive(Clone)]
 pub(crate) struct Notice {
@@ -78,13 +85,14 @@ impl Held {
         }
     }
 
-    /// Keeps a pack of `version` for a while. The prefetch bounds how many there can be.
-    pub(super) fn keep(&mut self, delivery: Delivery, version: u64) {
+    /// Keeps a pack for a while. The prefetch bounds how many there can be.
+    pub(super) fn keep(&mut self, NewerPack { delivery, version }: NewerPack) {
         while self.packs.try_join_next().is_some() {}
         self.notice.saw(version, Instant::now());
         let (publisher, notice) = (self.publisher.clone(), self.notice.clone());
         let release = self.release.clone();
-        self.packs.spawn(keep(delivery, publisher, notice, release));
+        self.packs
+            .spawn(keep(*delivery, publisher, notice, release));
     }
 
     /// The packs that are still in hand.

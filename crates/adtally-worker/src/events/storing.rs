@@ -22,17 +22,25 @@ impl Storing {
         }
     }
 
-    /// Starts to store a batch. There must be [`Self::room`].
+    /// Whether another batch may be started.
+    pub(super) fn has_room(&self) -> bool {
+        self.running.len() < self.at_once
+    }
+
+    /// Starts to store a batch. There must be [room](Self::has_room).
     pub(super) fn start(&mut self, batch: impl Future<Output = Outcome> + Send + 'static) {
         self.running.spawn(batch);
     }
 
-    /// Waits until another batch may be started.
+    /// Waits until one of the batches is done; for ever when there is none. May be dropped.
     ///
     /// # Errors
-    /// The batch that failed meanwhile.
-    pub(super) async fn room(&mut self) -> Outcome {
-        self.fewer_than(self.at_once).await
+    /// It failed.
+    pub(super) async fn next(&mut self) -> Outcome {
+        match self.running.join_next().await {
+            Some(joined) => outcome(joined),
+            None => std::future::pending().await,
+        }
     }
 
     /// Waits until nothing is being stored.
@@ -40,32 +48,10 @@ impl Storing {
     /// # Errors
     /// The batch that failed meanwhile.
     pub(super) async fn all(&mut self) -> Outcome {
-        self.fewer_than(1).await
-    }
-
-    async fn fewer_than(&mut self, count: usize) -> Outcome {
-        // One that has failed already ends the session, also when there is room.
-        while let Some(joined) = self.running.try_join_next() {
-            outcome(joined)?;
-        }
-        while self.running.len() >= count {
-            let Some(joined) = self.running.join_next().await else {
-                break;
-            };
+        while let Some(joined) = self.running.join_next().await {
             outcome(joined)?;
         }
         Ok(())
-    }
-
-    /// The next batch that fails; pending while none does. May be dropped.
-    pub(super) async fn failure(&mut self) -> Unsettled {
-        loop {
-            match self.running.join_next().await.map(outcome) {
-                Some(Ok(())) => {}
-                Some(Err(failure)) => return failure,
-                None => return std::future::pending().await,
-            }
-        }
     }
 
     /// Waits for what is being stored. Messages that fail join `unsettled`; of several ends the one

@@ -9,6 +9,7 @@ use adtally_service::Health;
 use adtally_service::metrics::Registry;
 use adtally_store::StoreConfig;
 
+use super::batch::Gathering;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -83,7 +84,9 @@ impl Bench {
             notice: Notice::new(Health::new().check("packs")),
             is_last: true,
             at_once: 1,
+            full_bytes: 1,
             stop: stop.clone(),
+            spares: Spares::default(),
         };
         let watch = async {
             while self.sql(sql) != "t" {
@@ -108,7 +111,7 @@ impl Bench {
     }
 }
 
-fn click() -> Event {
+pub(super) fn click() -> Event {
     let time = Timestamp::try_from(adtally_service::clock::now()).unwrap();
     Event {
         id: EventId::v7(time, [7; 10]),
@@ -210,12 +213,14 @@ async fn only_what_may_be_sent_again_keeps_its_body() {
     newer.body = br#"{"v": 2, "rows": []}"#.to_vec();
     let (sent_newer, sent_alone) = (newer.body.clone(), alone.body.clone());
 
-    let (batch, held) = Batch::read(vec![first, newer]);
+    let (spares, mut gathering) = (Spares::default(), Gathering::default());
+    gathering.add(first).unwrap();
+    assert_eq!(gathering.add(newer).unwrap_err().delivery.body, sent_newer);
+    let batch = gathering.take(&spares);
     assert_eq!(batch.content.len(), 1);
     assert!(batch.deliveries[0].body.is_empty());
-    assert_eq!(held[0].0.body, sent_newer);
 
-    let (batch, _) = Batch::read(vec![alone]);
+    let batch = Batch::alone(alone).unwrap();
     assert_eq!(batch.content.len(), 1);
     assert_eq!(batch.deliveries[0].body, sent_alone);
 }

@@ -1,0 +1,79 @@
+//! What has come from a queue and is not being stored yet.
+
+use adtally_broker::Delivery;
+use tokio::time::Instant;
+
+use super::batch::{Batch, Gathering};
+use super::newer::Held;
+use super::pace::Pace;
+use super::spares::Spares;
+use super::suspects::{Suspects, is_suspect};
+
+/// The messages of one queue that are in hand, each where it belongs: with those it is stored with,
+/// under suspicion, or kept for a worker that can read it.
+pub(super) struct Intake {
+    gathering: Gathering,
+    pub(super) suspects: Suspects<Delivery>,
+    pub(super) held: Held,
+    pace: Pace,
+    /// Nothing stands behind this queue, and little is ever in hand of it.
+    is_last: bool,
+    full_bytes: usize,
+}
+
+impl Intake {
+    pub(super) fn new(held: Held, is_last: bool, full_bytes: usize) -> Self {
+        Self {
+            gathering: Gathering::default(),
+            suspects: Suspects::new(),
+            held,
+            pace: Pace::new(Instant::now()),
+            is_last,
+            full_bytes,
+        }
+    }
+
+    /// Takes a message in.
+    pub(super) fn add(&mut self, delivery: Delivery) {
+        if is_suspect(&delivery) {
+            let returns = delivery.delivery_count;
+            self.suspects.hold(delivery, returns, Instant::now());
+        } else if let Err(newer) = self.gathering.add(delivery) {
+            self.held.keep(newer);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.gathering.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.gathering.bytes() >= self.full_bytes
+    }
+
+    /// Whether there is a batch to store: one that is large enough, or a small one when it is time for
+    /// it.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let may_be_small = self.is_last || self.pace.is_due(now);
+        !self.gathering.is_empty() && (may_be_small || !self.gathering.is_small())
+    }
+
+    /// Returns when a small batch may begin.
+    pub(super) async fn due(&self) {
+        self.pace.due().await;
+    }
+
+    /// The batch to store now.
+    pub(super) fn take(&mut self, spares: &Spares, now: Instant) -> Batch {
+        self.pace.began(self.gathering.is_small(), now);
+        self.gathering.take(spares)
+    }
+
+    /// All that is in hand, to be returned to the queue.
+    pub(super) async fn into_deliveries(self) -> Vec<Delivery> {
+        let mut deliveries = self.gathering.into_deliveries();
+        deliveries.extend(self.suspects.into_all());
+        deliveries.extend(self.held.release().await);
+        deliveries
+    }
+}
