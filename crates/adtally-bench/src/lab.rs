@@ -26,6 +26,9 @@ const POSTGRES: [(&str, &str); 6] = [
 const MAKE_LOG: &str = "SELECT count(pg_logical_emit_message(false, 'bench', repeat('x', 1048576))) \
                         FROM generate_series(1, 2048)";
 
+/// What a stored event takes, with its part of the index, more or less.
+const BYTES_OF_ROW: u32 = 180;
+
 /// The servers. They end with it.
 pub(crate) struct Lab {
     pub(crate) postgres: PostgresServer,
@@ -121,6 +124,21 @@ impl Ground<'_> {
     /// Runs SQL in this ground's database.
     pub(crate) async fn psql(&self, sql: &str) -> anyhow::Result<String> {
         Ok(self.lab.postgres.psql_in(&self.database, sql).await?)
+    }
+
+    /// Has the machine's memory be used as it is once `events` events have been stored and dropped.
+    ///
+    /// The first pages that a table takes after a while cost several times as much as those that one
+    /// dropped before it has just left: the machine has given them back to its host meanwhile.
+    pub(crate) async fn touch_memory(&self, events: u64) -> anyhow::Result<()> {
+        // By INSERT: what is made in bulk goes through few of the server's own buffers.
+        self.psql("CREATE TABLE touched (filler text)").await?;
+        let fill = format!(
+            "INSERT INTO touched SELECT repeat('x', {BYTES_OF_ROW}) FROM generate_series(1, {events})"
+        );
+        self.psql(&fill).await?;
+        self.psql("DROP TABLE touched").await?;
+        Ok(())
     }
 
     /// How many rows `events` has.

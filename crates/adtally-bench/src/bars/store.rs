@@ -22,30 +22,44 @@ const COLUMNS: &str = "event_id, ad_id, kind, verdict, rule_version, received_at
 const ONE: &str = "1";
 const TWO: &str = "2";
 
-/// Bar 3.
+/// The order of the rows that psql copies.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    /// That of their keys: each goes to the end of the index.
+    Ids,
+    /// That in which a worker finds them: clicks have a queue of their own, so that no flood of
+    /// impressions holds them up, and are stored long before the impressions of their time.
+    Arrival,
+}
+
+/// Ours and the reference, in turn.
+type Pairs = Vec<(Arm, Arm)>;
+
+/// Bar 3, also over a copy that has the rows as the worker has them.
 pub(crate) async fn once(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
     let wall = (Bound::AtLeast(0.75), Bound::AtLeast(0.95));
     let cpu = (Bound::AtMost(1.6), Bound::AtMost(1.25));
     let bench = Bench { lab, args };
-    let by_rate = bench
-        .pairs("stored, one connection", Repeats::None, ONE)
-        .await?;
-    let by_cpu = bench
-        .pairs("stored, two connections", Repeats::None, TWO)
-        .await?;
-    let by_cpu = by_cpu
-        .into_iter()
-        .map(|(ours, copy)| (ours.by_cpu(), copy.by_cpu()));
-    Ok(vec![
-        Figure::of_pairs(3, "stored, one connection", "events/s", wall, by_rate),
-        Figure::of_pairs(
-            3,
-            "stored, cpu per event",
-            "us/event",
-            cpu,
-            by_cpu.collect(),
-        ),
-    ])
+    let rate = |name, pairs| Figure::of_pairs(3, name, "events/s", wall, pairs);
+    let (by_ids, as_arrived) = bench.both("stored, one connection", ONE).await?;
+    let mut figures = vec![
+        rate("stored, one connection", by_ids),
+        rate("stored, one connection, copy as they arrive", as_arrived),
+    ];
+    let time = |name, pairs| Figure::of_pairs(3, name, "us/event", cpu, by_cpu(pairs));
+    let (by_ids, as_arrived) = bench.both("stored, two connections", TWO).await?;
+    figures.extend([
+        time("stored, cpu per event", by_ids),
+        time("stored, cpu per event, copy as they arrive", as_arrived),
+    ]);
+    Ok(figures)
+}
+
+fn by_cpu(pairs: Pairs) -> Pairs {
+    let pairs = pairs.into_iter();
+    pairs
+        .map(|(ours, copy)| (ours.by_cpu(), copy.by_cpu()))
+        .collect()
 }
 
 /// Bar 4. What counts are rows: an event that comes twice is stored once.
@@ -54,9 +68,9 @@ pub(crate) async fn repeated(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<
     let all = (Bound::AtLeast(0.35), Bound::AtLeast(0.50));
     let bench = Bench { lab, args };
     let one = bench
-        .pairs("stored, 1 % twice", Repeats::OneInHundred, ONE)
+        .pairs("stored, 1 % twice", Repeats::OneInHundred)
         .await?;
-    let two = bench.pairs("stored, all twice", Repeats::All, ONE).await?;
+    let two = bench.pairs("stored, all twice", Repeats::All).await?;
     Ok(vec![
         Figure::of_pairs(4, "stored, 1 % twice", "rows/s", some, one),
         Figure::of_pairs(4, "stored, all twice", "rows/s", all, two),
@@ -70,26 +84,46 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Each reference copies the very rows that the worker before it has stored.
-    async fn pairs(
-        &self,
-        name: &str,
-        repeats: Repeats,
-        connections: &str,
-    ) -> anyhow::Result<Vec<(Arm, Arm)>> {
+    async fn pairs(&self, name: &str, repeats: Repeats) -> anyhow::Result<Pairs> {
         in_turn(
             name,
             self.args.pairs,
-            async || self.work(repeats, connections).await,
-            async || self.copy().await,
+            async || self.work(repeats, ONE, &[Order::Ids]).await,
+            async || self.copy(Order::Ids).await,
         )
         .await
     }
 
-    fn file(&self) -> PathBuf {
-        self.lab.dir().join("rows.bin")
+    /// The same with a copy in either order after each worker.
+    async fn both(&self, name: &str, connections: &str) -> anyhow::Result<(Pairs, Pairs)> {
+        let orders = [Order::Ids, Order::Arrival];
+        let mut copies = Vec::new();
+        let by_ids = in_turn(
+            name,
+            self.args.pairs,
+            async || self.work(Repeats::None, connections, &orders).await,
+            async || {
+                let by_ids = self.copy(Order::Ids).await?;
+                copies.push(self.copy(Order::Arrival).await?);
+                Ok(by_ids)
+            },
+        )
+        .await?;
+        let ours = by_ids.iter().map(|(ours, _)| ours.clone());
+        let as_arrived = ours.zip(copies).collect();
+        Ok((by_ids, as_arrived))
     }
 
-    async fn work(&self, repeats: Repeats, connections: &str) -> anyhow::Result<Arm> {
+    fn file(&self, order: Order) -> PathBuf {
+        self.lab.dir().join(format!("rows-{order:?}.bin"))
+    }
+
+    async fn work(
+        &self,
+        repeats: Repeats,
+        connections: &str,
+        orders: &[Order],
+    ) -> anyhow::Result<Arm> {
         let ground = self.lab.ground().await?;
         let backlog = Backlog {
             events: self.args.backlog,
@@ -97,20 +131,37 @@ impl Bench<'_> {
             repeats,
         };
         let queued = backlog.fill(&ground).await?;
-        make_partitions(&ground).await?;
-        self.lab.settle().await?;
+        self.prepare(&ground).await?;
         let environment = [("ADTALLY_STORE_CONNECTIONS", connections.to_owned())];
         let drained = drain_with(self.lab, &ground, 1, queued, &environment).await?;
         self.check(&drained, queued)?;
-        let file = self.file();
-        let export = format!(
-            "\\copy (SELECT {COLUMNS} FROM events ORDER BY event_id) TO '{}' (FORMAT binary)",
-            file.display()
-        );
-        ground.psql(&export).await?;
+        for &order in orders {
+            self.export(&ground, order).await?;
+        }
         ground.clear().await?;
         let rows = drained.measured * drained.stored / queued;
         Ok(Arm::rate(rows, drained.seconds, drained.cpu))
+    }
+
+    /// Writes the rows to the file that is copied from.
+    async fn export(&self, ground: &Ground<'_>, order: Order) -> anyhow::Result<()> {
+        let keys = match order {
+            Order::Ids => "event_id",
+            Order::Arrival => "kind DESC, event_id",
+        };
+        let export = format!(
+            "\\copy (SELECT {COLUMNS} FROM events ORDER BY {keys}) TO '{}' (FORMAT binary)",
+            self.file(order).display()
+        );
+        ground.psql(&export).await?;
+        Ok(())
+    }
+
+    /// What both sides find, right before they begin.
+    async fn prepare(&self, ground: &Ground<'_>) -> anyhow::Result<()> {
+        make_partitions(ground).await?;
+        ground.touch_memory(self.args.backlog).await?;
+        self.lab.settle().await
     }
 
     fn check(&self, drained: &Drained, queued: u64) -> anyhow::Result<()> {
@@ -123,13 +174,12 @@ impl Bench<'_> {
         Ok(())
     }
 
-    async fn copy(&self) -> anyhow::Result<Arm> {
+    async fn copy(&self, order: Order) -> anyhow::Result<Arm> {
         let ground = self.lab.ground().await?;
-        make_partitions(&ground).await?;
-        self.lab.settle().await?;
+        self.prepare(&ground).await?;
         let import = format!(
             "\\copy events ({COLUMNS}) FROM '{}' (FORMAT binary)",
-            self.file().display()
+            self.file(order).display()
         );
         let meter = Meter::start(self.lab, &[])?;
         let seconds = psql::timed(&ground, &[import]).await?;
