@@ -35,6 +35,14 @@ impl Command {
         }
     }
 
+    /// How many events there are; a message that travels alone is one.
+    pub(super) fn events(&self) -> usize {
+        match self {
+            Self::Chunk(chunk) => chunk.events(),
+            Self::Shipment(_) => 1,
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Chunk(chunk) => chunk.bytes(),

@@ -31,8 +31,10 @@ struct Waiting {
     commands: Vec<Command>,
     /// Bytes of each lane.
     bytes: PerLane<usize>,
-    /// The owner asked to be woken for the next command.
-    is_wanted: bool,
+    /// Events of all lanes.
+    events: usize,
+    /// The owner asked to be woken for so many events.
+    wanted: Option<usize>,
     is_closed: bool,
 }
 
@@ -68,6 +70,7 @@ impl Inbox {
     pub(super) fn take(&self) -> Vec<Command> {
         let mut waiting = self.0.lock();
         waiting.bytes = PerLane::default();
+        waiting.events = 0;
         std::mem::take(&mut waiting.commands)
     }
 
@@ -75,15 +78,15 @@ impl Inbox {
         self.0.lock().commands.is_empty()
     }
 
-    /// Returns when it may be time to take: anything waits for an owner who is idle, or much of one
-    /// lane in any case. May be dropped.
-    pub(super) async fn filled(&self, is_idle: bool) {
+    /// Returns when it may be time to take: as many events wait as are `wanted`, or much of one lane in
+    /// any case. May be dropped.
+    pub(super) async fn filled(&self, wanted: Option<usize>) {
         {
             let mut waiting = self.0.lock();
-            if is_idle && !waiting.commands.is_empty() {
+            if wanted.is_some_and(|wanted| waiting.events >= wanted) {
                 return;
             }
-            waiting.is_wanted = is_idle;
+            waiting.wanted = wanted;
         }
         self.0.wake.notified().await;
     }
@@ -112,7 +115,10 @@ impl Waiting {
         let before = *bytes;
         *bytes += command.bytes();
         let is_enough = before < enough && *bytes >= enough;
+        self.events += command.events();
         self.commands.push(command);
-        std::mem::take(&mut self.is_wanted) || is_enough || goes_alone
+        let events = self.events;
+        let is_wanted = self.wanted.take_if(|wanted| events >= *wanted).is_some();
+        is_wanted || is_enough || goes_alone
     }
 }

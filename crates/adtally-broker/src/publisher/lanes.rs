@@ -20,16 +20,61 @@ const MOST_IN_FLIGHT: usize = 16;
 /// not keep the other kinds waiting; one that does well is confirmed long before.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// With fewer events than this on their way no round waits for company: there is little to save, and
+/// nothing is short.
+const FEW_EVENTS: usize = 16;
+
+/// A round of so many events does not wait for more: what a message costs the broker besides its
+/// events is little by then.
+const ENOUGH_EVENTS: usize = 64;
+
+/// How long a round waits for company at most: about as long as the broker takes to confirm.
+const COMPANY_WAIT: Duration = Duration::from_millis(1);
+
 /// All lanes.
 ///
 /// Packs that are not full leave in rounds: the next round waits until all packs of the one before
-/// have landed. The broker writes to its disk in turns, and a round of all lanes shares one. A lane
-/// whose pack takes longer than [`PATIENCE`] is left out of the rounds that follow until it lands.
+/// have landed, and then a moment for the next events of those who were just answered. The broker
+/// writes to its disk in turns, and a round of all lanes shares one. A lane whose pack takes longer
+/// than [`PATIENCE`] is left out of the rounds that follow until it lands.
 #[derive(Default)]
 pub(super) struct Lanes {
     lanes: PerLane<Lane>,
     /// When the last round left.
     departed: Option<Instant>,
+    /// What the next round waits for once the last one has landed.
+    company: Option<Company>,
+}
+
+/// The events that a round waits for.
+#[derive(Debug, Clone, Copy)]
+struct Company {
+    events: usize,
+    until: Instant,
+}
+
+impl Company {
+    /// Of so many events that were answered or wait, most will have followed soon: whoever is answered
+    /// tends to send again. Not all, or the slowest would hold up the others.
+    fn of(around: usize, now: Instant) -> Option<Self> {
+        (around >= FEW_EVENTS).then(|| Self {
+            events: (around - around / 8).min(ENOUGH_EVENTS),
+            until: now + COMPANY_WAIT,
+        })
+    }
+
+    fn is_awaited(self, waiting: usize, now: Instant) -> bool {
+        waiting < self.events && now < self.until
+    }
+}
+
+/// What the publisher waits for before it looks again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    /// It waits no longer than that.
+    pub(super) until: Option<Instant>,
+    /// So many more events end it; `None` if only a full pack does.
+    pub(super) events: Option<usize>,
 }
 
 #[derive(Default)]
@@ -43,6 +88,8 @@ struct Lane {
     in_flight: usize,
     /// Those of them that the next round waits for.
     of_round: usize,
+    /// The events in those, until it is known how many the next round waits for.
+    round_events: usize,
 }
 
 impl Lanes {
@@ -54,11 +101,56 @@ impl Lanes {
         }
     }
 
-    /// Until when the next round waits, if it does: before, only full packs and finished messages go.
-    pub(super) fn waits_until(&self, now: Instant) -> Option<Instant> {
+    /// What the next round waits for, if it does: before, only full packs and finished messages go.
+    pub(super) fn wait(&self, now: Instant) -> Wait {
+        if let Some(until) = self.is_out_until(now) {
+            return Wait {
+                until: Some(until),
+                events: None,
+            };
+        }
+        let waiting = self.waiting_events();
+        let awaited = self
+            .company
+            .filter(|company| company.is_awaited(waiting, now));
+        Wait {
+            until: awaited.map(|company| company.until),
+            events: Some(awaited.map_or(1, |company| company.events - waiting)),
+        }
+    }
+
+    /// Until when the last round is waited for, if it is.
+    fn is_out_until(&self, now: Instant) -> Option<Instant> {
         let is_out = self.lanes.all().into_iter().any(|lane| lane.of_round > 0);
         let end = self.departed.filter(|_| is_out)? + PATIENCE;
         Some(end).filter(|end| now < *end)
+    }
+
+    fn waiting_events(&self) -> usize {
+        let lanes = self.lanes.all().into_iter();
+        lanes.map(|lane| lane.chunk_events).sum()
+    }
+
+    /// Whether the next round may leave now.
+    fn is_round_due(&mut self, now: Instant) -> bool {
+        if self.is_out_until(now).is_some() {
+            return false;
+        }
+        let waiting = self.waiting_events();
+        let lanes = self.lanes.all_mut().into_iter();
+        let landed: usize = lanes
+            .map(|lane| std::mem::take(&mut lane.round_events))
+            .sum();
+        if landed > 0 {
+            self.company = Company::of(landed + waiting, now);
+        }
+        if let Some(company) = self.company
+            && company.is_awaited(waiting, now)
+        {
+            return false;
+        }
+        self.company = None;
+        true
     }
 
     /// The messages that may go now. They count as in flight until [`Self::landed`].
@@ -68,7 +160,7 @@ impl Lanes {
         config: &BrokerConfig,
         now: Instant,
     ) -> Vec<Shipment> {
-        let is_round = self.waits_until(now).is_none();
+        let is_round = self.is_round_due(now);
         let mut departing = Vec::new();
         for lane in self.lanes.all_mut() {
             let joins = is_round && lane.of_round == 0;
@@ -96,9 +188,11 @@ impl Lanes {
             shipment.claims.iter_mut().for_each(Claim::doubt);
             self.lanes.of_mut(shipment.kind).ready.push_front(shipment);
         }
+        self.company = None;
         for lane in self.lanes.all_mut() {
             lane.in_flight = 0;
             lane.of_round = 0;
+            lane.round_events = 0;
         }
     }
 
@@ -188,6 +282,9 @@ impl Lane {
         }
         let mut shipment = merge(first, others, config);
         shipment.is_of_round = !has_full_pack;
+        if shipment.is_of_round {
+            self.round_events += events;
+        }
         Some(shipment)
     }
 

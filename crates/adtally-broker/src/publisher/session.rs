@@ -104,14 +104,16 @@ impl Owner {
         let reason = loop {
             self.take_in();
             self.launch(&session.channel, &mut voyage);
-            let wait = self.lanes.waits_until(Instant::now());
-            let is_idle = wait.is_none() || voyage.is_blocked;
+            let mut wait = self.lanes.wait(Instant::now());
+            if voyage.is_blocked {
+                wait.events = Some(1);
+            }
             let step = tokio::select! {
                 biased;
                 Some(event) = session.news.next() => self.heed(event, &session, &mut voyage),
                 (number, landing) = voyage.flights.land() => self.land(number, landing, &mut voyage),
-                () = self.inbox.filled(is_idle) => Step::Continue(()),
-                () = until(wait), if wait.is_some() => Step::Continue(()),
+                () = self.inbox.filled(wait.events) => Step::Continue(()),
+                () = until(wait.until), if wait.until.is_some() => Step::Continue(()),
                 () = self.closing.asked() => Step::Continue(()),
                 _ = sweep.tick() => self.inspect(&session, &mut voyage),
             };

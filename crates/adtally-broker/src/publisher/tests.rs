@@ -132,6 +132,53 @@ async fn a_small_pack_waits_until_the_round_before_has_landed_but_a_full_one_goe
     assert_eq!(bench.depart(), [(CLICK, 1)], "whatever full packs do");
 }
 
+/// A bench whose packs hold as many events as those of a real publisher.
+fn roomy() -> Bench {
+    let mut bench = Bench::new();
+    bench.options = PublisherOptions::default();
+    bench
+}
+
+#[tokio::test]
+async fn a_round_waits_for_most_of_those_who_were_just_answered() {
+    let mut bench = roomy();
+    let mut answers = bench.request(IMPRESSION, 20).await;
+    assert_eq!(bench.depart(), [(IMPRESSION, 20)]);
+    answers.extend(bench.request(IMPRESSION, 4).await);
+    bench.land();
+    assert_eq!(bench.depart(), []);
+    assert_eq!(bench.lanes.wait(bench.now).events, Some(17), "21 of 24");
+    answers.extend(bench.request(IMPRESSION, 16).await);
+    assert_eq!(bench.depart(), []);
+    answers.extend(bench.request(CLICK, 1).await);
+    assert_eq!(bench.depart(), [(CLICK, 1), (IMPRESSION, 20)]);
+}
+
+#[tokio::test]
+async fn a_round_waits_only_a_moment_for_company() {
+    let mut bench = roomy();
+    let mut answers = bench.request(IMPRESSION, 20).await;
+    bench.depart();
+    answers.extend(bench.request(IMPRESSION, 1).await);
+    bench.land();
+    assert_eq!(bench.depart(), []);
+    bench.now = bench.lanes.wait(bench.now).until.unwrap();
+    assert_eq!(bench.depart(), [(IMPRESSION, 1)]);
+    bench.land();
+    answers.extend(bench.request(IMPRESSION, 1).await);
+    assert_eq!(bench.depart(), [(IMPRESSION, 1)], "few wait for nobody");
+}
+
+#[tokio::test]
+async fn a_round_that_is_large_enough_waits_for_nobody() {
+    let mut bench = roomy();
+    let mut answers = bench.request(IMPRESSION, 200).await;
+    bench.depart();
+    answers.extend(bench.request(IMPRESSION, 64).await);
+    bench.land();
+    assert_eq!(bench.depart(), [(IMPRESSION, 64)]);
+}
+
 #[tokio::test]
 async fn a_kind_whose_pack_does_not_land_holds_up_no_other_for_long() {
     let mut bench = Bench::new();
@@ -140,14 +187,14 @@ async fn a_kind_whose_pack_does_not_land_holds_up_no_other_for_long() {
     for _ in 0..2 {
         answers.extend(bench.request(IMPRESSION, 1).await);
         assert_eq!(bench.depart(), []);
-        bench.now = bench.lanes.waits_until(bench.now).unwrap();
+        bench.now = bench.lanes.wait(bench.now).until.unwrap();
         assert_eq!(bench.depart(), [(IMPRESSION, 1)]);
         bench.land();
     }
     bench.now += Duration::from_secs(1);
     answers.extend(bench.request(CLICK, 1).await);
     assert_eq!(bench.depart(), [], "it still waits for itself");
-    assert_eq!(bench.lanes.waits_until(bench.now), None);
+    assert_eq!(bench.lanes.wait(bench.now).until, None);
     bench.lanes.landed(&stuck);
     assert_eq!(bench.depart(), [(CLICK, 1)]);
 }
