@@ -1,6 +1,7 @@
 //! Confirmed publishing that survives its connection.
 
 mod chunk;
+mod company;
 mod flights;
 mod handover;
 mod inbox;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::PublisherOptions;
 use super::chunk::{Chunk, merge};
+use super::company::Company;
 use super::handover::{Claim, Command};
 use super::per_lane::PerLane;
 use super::shipment::Shipment;
@@ -20,17 +21,6 @@ const MOST_IN_FLIGHT: usize = 16;
 /// not keep the other kinds waiting; one that does well is confirmed long before.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// With fewer events than this on their way no round waits for company: there is little to save, and
-/// nothing is short.
-const FEW_EVENTS: usize = 16;
-
-/// A round of so many events does not wait for more: what a message costs the broker besides its
-/// events is little by then.
-const ENOUGH_EVENTS: usize = 64;
-
-/// How long a round waits for company at most: about as long as the broker takes to confirm.
-const COMPANY_WAIT: Duration = Duration::from_millis(1);
-
 /// All lanes.
 ///
 /// Packs that are not full leave in rounds: the next round waits until all packs of the one before
@@ -42,30 +32,8 @@ pub(super) struct Lanes {
     lanes: PerLane<Lane>,
     /// When the last round left.
     departed: Option<Instant>,
-    /// What the next round waits for once the last one has landed.
-    company: Option<Company>,
-}
-
-/// The events that a round waits for.
-#[derive(Debug, Clone, Copy)]
-struct Company {
-    events: usize,
-    until: Instant,
-}
-
-impl Company {
-    /// Of so many events that were answered or wait, most will have followed soon: whoever is answered
-    /// tends to send again. Not all, or the slowest would hold up the others.
-    fn of(around: usize, now: Instant) -> Option<Self> {
-        (around >= FEW_EVENTS).then(|| Self {
-            events: (around - around / 8).min(ENOUGH_EVENTS),
-            until: now + COMPANY_WAIT,
-        })
-    }
-
-    fn is_awaited(self, waiting: usize, now: Instant) -> bool {
-        waiting < self.events && now < self.until
-    }
+    /// Whom the next round waits for once the last one has landed.
+    company: Company,
 }
 
 /// What the publisher waits for before it looks again.
@@ -109,13 +77,15 @@ impl Lanes {
                 events: None,
             };
         }
-        let waiting = self.waiting_events();
-        let awaited = self
-            .company
-            .filter(|company| company.is_awaited(waiting, now));
-        Wait {
-            until: awaited.map(|company| company.until),
-            events: Some(awaited.map_or(1, |company| company.events - waiting)),
+        match self.company.missing(self.waiting_events(), now) {
+            Some((events, until)) => Wait {
+                until: Some(until),
+                events: Some(events),
+            },
+            None => Wait {
+                until: None,
+                events: Some(1),
+            },
         }
     }
 
@@ -142,14 +112,12 @@ impl Lanes {
             .map(|lane| std::mem::take(&mut lane.round_events))
             .sum();
         if landed > 0 {
-            self.company = Company::of(landed + waiting, now);
+            self.company.expect(landed + waiting, now);
         }
-        if let Some(company) = self.company
-            && company.is_awaited(waiting, now)
-        {
+        if self.company.missing(waiting, now).is_some() {
             return false;
         }
-        self.company = None;
+        self.company.leave(waiting);
         true
     }
 
@@ -188,7 +156,7 @@ impl Lanes {
             shipment.claims.iter_mut().for_each(Claim::doubt);
             self.lanes.of_mut(shipment.kind).ready.push_front(shipment);
         }
-        self.company = None;
+        self.company.forget();
         for lane in self.lanes.all_mut() {
             lane.in_flight = 0;
             lane.of_round = 0;

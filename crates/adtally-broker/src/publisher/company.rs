@@ -1,0 +1,120 @@
+//! Whether a round of packs waits for the next events of those who were just answered.
+//!
+//! Whoever waits for an answer before sending again is back at once, and a message costs the broker
+//! about the same however many events it holds. Senders that keep to a pace of their own are not back,
+//! and waiting for them only makes their events late: so a wait in vain is not soon repeated.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// With fewer events than this on their way no round waits: there is little to save, and nothing is
+/// short.
+const FEW_EVENTS: usize = 16;
+
+/// A round of so many events does not wait for more: what a message costs the broker besides its
+/// events is little by then.
+const ENOUGH_EVENTS: usize = 64;
+
+/// How long a round waits at most: about as long as the broker takes to confirm.
+const LONGEST_WAIT: Duration = Duration::from_millis(1);
+
+/// Rounds that do not wait after one that waited in vain, at most.
+const MOST_PASSED: u32 = 1_024;
+
+/// What rounds know of those they wait for.
+#[derive(Debug, Default)]
+pub(super) struct Company {
+    awaited: Option<Awaited>,
+    /// So many rounds do not wait.
+    to_pass: u32,
+    /// How many that were after the last wait in vain; none since one was not.
+    passed: u32,
+}
+
+/// The events that a round waits for.
+#[derive(Debug, Clone, Copy)]
+struct Awaited {
+    events: usize,
+    until: Instant,
+}
+
+impl Company {
+    /// A round has landed; so many events were answered with it or wait for the next one.
+    pub(super) fn expect(&mut self, around: usize, now: Instant) {
+        if around < FEW_EVENTS {
+            return;
+        }
+        if self.to_pass > 0 {
+            self.to_pass -= 1;
+            return;
+        }
+        // Not all of them, or the slowest would hold up the others.
+        let events = (around - around / 8).min(ENOUGH_EVENTS);
+        let until = now + LONGEST_WAIT;
+        self.awaited = Some(Awaited { events, until });
+    }
+
+    /// How many events more are awaited when so many wait, and until when.
+    pub(super) fn missing(&self, waiting: usize, now: Instant) -> Option<(usize, Instant)> {
+        let Awaited { events, until } = self.awaited.filter(|awaited| now < awaited.until)?;
+        let missing = events.checked_sub(waiting).filter(|missing| *missing > 0)?;
+        Some((missing, until))
+    }
+
+    /// The next round may leave, with so many events.
+    pub(super) fn leave(&mut self, events: usize) {
+        let Some(awaited) = self.awaited.take() else {
+            return;
+        };
+        self.passed = if events < awaited.events {
+            (self.passed * 2).clamp(1, MOST_PASSED)
+        } else {
+            0
+        };
+        self.to_pass = self.passed;
+    }
+
+    /// The connection is lost: nobody was answered.
+    pub(super) fn forget(&mut self) {
+        self.awaited = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_in_vain_become_rare() {
+        let (mut company, now) = (Company::default(), Instant::now());
+        let mut waits = Vec::new();
+        for round in 0..40_000 {
+            company.expect(32, now);
+            if company.missing(4, now).is_some() {
+                waits.push(round);
+            }
+            assert_eq!(company.missing(4, now + LONGEST_WAIT), None);
+            company.leave(4);
+        }
+        assert_eq!(waits[..6], [0, 2, 5, 10, 19, 36]);
+        let last = &waits[waits.len() - 2..];
+        assert_eq!(last[1] - last[0], 1_025);
+    }
+
+    #[test]
+    fn company_that_came_is_awaited_again() {
+        let (mut company, now) = (Company::default(), Instant::now());
+        for events in [4, 28, 28] {
+            company.expect(32, now);
+            let until = now + LONGEST_WAIT;
+            assert_eq!(company.missing(4, now), Some((24, until)));
+            assert_eq!(company.missing(28, now), None);
+            company.leave(events);
+            if events == 4 {
+                company.expect(32, now);
+                assert_eq!(company.missing(4, now), None);
+            }
+        }
+    }
+}
