@@ -55,10 +55,18 @@ impl Default for PublisherOptions {
     }
 }
 
+impl PublisherOptions {
+    /// Whether so many bytes of events, or so many events, wait for no others.
+    fn is_full_pack(&self, bytes: usize, events: usize) -> bool {
+        bytes >= self.pack_bytes || events >= self.pack_events
+    }
+}
+
 /// Publishes and waits for the broker's confirm. Cheap to clone.
 ///
 /// One task owns the connection. It starts anew when the connection fails and sends again what
-/// was not confirmed. Events handed over while earlier ones are on their way share a message.
+/// was not confirmed. Events handed over while earlier ones are on their way share a message, for which
+/// they may wait a millisecond or two longer if others are likely to come.
 #[derive(Debug, Clone)]
 pub struct Publisher {
     config: BrokerConfig,
@@ -73,12 +81,12 @@ impl Publisher {
     /// Must be called within a tokio runtime.
     #[must_use]
     pub fn start(config: BrokerConfig, options: PublisherOptions) -> Self {
-        let (outbox, inbox) = inbox(options.pack_bytes);
+        let options = Arc::new(options);
+        let (outbox, inbox) = inbox(Arc::clone(&options));
         let (state_sender, state) = watch::channel(BrokerState::Connecting {
             reason: String::new(),
         });
         let (closing, close) = watch::channel(false);
-        let options = Arc::new(options);
         let owner = Owner::new(config.clone(), options.clone(), inbox, state_sender, close);
         let task = tokio::spawn(owner.run());
         let handover = Handover::new(outbox, options.waiting_bytes, closing, task);

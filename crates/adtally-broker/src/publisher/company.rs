@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// With fewer events than this on their way no round waits: there is little to save, and nothing is
-/// short.
+/// With fewer events than this on their way no round waits: there is little to save.
 const FEW_EVENTS: usize = 16;
 
 /// A round of so many events does not wait for more: what a message costs the broker besides its
 /// events is little by then.
 const ENOUGH_EVENTS: usize = 64;
 
-/// How long a round waits at most: about as long as the broker takes to confirm.
+/// How long a round waits at most: about as long as the broker takes to confirm. Timers fire up to
+/// a millisecond or so later.
 const LONGEST_WAIT: Duration = Duration::from_millis(1);
 
 /// Rounds that do not wait after one that waited in vain, at most.
@@ -40,17 +40,17 @@ struct Awaited {
 }
 
 impl Company {
-    /// A round has landed; so many events were answered with it or wait for the next one.
-    pub(super) fn expect(&mut self, around: usize, now: Instant) {
-        if around < FEW_EVENTS {
+    /// A round has landed. So many events were answered with it or waited then, and so many wait now.
+    pub(super) fn expect(&mut self, around: usize, waiting: usize, now: Instant) {
+        // Not all of them, or the slowest would hold up the others.
+        let events = (around - around / 8).min(ENOUGH_EVENTS);
+        if around < FEW_EVENTS || waiting >= events {
             return;
         }
         if self.to_pass > 0 {
             self.to_pass -= 1;
             return;
         }
-        // Not all of them, or the slowest would hold up the others.
-        let events = (around - around / 8).min(ENOUGH_EVENTS);
         let until = now + LONGEST_WAIT;
         self.awaited = Some(Awaited { events, until });
     }
@@ -90,7 +90,7 @@ mod tests {
         let (mut company, now) = (Company::default(), Instant::now());
         let mut waits = Vec::new();
         for round in 0..40_000 {
-            company.expect(32, now);
+            company.expect(32, 4, now);
             if company.missing(4, now).is_some() {
                 waits.push(round);
             }
@@ -105,16 +105,29 @@ mod tests {
     #[test]
     fn company_that_came_is_awaited_again() {
         let (mut company, now) = (Company::default(), Instant::now());
-        for events in [4, 28, 28] {
-            company.expect(32, now);
-            let until = now + LONGEST_WAIT;
-            assert_eq!(company.missing(4, now), Some((24, until)));
+        let missing = Some((24, now + LONGEST_WAIT));
+        company.expect(32, 4, now);
+        company.leave(4);
+        company.expect(32, 4, now);
+        assert_eq!(company.missing(4, now), None, "it was in vain");
+        for _ in 0..2 {
+            company.expect(32, 4, now);
+            assert_eq!(company.missing(4, now), missing);
             assert_eq!(company.missing(28, now), None);
-            company.leave(events);
-            if events == 4 {
-                company.expect(32, now);
-                assert_eq!(company.missing(4, now), None);
-            }
+            company.leave(28);
         }
+    }
+
+    #[test]
+    fn company_that_is_there_already_says_nothing_of_waiting() {
+        let (mut company, now) = (Company::default(), Instant::now());
+        company.expect(32, 4, now);
+        company.leave(4);
+        company.expect(32, 28, now);
+        company.leave(28);
+        company.expect(32, 4, now);
+        assert_eq!(company.missing(4, now), None);
+        company.expect(32, 4, now);
+        assert!(company.missing(4, now).is_some());
     }
 }

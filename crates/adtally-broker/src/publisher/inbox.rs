@@ -1,12 +1,14 @@
 //! What callers have handed over and the owner of the connection has not taken yet.
 //!
 //! Waking the owner for an event that has to wait for company anyway would cost two switches of
-//! threads for nothing. So it is woken for what it could send at once, and for as much as a full pack.
+//! threads for nothing. So it is woken for finished messages, for a full pack of one kind, and for as
+//! many events as it asked for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::PublisherOptions;
 use super::handover::Command;
 use super::per_lane::PerLane;
 use crate::NotKept;
@@ -22,15 +24,14 @@ pub(super) struct Inbox(Arc<Shared>);
 struct Shared {
     waiting: Mutex<Waiting>,
     wake: Notify,
-    /// Bytes of one lane that wake the owner in any case.
-    enough: usize,
+    /// Tell what a full pack is.
+    options: Arc<PublisherOptions>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     commands: Vec<Command>,
-    /// Bytes of each lane.
-    bytes: PerLane<usize>,
+    lanes: PerLane<Filling>,
     /// Events of all lanes.
     events: usize,
     /// The owner asked to be woken for so many events.
@@ -38,12 +39,19 @@ struct Waiting {
     is_closed: bool,
 }
 
-/// Both ends of a new inbox; `enough` bytes of one lane wake the owner in any case.
-pub(super) fn inbox(enough: usize) -> (Outbox, Inbox) {
+/// What waits of one lane.
+#[derive(Debug, Default)]
+struct Filling {
+    bytes: usize,
+    events: usize,
+}
+
+/// Both ends of a new inbox.
+pub(super) fn inbox(options: Arc<PublisherOptions>) -> (Outbox, Inbox) {
     let shared = Arc::new(Shared {
         waiting: Mutex::default(),
         wake: Notify::new(),
-        enough,
+        options,
     });
     (Outbox(Arc::clone(&shared)), Inbox(shared))
 }
@@ -56,7 +64,7 @@ impl Outbox {
         if waiting.is_closed {
             return Err(NotKept::Closed);
         }
-        let wakes = waiting.push(command, self.0.enough);
+        let wakes = waiting.push(command, &self.0.options);
         drop(waiting);
         if wakes {
             self.0.wake.notify_one();
@@ -69,7 +77,7 @@ impl Inbox {
     /// Everything that waits, in the order it came.
     pub(super) fn take(&self) -> Vec<Command> {
         let mut waiting = self.0.lock();
-        waiting.bytes = PerLane::default();
+        waiting.lanes = PerLane::default();
         waiting.events = 0;
         std::mem::take(&mut waiting.commands)
     }
@@ -78,8 +86,8 @@ impl Inbox {
         self.0.lock().commands.is_empty()
     }
 
-    /// Returns when it may be time to take: as many events wait as are `wanted`, or much of one lane in
-    /// any case. May be dropped.
+    /// Returns when it may be time to take: as many events wait as are `wanted`, or something that can
+    /// be sent in any case. May be dropped.
     pub(super) async fn filled(&self, wanted: Option<usize>) {
         {
             let mut waiting = self.0.lock();
@@ -109,16 +117,23 @@ impl Shared {
 
 impl Waiting {
     /// Adds a command; whether the owner is to be woken.
-    fn push(&mut self, command: Command, enough: usize) -> bool {
-        let bytes = self.bytes.of_mut(command.kind());
-        let goes_alone = command.kind().is_none();
-        let before = *bytes;
-        *bytes += command.bytes();
-        let is_enough = before < enough && *bytes >= enough;
+    fn push(&mut self, command: Command, options: &PublisherOptions) -> bool {
+        let is_finished = matches!(command, Command::Shipment(_));
+        let lane = self.lanes.of_mut(command.kind());
+        let was_full = lane.is_full(options);
+        lane.bytes += command.bytes();
+        lane.events += command.events();
+        let fills = !was_full && lane.is_full(options);
         self.events += command.events();
         self.commands.push(command);
         let events = self.events;
         let is_wanted = self.wanted.take_if(|wanted| events >= *wanted).is_some();
-        is_wanted || is_enough || goes_alone
+        is_wanted || fills || is_finished
+    }
+}
+
+impl Filling {
+    fn is_full(&self, options: &PublisherOptions) -> bool {
+        options.is_full_pack(self.bytes, self.events)
     }
 }

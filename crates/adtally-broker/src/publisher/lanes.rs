@@ -26,12 +26,14 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// Packs that are not full leave in rounds: the next round waits until all packs of the one before
 /// have landed, and then a moment for the next events of those who were just answered. The broker
 /// writes to its disk in turns, and a round of all lanes shares one. A lane whose pack takes longer
-/// than [`PATIENCE`] is left out of the rounds that follow until it lands.
+/// than [`PATIENCE`] is late: until it lands, rounds leave without it and do not wait for it.
 #[derive(Default)]
 pub(super) struct Lanes {
     lanes: PerLane<Lane>,
     /// When the last round left.
     departed: Option<Instant>,
+    /// Some of the last round have landed.
+    is_landing: bool,
     /// Whom the next round waits for once the last one has landed.
     company: Company,
 }
@@ -54,10 +56,15 @@ struct Lane {
     /// Finished messages, among them those a lost connection left unconfirmed.
     ready: VecDeque<Shipment>,
     in_flight: usize,
-    /// Those of them that the next round waits for.
+    /// Those of them that left with a round. The lane joins no other round before they land.
     of_round: usize,
-    /// The events in those, until it is known how many the next round waits for.
+    /// The events in those.
     round_events: usize,
+    /// A round has left without this lane.
+    is_late: bool,
+    /// Events that were on their way or waited when the first pack of the round landed, until it is
+    /// known how many the next round waits for.
+    around: usize,
 }
 
 impl Lanes {
@@ -91,14 +98,16 @@ impl Lanes {
 
     /// Until when the last round is waited for, if it is.
     fn is_out_until(&self, now: Instant) -> Option<Instant> {
-        let is_out = self.lanes.all().into_iter().any(|lane| lane.of_round > 0);
+        let is_out = self.lanes.all().into_iter().any(Lane::is_awaited);
         let end = self.departed.filter(|_| is_out)? + PATIENCE;
         Some(end).filter(|end| now < *end)
     }
 
+    /// Events that could leave with the next round.
     fn waiting_events(&self) -> usize {
         let lanes = self.lanes.all().into_iter();
-        lanes.map(|lane| lane.chunk_events).sum()
+        let joining = lanes.filter(|lane| lane.may_join());
+        joining.map(|lane| lane.chunk_events).sum()
     }
 
     /// Whether the next round may leave now.
@@ -108,12 +117,9 @@ impl Lanes {
         }
         let waiting = self.waiting_events();
         let lanes = self.lanes.all_mut().into_iter();
-        let landed: usize = lanes
-            .map(|lane| std::mem::take(&mut lane.round_events))
-            .sum();
-        if landed > 0 {
-            self.company.expect(landed + waiting, now);
-        }
+        let joining = lanes.filter(|lane| lane.may_join());
+        let around = joining.map(|lane| std::mem::take(&mut lane.around)).sum();
+        self.company.expect(around, waiting, now);
         if self.company.missing(waiting, now).is_some() {
             return false;
         }
@@ -131,22 +137,34 @@ impl Lanes {
         let is_round = self.is_round_due(now);
         let mut departing = Vec::new();
         for lane in self.lanes.all_mut() {
-            let joins = is_round && lane.of_round == 0;
-            let before = departing.len();
+            let joins = is_round && lane.may_join();
+            lane.is_late |= is_round && !joins;
             departing.extend(std::iter::from_fn(|| lane.next(options, config, joins)));
-            let partial = |shipment: &&Shipment| shipment.is_of_round;
-            lane.of_round += departing.iter().skip(before).filter(partial).count();
         }
         if departing.iter().any(|shipment| shipment.is_of_round) {
             self.departed = Some(now);
+            self.is_landing = false;
         }
         departing
     }
 
+    /// A message has landed. Everything that was handed over before must have been [added](Self::add),
+    /// and its callers must not be answered yet: that tells them from those who come again.
     pub(super) fn landed(&mut self, shipment: &Shipment) {
+        if shipment.is_of_round && !std::mem::replace(&mut self.is_landing, true) {
+            for lane in self.lanes.all_mut() {
+                lane.around = lane.round_events + lane.chunk_events;
+            }
+        }
         let lane = self.lanes.of_mut(shipment.kind);
         lane.in_flight = lane.in_flight.saturating_sub(1);
-        lane.of_round = lane.of_round.saturating_sub(shipment.is_of_round.into());
+        if shipment.is_of_round {
+            lane.of_round = lane.of_round.saturating_sub(1);
+        }
+        if lane.may_join() {
+            lane.round_events = 0;
+            lane.is_late = false;
+        }
     }
 
     /// Takes back what was in flight when the connection ended, oldest first.
@@ -158,9 +176,7 @@ impl Lanes {
         }
         self.company.forget();
         for lane in self.lanes.all_mut() {
-            lane.in_flight = 0;
-            lane.of_round = 0;
-            lane.round_events = 0;
+            lane.nothing_is_out();
         }
     }
 
@@ -190,6 +206,25 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Whether the next round may take it along.
+    fn may_join(&self) -> bool {
+        self.of_round == 0
+    }
+
+    /// Whether the next round waits for it.
+    fn is_awaited(&self) -> bool {
+        !self.may_join() && !self.is_late
+    }
+
+    /// What was on its way is lost with its connection.
+    fn nothing_is_out(&mut self) {
+        self.in_flight = 0;
+        self.of_round = 0;
+        self.round_events = 0;
+        self.is_late = false;
+        self.around = 0;
+    }
+
     fn push(&mut self, chunk: Chunk) {
         self.chunk_bytes += chunk.bytes();
         self.chunk_events += chunk.events();
@@ -229,8 +264,7 @@ impl Lane {
         config: &BrokerConfig,
         joins: bool,
     ) -> Option<Shipment> {
-        let has_full_pack =
-            self.chunk_bytes >= options.pack_bytes || self.chunk_events >= options.pack_events;
+        let has_full_pack = options.is_full_pack(self.chunk_bytes, self.chunk_events);
         if !joins && !has_full_pack {
             return None;
         }
@@ -251,6 +285,7 @@ impl Lane {
         let mut shipment = merge(first, others, config);
         shipment.is_of_round = !has_full_pack;
         if shipment.is_of_round {
+            self.of_round += 1;
             self.round_events += events;
         }
         Some(shipment)

@@ -103,8 +103,9 @@ impl Owner {
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let reason = loop {
             self.take_in();
-            self.launch(&session.channel, &mut voyage);
-            let mut wait = self.lanes.wait(Instant::now());
+            let now = Instant::now();
+            self.launch(&session.channel, &mut voyage, now);
+            let mut wait = self.lanes.wait(now);
             if voyage.is_blocked {
                 wait.events = Some(1);
             }
@@ -134,19 +135,16 @@ impl Owner {
     }
 
     /// Sends what may go now, or refuses it. The frames are written when the flights are next polled.
-    fn launch(&mut self, channel: &Channel, voyage: &mut Voyage) {
+    fn launch(&mut self, channel: &Channel, voyage: &mut Voyage, now: Instant) {
         if voyage.is_blocked {
             return self.lanes.answer_all(Err(NotKept::Blocked));
         }
         if voyage.leaving.is_some() {
             return;
         }
-        for shipment in self
-            .lanes
-            .depart(&self.options, &self.config, Instant::now())
-        {
+        for shipment in self.lanes.depart(&self.options, &self.config, now) {
             if voyage.flights.is_empty() {
-                voyage.last_progress = Instant::now();
+                voyage.last_progress = now;
             }
             voyage.flights.launch(channel, shipment);
         }
@@ -168,6 +166,7 @@ impl Owner {
             if voyage.probe.take_if(|probe| *probe == number).is_none() {
                 let refused = result.is_err();
                 self.refusals.note(shipment.kind, refused, Instant::now());
+                self.take_in();
                 self.lanes.landed(&shipment);
             }
             shipment.answer(result);

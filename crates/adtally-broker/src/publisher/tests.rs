@@ -1,6 +1,7 @@
 //! The rules by which what waits becomes messages. No broker is needed to check them.
 
 use adtally_domain::{AdId, EventId, Timestamp};
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::handover::Answer;
@@ -21,7 +22,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (outbox, _inbox) = inbox(96 * 1_024);
+        let (outbox, _inbox) = inbox(Arc::default());
         let task = tokio::spawn(async {});
         Self {
             config: BrokerConfig::new(&["amqp://h"], "t", "test").unwrap(),
@@ -39,6 +40,14 @@ impl Bench {
 
     /// Hands over `count` events as one request; the caller's end of it.
     async fn request(&mut self, kind: EventKind, count: u8) -> Vec<Answer> {
+        let (commands, answers) = self.commands(kind, count).await;
+        commands
+            .into_iter()
+            .for_each(|command| self.lanes.add(command));
+        answers
+    }
+
+    async fn commands(&self, kind: EventKind, count: u8) -> (Vec<Command>, Vec<Answer>) {
         let time = Timestamp::from_millis(1_795_327_200_123).unwrap();
         let event = |number: u8| Event {
             id: EventId::v7(time, [number; 10]),
@@ -54,17 +63,17 @@ impl Bench {
             source: None,
         };
         let events: Vec<_> = (0..count).map(event).collect();
-        let mut answers = Vec::new();
+        let (mut commands, mut answers) = (Vec::new(), Vec::new());
         for (draft, _) in split(&events, &self.options) {
             let claim = self
                 .handover
                 .claim(Some(kind), draft.bytes(), Instant::now())
                 .await;
             let (claim, answer) = claim.unwrap();
-            self.lanes.add(Command::Chunk(draft.claimed(claim)));
+            commands.push(Command::Chunk(draft.claimed(claim)));
             answers.push(answer);
         }
-        answers
+        (commands, answers)
     }
 
     /// The sizes of the packs that go now, by kind.
@@ -94,6 +103,16 @@ impl Bench {
     }
 }
 
+/// Whether the owner is woken for these, however many events it asked for.
+fn wakes(bench: &Bench, commands: Vec<Command>) -> bool {
+    let (outbox, inbox) = inbox(Arc::new(bench.options.clone()));
+    assert!(inbox.filled(None).now_or_never().is_none());
+    for command in commands {
+        outbox.send(command).unwrap();
+    }
+    inbox.filled(None).now_or_never().is_some()
+}
+
 const IMPRESSION: EventKind = EventKind::Impression;
 const CLICK: EventKind = EventKind::Click;
 
@@ -102,6 +121,19 @@ async fn a_lone_request_goes_at_once() {
     let mut bench = Bench::new();
     let _answers = bench.request(CLICK, 1).await;
     assert_eq!(bench.depart(), [(CLICK, 1)]);
+}
+
+#[tokio::test]
+async fn the_owner_is_woken_for_a_full_pack_and_for_finished_messages_only() {
+    let bench = Bench::new();
+    let (mut commands, _answers) = bench.commands(IMPRESSION, 9).await;
+    let (clicks, _more_answers) = bench.commands(CLICK, 9).await;
+    commands.extend(clicks);
+    assert!(!wakes(&bench, commands));
+    let (full, _answers) = bench.commands(IMPRESSION, 10).await;
+    assert!(wakes(&bench, full));
+    let pack = Shipment::pack(Vec::new(), CLICK, "events", uuid::Uuid::nil());
+    assert!(wakes(&bench, vec![Command::Shipment(Box::new(pack))]));
 }
 
 #[tokio::test]
@@ -184,19 +216,50 @@ async fn a_kind_whose_pack_does_not_land_holds_up_no_other_for_long() {
     let mut bench = Bench::new();
     let mut answers = bench.request(CLICK, 1).await;
     let stuck = bench.only();
-    for _ in 0..2 {
-        answers.extend(bench.request(IMPRESSION, 1).await);
-        assert_eq!(bench.depart(), []);
-        bench.now = bench.lanes.wait(bench.now).until.unwrap();
-        assert_eq!(bench.depart(), [(IMPRESSION, 1)]);
-        bench.land();
-    }
-    bench.now += Duration::from_secs(1);
+    answers.extend(bench.request(IMPRESSION, 1).await);
+    assert_eq!(bench.depart(), []);
+    bench.now = bench.lanes.wait(bench.now).until.unwrap();
+    assert_eq!(bench.depart(), [(IMPRESSION, 1)]);
+    answers.extend(bench.request(IMPRESSION, 1).await);
+    assert_eq!(bench.depart(), []);
+    bench.land();
+    assert_eq!(bench.depart(), [(IMPRESSION, 1)], "the others wait no more");
+    bench.land();
     answers.extend(bench.request(CLICK, 1).await);
     assert_eq!(bench.depart(), [], "it still waits for itself");
     assert_eq!(bench.lanes.wait(bench.now).until, None);
     bench.lanes.landed(&stuck);
     assert_eq!(bench.depart(), [(CLICK, 1)]);
+}
+
+#[tokio::test]
+async fn a_kind_that_is_late_is_no_company() {
+    let mut bench = roomy();
+    let mut answers = bench.request(CLICK, 40).await;
+    let stuck = bench.only();
+    answers.extend(bench.request(CLICK, 40).await);
+    bench.now += Duration::from_secs(1);
+    for _ in 0..2 {
+        answers.extend(bench.request(IMPRESSION, 1).await);
+        assert_eq!(bench.depart(), [(IMPRESSION, 1)]);
+        bench.land();
+    }
+    bench.lanes.landed(&stuck);
+    assert_eq!(bench.depart(), []);
+    assert_eq!(bench.lanes.wait(bench.now).events, Some(24), "64 of 80");
+}
+
+#[tokio::test]
+async fn those_who_come_again_before_all_have_landed_count_once() {
+    let mut bench = roomy();
+    let mut answers = bench.request(CLICK, 20).await;
+    answers.extend(bench.request(IMPRESSION, 20).await);
+    assert_eq!(bench.depart(), [(CLICK, 20), (IMPRESSION, 20)]);
+    bench.land();
+    answers.extend(bench.request(CLICK, 20).await);
+    bench.land();
+    assert_eq!(bench.depart(), []);
+    assert_eq!(bench.lanes.wait(bench.now).events, Some(15), "35 of 40");
 }
 
 #[tokio::test]
