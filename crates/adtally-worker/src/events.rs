@@ -70,10 +70,11 @@ pub(crate) struct EventConsumer {
 }
 
 impl EventConsumer {
-    /// Stores what `subscription` brings until it is to stop, then finishes what it has begun.
+    /// Stores what `subscription` brings until it is to stop or cannot go on, then finishes the batches
+    /// it has begun.
     ///
-    /// On any other end, messages in hand go back to their queue once, after the subscription is
-    /// cancelled: otherwise they would come straight back and count as failed each time.
+    /// All other messages in hand go back to their queue once, after the subscription is cancelled:
+    /// otherwise they would come straight back and count as failed each time.
     pub(crate) async fn run(self: Arc<Self>, mut subscription: Subscription) -> End {
         let held = Held::new(self.publisher.clone(), self.notice.clone());
         let mut intake = Intake::new(held, self.is_last, self.full_bytes);
@@ -115,8 +116,9 @@ impl EventConsumer {
     /// Waits for what is to be done next: a batch, once it may be stored, or a suspect while nothing
     /// arrives.
     ///
-    /// A batch grows while those before it are stored, and takes along whatever else has arrived; it
-    /// does not wait for more. So it is small when there is little to do. The prefetch bounds it too.
+    /// A batch grows while those before it are stored, and takes along whatever else has arrived. A
+    /// small one begins at once or, when one like it began just before, a little later ([`pace`]). The
+    /// prefetch bounds it too.
     async fn next(
         &self,
         subscription: &mut Subscription,
@@ -124,10 +126,10 @@ impl EventConsumer {
         storing: &mut Storing,
     ) -> Result<Taken, Unsettled> {
         while !self.stop.is_requested() {
-            // An error is told again by the next call that waits.
             if !intake.is_full()
-                && let Some(Ok(delivery)) = subscription.try_next_ready()
+                && let Some(arrived) = subscription.try_next_ready()
             {
+                let delivery = arrived.map_err(|error| (over(&error), Vec::new()))?;
                 self.take_in(delivery, intake).await;
                 continue;
             }
@@ -176,7 +178,7 @@ impl EventConsumer {
             unsettled.push(suspect);
             return Err((end, unsettled));
         }
-        match Batch::alone(suspect) {
+        match Batch::alone(suspect, &self.spares) {
             Ok(batch) => Arc::clone(self).make_safe(batch).await,
             Err(newer) => {
                 intake.held.keep(newer);
@@ -282,7 +284,7 @@ impl EventConsumer {
 async fn next_delivery(subscription: &mut Subscription) -> Result<Delivery, End> {
     match subscription.next().await {
         Some(Ok(delivery)) => Ok(delivery),
-        Some(Err(error)) => Err(End::Broker(error.to_string())),
+        Some(Err(error)) => Err(over(&error)),
         None => Err(End::Broker(format!(
             "the subscription to {} ended",
             subscription.queue()

@@ -133,19 +133,17 @@ impl Worker {
     ) -> Result<(Vec<EventQueue>, Subscription), BrokerError> {
         let topology = self.broker.topology();
         let mut events = Vec::new();
-        let prefetch = |full_bytes| event_prefetch(full_bytes, self.store_connections);
-        let (clicks, impressions) = (OTHERS_BYTES, IMPRESSIONS_BYTES);
-        for (queue, prefetch, full_bytes, is_last) in [
-            (topology.clicks_queue(), prefetch(clicks), clicks, false),
-            (
-                topology.impressions_queue(),
-                prefetch(impressions),
-                impressions,
-                false,
-            ),
-            (topology.unrouted_queue(), LAST_PREFETCH, OTHERS_BYTES, true),
-            (topology.dead_queue(), LAST_PREFETCH, OTHERS_BYTES, true),
+        for (queue, full_bytes, is_last) in [
+            (topology.clicks_queue(), OTHERS_BYTES, false),
+            (topology.impressions_queue(), IMPRESSIONS_BYTES, false),
+            (topology.unrouted_queue(), OTHERS_BYTES, true),
+            (topology.dead_queue(), OTHERS_BYTES, true),
         ] {
+            let prefetch = if is_last {
+                LAST_PREFETCH
+            } else {
+                event_prefetch(full_bytes, self.store_connections)
+            };
             events.push(EventQueue {
                 subscription: connection.subscribe(&queue, prefetch).await?,
                 full_bytes,
@@ -158,11 +156,11 @@ impl Worker {
     }
 }
 
-/// Full packs enough for the batches that are stored and one that gathers; and of small packs as many
-/// as are worth a transaction, while as many are being stored.
+/// Packs enough for the batches that are stored and one that gathers, whether they are full or as small
+/// as are worth a transaction only together.
 fn event_prefetch(full_bytes: usize, at_once: usize) -> u16 {
     let packs_of_batch = full_bytes.div_ceil(PublisherOptions::default().pack_bytes);
-    let packs = packs_of_batch.saturating_mul(at_once + 1).max(2 * MANY);
+    let packs = packs_of_batch.max(MANY).saturating_mul(at_once + 1);
     u16::try_from(packs).unwrap_or(u16::MAX)
 }
 
@@ -178,6 +176,7 @@ mod tests {
         assert_eq!(usize::from(event_prefetch(100 * pack, 1)), 200);
         assert_eq!(usize::from(event_prefetch(100 * pack, 3)), 400);
         assert_eq!(usize::from(event_prefetch(1, 1)), 2 * MANY);
+        assert_eq!(usize::from(event_prefetch(1, 3)), 4 * MANY);
         assert_eq!(event_prefetch(usize::MAX, usize::MAX - 1), u16::MAX);
     }
 

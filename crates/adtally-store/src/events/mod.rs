@@ -53,8 +53,8 @@ impl EventBatch {
         self.dead_letters.clear();
     }
 
-    /// Makes room for as much as there is in `other`: growing step by step would leave holes in the
-    /// memory.
+    /// Makes room for as many events as there are in `other`: growing step by step would leave holes in
+    /// the memory. Dead letters are too few to matter.
     pub fn reserve_as_for(&mut self, other: &Self) {
         self.rows.reserve_as_for(&other.rows);
     }

@@ -27,11 +27,11 @@ impl Batch {
     ///
     /// # Errors
     /// A pack of a newer version, unread.
-    pub(super) fn alone(delivery: Delivery) -> Result<Self, NewerPack> {
-        let mut content = EventBatch::default();
+    pub(super) fn alone(delivery: Delivery, spares: &Spares) -> Result<Self, NewerPack> {
+        let mut content = spares.take();
         if let Err(version) = read(&delivery, &mut content) {
-            let delivery = Box::new(delivery);
-            return Err(NewerPack { delivery, version });
+            spares.put(Arc::new(content));
+            return Err(NewerPack::new(delivery, version));
         }
         content.sort();
         Ok(Self {
@@ -82,8 +82,7 @@ impl Gathering {
     /// A pack of a newer version, unread and not added.
     pub(super) fn add(&mut self, mut delivery: Delivery) -> Result<(), NewerPack> {
         if let Err(version) = read(&delivery, &mut self.content) {
-            let delivery = Box::new(delivery);
-            return Err(NewerPack { delivery, version });
+            return Err(NewerPack::new(delivery, version));
         }
         self.bytes += std::mem::take(&mut delivery.body).len();
         self.deliveries.push(delivery);

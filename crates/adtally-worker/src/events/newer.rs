@@ -23,7 +23,14 @@ const RENEW_FROM: u64 = 10;
 #[derive(Debug)]
 pub(super) struct NewerPack {
     pub(super) delivery: Box<Delivery>,
-    pub(super) version: u64,
+    version: u64,
+}
+
+impl NewerPack {
+    pub(super) fn new(delivery: Delivery, version: u64) -> Self {
+        let delivery = Box::new(delivery);
+        Self { delivery, version }
+    }
 }
 
 /// What all consumers of a session know of such packs.

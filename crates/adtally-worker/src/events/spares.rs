@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use adtally_store::EventBatch;
 
-/// The memory of one queue's batches. There is never more of it than its batches took at one time: new
-/// memory would come page by page from the system, and how much of it the allocator keeps afterwards
-/// depends on how many threads have asked for it.
+/// The memory of one queue's batches. New memory would come page by page from the system, and how much
+/// of it the allocator keeps afterwards depends on how many threads have asked for it.
+///
+/// Every batch begins here. So there are never more than were in use at one time, each as large as the
+/// largest it has held.
 #[derive(Debug, Default)]
 pub(crate) struct Spares(Mutex<Vec<EventBatch>>);
 
@@ -24,6 +26,11 @@ impl Spares {
             let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             spares.push(batch);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
     }
 }
 
@@ -45,6 +52,6 @@ mod tests {
         let batch = Arc::new(EventBatch::new(&[click()], Vec::new()));
         spares.put(Arc::clone(&batch));
         assert_eq!(batch.len(), 1);
-        assert!(spares.0.lock().unwrap().is_empty());
+        assert_eq!(spares.count(), 0);
     }
 }

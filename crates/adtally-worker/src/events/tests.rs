@@ -220,7 +220,27 @@ async fn only_what_may_be_sent_again_keeps_its_body() {
     assert_eq!(batch.content.len(), 1);
     assert!(batch.deliveries[0].body.is_empty());
 
-    let batch = Batch::alone(alone).unwrap();
+    let batch = Batch::alone(alone, &spares).unwrap();
     assert_eq!(batch.content.len(), 1);
     assert_eq!(batch.deliveries[0].body, sent_alone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_handled_alone_use_one_batch_again_and_again() {
+    let bench = Bench::new().await;
+    let clicks = bench.config.topology().clicks_queue();
+    let (_session, mut clicks) = bench.subscribe(&clicks).await;
+    let spares = Spares::default();
+    for newer in [false, true, false] {
+        bench.publish(&click()).await;
+        let mut delivery = next(&mut clicks).await;
+        if newer {
+            delivery.body = br#"{"v": 2, "rows": []}"#.to_vec();
+        }
+        if let Ok(batch) = Batch::alone(delivery, &spares) {
+            assert_eq!(batch.content.len(), 1);
+            spares.put(batch.content);
+        }
+        assert_eq!(spares.count(), 1);
+    }
 }
