@@ -2,7 +2,7 @@
 
 use anyhow::{bail, ensure};
 
-use super::accept::{ADS, WARM_UP, check_queued, load, maximum, saturate};
+use super::accept::{ADS, WARM_UP, check_queued, few_and_many, load, maximum, saturate};
 use crate::args::BenchArgs;
 use crate::backlog;
 use crate::drain::{Progress, drain, reach};
@@ -15,15 +15,17 @@ use crate::usage::Meter;
 
 /// Events that one or two workers store.
 const BACKLOG: u64 = 2_000_000;
-/// Events that a worker has before it while others are published: more than it stores in that time.
-const LONG_BACKLOG: u64 = 5_000_000;
+/// Events that a worker has before it for each second while others are published: more than it stores.
+const MORE_THAN_STORED: u64 = 1_000_000;
 
 /// Bar 11.
 pub(crate) async fn scaling(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
-    Ok(vec![
-        two_workers(lab, args).await?,
-        while_draining(lab, args).await?,
-    ])
+    let mut figures = vec![two_workers(lab, args).await?];
+    let beside = few_and_many(args, async |args, over| {
+        while_draining(lab, args, &format!("accepted while draining, {over}")).await
+    });
+    figures.extend(beside.await?);
+    Ok(figures)
 }
 
 /// The processor time of everything, per event, with two workers over one.
@@ -56,9 +58,8 @@ async fn store(lab: &Lab, workers: usize) -> anyhow::Result<Arm> {
 
 /// The rate at which half of the measured maximum is accepted beside a worker that drains a backlog,
 /// over the same without a worker.
-async fn while_draining(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Figure> {
+async fn while_draining(lab: &Lab, args: &BenchArgs, name: &str) -> anyhow::Result<Figure> {
     let pace = Pace::Open(maximum(lab, args).await? / 2.0);
-    let name = "accepted while draining";
     let pairs = in_turn(
         name,
         args.pairs,
@@ -85,7 +86,8 @@ async fn alone(lab: &Lab, args: &BenchArgs, pace: Pace) -> anyhow::Result<Arm> {
 
 async fn beside_a_worker(lab: &Lab, args: &BenchArgs, pace: Pace) -> anyhow::Result<Arm> {
     let ground = lab.ground().await?;
-    backlog::fill(&ground, LONG_BACKLOG, ADS).await?;
+    let backlog = MORE_THAN_STORED * args.seconds;
+    backlog::fill(&ground, backlog, ADS).await?;
     lab.settle().await?;
     let api = Program::api(&ground, &[]).await?;
     let warm = saturate(api.address, 1, args.connections, WARM_UP).await?;
@@ -94,11 +96,11 @@ async fn beside_a_worker(lab: &Lab, args: &BenchArgs, pace: Pace) -> anyhow::Res
     let answers = load(api.address, 1, args.connections, pace, args.duration()).await?;
     let arm = arm_of(&answers, meter)?;
     let workers = [worker];
-    if Progress::of(&workers).await?.total() >= LONG_BACKLOG {
-        bail!("the backlog was gone before the load: ask for fewer --seconds");
+    if Progress::of(&workers).await?.total() >= backlog {
+        bail!("a backlog of {backlog} events was gone before the load");
     }
     api.stop().await?;
-    let queued = LONG_BACKLOG + warm.accepted + answers.accepted;
+    let queued = backlog + warm.accepted + answers.accepted;
     reach(&workers, queued, Progress::total).await?;
     for worker in workers {
         worker.stop().await?;
