@@ -22,12 +22,15 @@ type Letter = (Uuid, Option<Uuid>);
 
 /// Marks the letters of those of `events` that are stored as `requeued`. Run it as a transaction's last
 /// statement: it may wait for whoever is putting one of these letters back.
-pub(crate) fn settle(conn: &mut PgConnection, mut events: Vec<Uuid>) -> QueryResult<()> {
-    let (Some(first), Some(last)) = (events.iter().min(), events.iter().max()) else {
+pub(crate) fn settle(
+    conn: &mut PgConnection,
+    events: impl Iterator<Item = Uuid> + Clone,
+) -> QueryResult<()> {
+    let (Some(first), Some(last)) = (events.clone().min(), events.clone().max()) else {
         return Ok(());
     };
     let mut letters: Vec<Letter> = dsl::dead_letters
-        .filter(dsl::event_id.between(*first, *last))
+        .filter(dsl::event_id.between(first, last))
         .filter(is_unsettled())
         // The order of the index, so that no plan reads letters outside of the bounds.
         .order(dsl::event_id)
@@ -37,6 +40,7 @@ pub(crate) fn settle(conn: &mut PgConnection, mut events: Vec<Uuid>) -> QueryRes
     if letters.is_empty() {
         return Ok(());
     }
+    let mut events: Vec<Uuid> = events.collect();
     if letters.len() > FEW {
         letters = dsl::dead_letters
             .filter(dsl::event_id.eq_any(events))

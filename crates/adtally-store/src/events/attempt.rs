@@ -109,13 +109,13 @@ fn exclude_culprits(
 
 /// The ids of all events, those that only a letter holds and those that are known included: the mark
 /// of a letter may have been lost when its event was stored.
-fn ids_of(given: &EventBatch) -> Vec<Uuid> {
+fn ids_of(given: &EventBatch) -> impl Iterator<Item = Uuid> + Clone {
     let of_letters = given
         .dead_letters
         .iter()
         .filter_map(|letter| letter.event_id);
     let of_events = given.rows.iter().map(|row| row.id());
-    of_events.chain(of_letters).map(EventId::as_uuid).collect()
+    of_events.chain(of_letters).map(EventId::as_uuid)
 }
 
 fn attempt(

@@ -29,8 +29,7 @@ pub(super) struct Batch<'a> {
 impl<'a> Batch<'a> {
     pub(super) fn of(given: &'a EventBatch) -> Self {
         let mut rows: Vec<Row<'a>> = given.rows.iter().collect();
-        // Stable: of events with one id the first stays first.
-        rows.sort_by_key(Row::id);
+        rows.sort_unstable_by_key(Row::order);
         let mut stored = Stored::default();
         let mut repeats: HashMap<EventId, Vec<Row<'a>>> = HashMap::new();
         rows.dedup_by(|later, first| {

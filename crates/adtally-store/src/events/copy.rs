@@ -52,7 +52,7 @@ fn copy(
     conn: &mut PgConnection,
     columns: impl CopyTarget<Table = events::table>,
     rows: &[Row<'_>],
-    count: usize,
+    count: u8,
 ) -> QueryResult<usize> {
     diesel::copy_from(events::table)
         .from_raw_data(columns, |copy| {
@@ -62,7 +62,7 @@ fn copy(
         .execute(conn)
 }
 
-fn write(copy: &mut dyn Write, rows: &[Row<'_>], columns: usize) -> std::io::Result<()> {
+fn write(copy: &mut dyn Write, rows: &[Row<'_>], columns: u8) -> std::io::Result<()> {
     let mut chunk = Vec::with_capacity(CHUNK + CHUNK / 8);
     chunk.extend_from_slice(&HEADER);
     for row in rows {

@@ -12,7 +12,7 @@ pub(super) const HEADER: [u8; 19] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// Columns of a row at most; `verdict` and `rule_version` take their defaults.
-pub(super) const COLUMNS: usize = 11;
+pub(super) const COLUMNS: u8 = 11;
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 /// The server's time begins in 2000, in microseconds.
 const EPOCH_2000_MILLIS: i64 = 946_684_800_000;
@@ -32,7 +32,7 @@ pub(super) struct Appended {
     /// when and through whom it came.
     pub(super) before_payload: usize,
     /// Columns up to the last one that is not NULL.
-    pub(super) columns: usize,
+    pub(super) columns: u8,
 }
 
 /// Adds the fields of a row to the data, in the order in which [`super::copy`] names its columns: those
@@ -60,10 +60,10 @@ pub(super) fn append<Text: AsRef<str>>(data: &mut Vec<u8>, event: &Event<Text>) 
         text(data, value.as_ref());
     }
     nullable(data, event.impression_id.as_ref().map(Uuid::as_bytes));
-    let trailing = texts.iter().rev().take_while(|text| text.is_none()).count();
-    let empty = match event.impression_id {
+    let trailing = texts.iter().rev().take_while(|text| text.is_none());
+    let empty: u8 = match event.impression_id {
         Some(_) => 0,
-        None => trailing + 1,
+        None => 1 + trailing.map(|_| 1).sum::<u8>(),
     };
     Appended {
         before_payload,
@@ -73,10 +73,9 @@ pub(super) fn append<Text: AsRef<str>>(data: &mut Vec<u8>, event: &Event<Text>) 
 
 /// A row of the first `columns` columns, of which the others are NULL: how many fields, and the
 /// fields.
-pub(super) fn write(data: &mut Vec<u8>, fields: &[u8], columns: usize) {
-    let cut = COLUMNS.saturating_sub(columns) * NULL.len();
-    let count = i16::try_from(columns).unwrap_or(i16::MAX);
-    data.extend_from_slice(&count.to_be_bytes());
+pub(super) fn write(data: &mut Vec<u8>, fields: &[u8], columns: u8) {
+    let cut = usize::from(COLUMNS.saturating_sub(columns)) * NULL.len();
+    data.extend_from_slice(&i16::from(columns).to_be_bytes());
     let end = fields.len().saturating_sub(cut);
     data.extend_from_slice(fields.get(..end).unwrap_or_default());
 }

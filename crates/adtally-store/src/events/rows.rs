@@ -14,29 +14,30 @@ pub(super) struct Rows {
     places: Vec<Place>,
 }
 
-/// Where a row is, and what is in it.
+/// Where a row is, and what is in it. There are as many as rows, and they are moved to sort them: each
+/// byte counts.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     id: EventId,
     ad_id: AdId,
-    kind: EventKind,
     received_at: Timestamp,
-    start: usize,
-    payload: usize,
-    end: usize,
-    columns: usize,
+    start: u32,
+    payload: u32,
+    end: u32,
+    columns: u8,
+    kind: EventKind,
 }
 
 /// One row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row<'a> {
-    data: &'a [u8],
+    rows: &'a Rows,
     place: &'a Place,
 }
 
 impl Rows {
     pub(super) fn push<Text: AsRef<str>>(&mut self, event: &Event<Text>) {
-        let start = self.data.len();
+        let start = offset(self.data.len());
         let appended = row::append(&mut self.data, event);
         self.places.push(Place {
             id: event.id,
@@ -44,8 +45,8 @@ impl Rows {
             kind: event.kind,
             received_at: event.received_at,
             start,
-            payload: start + appended.before_payload,
-            end: self.data.len(),
+            payload: start + offset(appended.before_payload),
+            end: offset(self.data.len()),
             columns: appended.columns,
         });
     }
@@ -67,26 +68,36 @@ impl Rows {
 
     /// By id. Of events with one id the first stays first.
     pub(super) fn sort(&mut self) {
-        self.places.sort_by_key(|place| place.id);
+        self.places.sort_unstable_by_key(Place::order);
     }
 
     pub(super) fn get(&self, index: usize) -> Option<Row<'_>> {
         self.places.get(index).map(|place| self.row(place))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Row<'_>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Row<'_>> + Clone {
         self.places.iter().map(|place| self.row(place))
     }
 
     fn row<'a>(&'a self, place: &'a Place) -> Row<'a> {
-        Row {
-            data: &self.data,
-            place,
-        }
+        Row { rows: self, place }
+    }
+}
+
+impl Place {
+    /// What rows are sorted by: the id, and for one id the place. A stable sort would need memory for
+    /// half of the rows each time, which the allocator then keeps for each thread that has sorted.
+    fn order(&self) -> (EventId, u32) {
+        (self.id, self.start)
     }
 }
 
 impl<'a> Row<'a> {
+    /// By id, and for one id by arrival.
+    pub(super) fn order(&self) -> impl Ord + use<> {
+        self.place.order()
+    }
+
     pub(super) fn id(&self) -> EventId {
         self.place.id
     }
@@ -100,7 +111,7 @@ impl<'a> Row<'a> {
     }
 
     /// Columns up to the last one that is not NULL.
-    pub(super) fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> u8 {
         self.place.columns
     }
 
@@ -114,9 +125,10 @@ impl<'a> Row<'a> {
         self.from(self.place.payload)
     }
 
-    fn from(&self, start: usize) -> &'a [u8] {
+    fn from(&self, start: u32) -> &'a [u8] {
+        let range = start as usize..self.place.end as usize;
         // Both ends were taken from the data's own length.
-        self.data.get(start..self.place.end).unwrap_or_default()
+        self.rows.data.get(range).unwrap_or_default()
     }
 
     /// The event itself.
@@ -130,6 +142,12 @@ impl<'a> Row<'a> {
             self.fields(),
         )
     }
+}
+
+/// A place in the data. Rows are shorter than the JSON they were read from, and of that a batch has a few
+/// megabytes and one message, which RabbitMQ bounds at 512 MB.
+fn offset(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
