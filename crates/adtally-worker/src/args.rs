@@ -19,9 +19,8 @@ pub struct WorkerArgs {
     #[arg(long, env = "ADTALLY_CONCURRENCY", default_value_t = 2, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) concurrency: u16,
-    /// How many batches of one queue are stored at the same time, each over a connection of its own; 2
-    /// unless given, or 1 when --database-pool-size leaves no room for more
-    #[arg(long, env = "ADTALLY_STORE_CONNECTIONS", value_name = "N",
+    /// How many batches of one queue are stored at the same time, each over a connection of its own
+    #[arg(long, env = "ADTALLY_STORE_CONNECTIONS", default_value_t = 1, value_name = "N",
           value_parser = clap::value_parser!(u8).range(1..=8))]
-    pub(crate) store_connections: Option<u8>,
+    pub(crate) store_connections: u8,
 }

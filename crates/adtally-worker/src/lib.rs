@@ -27,8 +27,6 @@ use worker::Worker;
 const OWN_CONNECTIONS: u32 = 3;
 /// The queues whose batches may be stored several at a time: impressions and clicks.
 const BUSY_QUEUES: u32 = 2;
-/// How many are unless the operator says otherwise: one is filled while the other is committed.
-const AT_ONCE: u32 = 2;
 
 /// Runs a worker until `shutdown`: then it stops taking messages, finishes those it has,
 /// commits, acknowledges and leaves.
@@ -40,8 +38,7 @@ pub async fn run(args: WorkerArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let database = args.database.resolve()?;
     let broker = args.broker.resolve()?;
     let zone = args.zone.resolve()?;
-    let store_connections =
-        store_connections(database.pool_size, args.concurrency, args.store_connections)?;
+    check_pool_size(database.pool_size, args.concurrency, args.store_connections)?;
     let urls: Vec<_> = broker.urls.iter().map(SecretUrl::expose).collect();
     let name = format!("adtally-worker@{}.{}", hostname(), std::process::id());
     let config =
@@ -64,7 +61,7 @@ pub async fn run(args: WorkerArgs, shutdown: Shutdown) -> anyhow::Result<()> {
         publisher: publisher.clone(),
         metrics: Metrics::new(&registry),
         concurrency: args.concurrency,
-        store_connections,
+        store_connections: args.store_connections.into(),
     };
     let result = worker.run(zone, &health, &shutdown).await;
 
@@ -75,25 +72,17 @@ pub async fn run(args: WorkerArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     result
 }
 
-/// How many batches of one busy queue are stored at the same time: as many as `asked`, or else as there
-/// is room for.
-///
-/// With fewer connections than users, who waits longest for one would take the database for lost.
-fn store_connections(pool: u32, concurrency: u16, asked: Option<u8>) -> Result<usize, Failure> {
-    let others = u32::from(concurrency) + OWN_CONNECTIONS;
-    let room = pool.saturating_sub(others) / BUSY_QUEUES;
-    let at_once = asked.map_or(room.clamp(1, AT_ONCE), u32::from);
-    if at_once <= room {
-        return Ok(at_once as usize);
+/// Makes sure that every part of a worker has a connection to the database when it needs one. With fewer
+/// connections than users, who waits longest for one would take the database for lost.
+fn check_pool_size(pool: u32, concurrency: u16, store_connections: u8) -> Result<(), Failure> {
+    let needed =
+        u32::from(concurrency) + OWN_CONNECTIONS + BUSY_QUEUES * u32::from(store_connections);
+    if needed <= pool {
+        return Ok(());
     }
-    let also = match asked {
-        Some(asked) => format!(" and --store-connections {asked}"),
-        None => String::new(),
-    };
-    let needed = others + BUSY_QUEUES * at_once;
     Err(Failure::configuration(format!(
-        "--database-pool-size {pool} is too small: with --concurrency {concurrency}{also} it must be \
-         at least {needed}"
+        "--database-pool-size {pool} is too small: with --concurrency {concurrency} and \
+         --store-connections {store_connections} it must be at least {needed}"
     )))
 }
 
@@ -108,14 +97,12 @@ mod tests {
 
     #[test]
     fn every_part_of_a_worker_has_a_connection() {
-        assert_eq!(store_connections(10, 2, None).unwrap(), 2);
-        assert_eq!(store_connections(8, 2, None).unwrap(), 1);
-        assert_eq!(store_connections(7, 2, None).unwrap(), 1);
-        assert_eq!(store_connections(20, 2, Some(4)).unwrap(), 4);
-        let failure = store_connections(8, 4, None).unwrap_err();
+        check_pool_size(7, 2, 1).unwrap();
+        check_pool_size(20, 2, 4).unwrap();
+        let failure = check_pool_size(8, 4, 1).unwrap_err();
         assert_eq!(failure.kind, ExitKind::Configuration);
         assert!(failure.message.contains("at least 9"), "{failure}");
-        let failure = store_connections(10, 2, Some(3)).unwrap_err();
+        let failure = check_pool_size(10, 2, 3).unwrap_err();
         assert!(failure.message.contains("at least 11"), "{failure}");
     }
 }

@@ -20,7 +20,7 @@ use crate::startup;
 /// and three small statements, however many events are in it.
 const IMPRESSIONS_BYTES: usize = 4 * 1024 * 1024;
 /// The same of all other queues. Clicks are few, and what two busy queues take in memory adds up.
-const OTHERS_BYTES: usize = 1024 * 1024;
+const OTHERS_BYTES: usize = 512 * 1024;
 /// The dead and unrouted queues are short or something is wrong; there is no hurry.
 const LAST_PREFETCH: u16 = 20;
 

@@ -94,12 +94,17 @@ impl Gathering {
         self.bytes = 0;
         let mut next = spares.take();
         next.reserve_as_for(&self.content);
-        let mut content = std::mem::replace(&mut self.content, next);
-        content.sort();
+        self.sort();
+        let content = std::mem::replace(&mut self.content, next);
         Batch {
             deliveries: std::mem::take(&mut self.deliveries),
             content: Arc::new(content),
         }
+    }
+
+    /// Puts the events into the order in which they are stored. Cheap when they are.
+    pub(super) fn sort(&mut self) {
+        self.content.sort();
     }
 
     /// Messages that will not be stored.

@@ -40,6 +40,9 @@ impl Intake {
             self.suspects.hold(delivery, returns, Instant::now());
         } else if let Err(newer) = self.gathering.add(delivery) {
             self.held.keep(newer);
+        } else if self.is_full() {
+            // Now, while it waits for its turn, and not then.
+            self.gathering.sort();
         }
     }
 
