@@ -125,7 +125,9 @@ impl<'a> Target<'a> {
     fn new(ground: &'a Ground) -> Self {
         let (before_api, api_url) = before_rabbitmq(ground);
         let (before_workers, worker_url) = before_rabbitmq(ground);
-        let setting = Setting::new(ground, "soak").workers(2);
+        let setting = Setting::new(ground, "soak")
+            .workers(2)
+            .two_batches_at_a_time();
         let setting = setting.api("ADTALLY_AMQP_URL", api_url);
         let stage = setting.worker("ADTALLY_AMQP_URL", worker_url).start();
         let beat = |_| {

@@ -16,6 +16,7 @@ pub(crate) struct Stage {
     pub(crate) system: System,
     pub(crate) api: Supervised,
     pub(crate) workers: Vec<Supervised>,
+    worker: Vec<(&'static str, String)>,
     _spool: tempfile::TempDir,
     spool: std::path::PathBuf,
 }
@@ -78,6 +79,11 @@ impl Setting {
         self
     }
 
+    /// Workers that store two batches of a queue at a time.
+    pub(crate) fn two_batches_at_a_time(self) -> Self {
+        self.worker("ADTALLY_STORE_CONNECTIONS", "2")
+    }
+
     /// Changes what all processes share.
     pub(crate) fn all(mut self, change: impl FnOnce(SystemBuilder) -> SystemBuilder) -> Self {
         self.builder = change(self.builder);
@@ -109,6 +115,7 @@ impl Setting {
             system,
             api,
             workers,
+            worker: self.worker,
             _spool: self.spool,
             spool,
         }
@@ -135,7 +142,7 @@ impl Stage {
     pub(crate) fn hire(&mut self) {
         let worker = self
             .system
-            .supervised("adtally-worker", "ADTALLY_HEALTH_BIND", &[]);
+            .supervised("adtally-worker", "ADTALLY_HEALTH_BIND", &self.worker);
         worker.until_ready();
         self.workers.push(worker);
     }

@@ -98,7 +98,9 @@ mod tests {
     #[test]
     fn every_part_of_a_worker_has_a_connection() {
         check_pool_size(7, 2, 1).unwrap();
+        check_pool_size(10, 2, 2).unwrap();
         check_pool_size(20, 2, 4).unwrap();
+        check_pool_size(6, 2, 1).unwrap_err();
         let failure = check_pool_size(8, 4, 1).unwrap_err();
         assert_eq!(failure.kind, ExitKind::Configuration);
         assert!(failure.message.contains("at least 9"), "{failure}");

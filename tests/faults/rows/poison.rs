@@ -90,7 +90,9 @@ const TRAP: &str = "CREATE FUNCTION trap() RETURNS trigger LANGUAGE plpgsql AS $
      EXECUTE FUNCTION trap()";
 
 fn deadly(ground: &Ground) {
-    let stage = Setting::new(ground, "row-38").start();
+    let stage = Setting::new(ground, "row-38")
+        .two_batches_at_a_time()
+        .start();
     stage.system.sql(TRAP);
     let wire = Wire::to(ground);
     let queue = format!("{}.clicks", stage.system.prefix());

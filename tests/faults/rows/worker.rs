@@ -38,7 +38,9 @@ pub(super) const ROWS: [Row; 9] = [
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn before_commit(ground: &Ground) {
-    let stage = Setting::new(ground, "row-06").start();
+    let stage = Setting::new(ground, "row-06")
+        .two_batches_at_a_time()
+        .start();
     let traffic = stage.traffic();
     for _ in 0..3 {
         // The rows are copied, and the marks that belong to them cannot be written.
@@ -117,7 +119,10 @@ fn between_acks(ground: &Ground) {
 }
 
 fn stops_mid_batch(ground: &Ground) {
-    let mut stage = Setting::new(ground, "row-09").workers(2).start();
+    let mut stage = Setting::new(ground, "row-09")
+        .workers(2)
+        .two_batches_at_a_time()
+        .start();
     let traffic = stage.traffic();
     for _ in 0..2 {
         stage.hire();

@@ -16,7 +16,7 @@ use crate::usage::Meter;
 /// Events that one or two workers store.
 const BACKLOG: u64 = 2_000_000;
 /// Events that a worker has before it for each second while others are published: more than it stores.
-const MORE_THAN_STORED: u64 = 1_000_000;
+const BACKLOG_PER_SECOND: u64 = 1_000_000;
 
 /// Bar 11.
 pub(crate) async fn scaling(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
@@ -86,7 +86,7 @@ async fn alone(lab: &Lab, args: &BenchArgs, pace: Pace) -> anyhow::Result<Arm> {
 
 async fn beside_a_worker(lab: &Lab, args: &BenchArgs, pace: Pace) -> anyhow::Result<Arm> {
     let ground = lab.ground().await?;
-    let backlog = MORE_THAN_STORED * args.seconds;
+    let backlog = BACKLOG_PER_SECOND * args.seconds;
     backlog::fill(&ground, backlog, ADS).await?;
     lab.settle().await?;
     let api = Program::api(&ground, &[]).await?;

@@ -45,7 +45,7 @@ impl Rows {
             kind: event.kind,
             received_at: event.received_at,
             start,
-            payload: start + offset(appended.before_payload),
+            payload: start.saturating_add(offset(appended.before_payload)),
             end: offset(self.data.len()),
             columns: appended.columns,
         });
@@ -94,7 +94,7 @@ impl Place {
 
 impl<'a> Row<'a> {
     /// By id, and for one id by arrival.
-    pub(super) fn order(&self) -> impl Ord + use<> {
+    pub(super) fn order(&self) -> (EventId, u32) {
         self.place.order()
     }
 
@@ -185,6 +185,23 @@ mod tests {
         }
     }
 
+    /// An event that says when it arrived.
+    fn arrived(id: EventId, arrival: usize) -> Event {
+        Event {
+            id,
+            kind: EventKind::Impression,
+            ad_id: AdId::new(1).unwrap(),
+            received_at: Timestamp::EPOCH,
+            impression_id: None,
+            ip: None,
+            visitor_id: None,
+            user_agent: None,
+            referer: None,
+            placement: Some(arrival.to_string()),
+            source: None,
+        }
+    }
+
     proptest! {
         #[test]
         fn a_row_is_all_of_its_event(events in prop::collection::vec(any_event(), 0..20)) {
@@ -194,6 +211,27 @@ mod tests {
             }
             let read: Vec<Event> = rows.iter().map(|row| row.event()).collect();
             prop_assert_eq!(read, events);
+        }
+
+        #[test]
+        fn of_one_id_the_first_stays_first(picks in prop::collection::vec(0..5_usize, 0..300)) {
+            let ids = [9, 3, 7, 1, 5].map(|byte| EventId::v7(Timestamp::EPOCH, [byte; 10]));
+            let mut rows = Rows::default();
+            for (arrival, pick) in picks.iter().enumerate() {
+                rows.push(&arrived(ids[*pick], arrival));
+            }
+            rows.sort();
+            let sorted: Vec<(EventId, String)> = rows
+                .iter()
+                .map(|row| (row.id(), row.event().placement.unwrap()))
+                .collect();
+            let mut expected: Vec<_> = picks
+                .iter()
+                .enumerate()
+                .map(|(arrival, pick)| (ids[*pick], arrival.to_string()))
+                .collect();
+            expected.sort_by_key(|(id, _)| *id);
+            prop_assert_eq!(sorted, expected);
         }
 
         #[test]

@@ -102,7 +102,7 @@ impl Gathering {
         }
     }
 
-    /// Puts the events into the order in which they are stored. Cheap when they are.
+    /// Puts the events into the order in which they are stored. Cheap when they are in it already.
     pub(super) fn sort(&mut self) {
         self.content.sort();
     }

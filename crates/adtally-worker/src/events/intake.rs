@@ -41,7 +41,7 @@ impl Intake {
         } else if let Err(newer) = self.gathering.add(delivery) {
             self.held.keep(newer);
         } else if self.is_full() {
-            // Now, while it waits for its turn, and not then.
+            // It takes no more: what is sorted while it waits need not be when its turn comes.
             self.gathering.sort();
         }
     }

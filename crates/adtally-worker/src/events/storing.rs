@@ -1,4 +1,5 @@
-//! Batches that are being stored: while one is committed, the next is filled.
+//! Batches that are being stored: one at a time, or several, so that one is filled while another is
+//! committed.
 
 use tokio::task::{JoinError, JoinSet};
 
@@ -77,5 +78,47 @@ fn outcome(joined: Result<Outcome, JoinError>) -> Outcome {
         Ok(outcome) => outcome,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err((End::Stopped, Vec::new())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use adtally_store::{EventBatch, StoreError};
+    use tokio::sync::oneshot;
+
+    use super::super::Stalled;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_batch_that_is_done_makes_room_for_another() {
+        let mut storing = Storing::new(2);
+        let (release, released) = oneshot::channel::<()>();
+        storing.start(async {
+            released.await.unwrap();
+            Ok(())
+        });
+        assert!(storing.has_room());
+        storing.start(std::future::pending());
+        assert!(!storing.has_room());
+        release.send(()).unwrap();
+        assert!(storing.next().await.is_ok());
+        assert!(storing.has_room());
+    }
+
+    #[tokio::test]
+    async fn of_several_that_fail_the_refused_one_is_told_of() {
+        let mut storing = Storing::new(3);
+        let lost = || End::Broker("lost".to_owned());
+        storing.start(async move { Err((lost(), Vec::new())) });
+        storing.start(async {
+            let error = StoreError::Unavailable("away".to_owned());
+            let stalled = Stalled::new(Arc::new(EventBatch::default()));
+            Err((End::Database(error, Some(stalled)), Vec::new()))
+        });
+        storing.start(async { Ok(()) });
+        let end = storing.finish(lost(), &mut Vec::new()).await;
+        assert!(matches!(end, End::Database(_, Some(_))));
     }
 }
