@@ -16,7 +16,7 @@ pub(crate) struct Stage {
     pub(crate) system: System,
     pub(crate) api: Supervised,
     pub(crate) workers: Vec<Supervised>,
-    worker: Vec<(&'static str, String)>,
+    worker_variables: Vec<(&'static str, String)>,
     _spool: tempfile::TempDir,
     spool: std::path::PathBuf,
 }
@@ -115,7 +115,7 @@ impl Setting {
             system,
             api,
             workers,
-            worker: self.worker,
+            worker_variables: self.worker,
             _spool: self.spool,
             spool,
         }
@@ -140,9 +140,10 @@ impl Stage {
 
     /// One more worker.
     pub(crate) fn hire(&mut self) {
+        let variables = &self.worker_variables;
         let worker = self
             .system
-            .supervised("adtally-worker", "ADTALLY_HEALTH_BIND", &self.worker);
+            .supervised("adtally-worker", "ADTALLY_HEALTH_BIND", variables);
         worker.until_ready();
         self.workers.push(worker);
     }

@@ -185,23 +185,6 @@ mod tests {
         }
     }
 
-    /// An event that says when it arrived.
-    fn arrived(id: EventId, arrival: usize) -> Event {
-        Event {
-            id,
-            kind: EventKind::Impression,
-            ad_id: AdId::new(1).unwrap(),
-            received_at: Timestamp::EPOCH,
-            impression_id: None,
-            ip: None,
-            visitor_id: None,
-            user_agent: None,
-            referer: None,
-            placement: Some(arrival.to_string()),
-            source: None,
-        }
-    }
-
     proptest! {
         #[test]
         fn a_row_is_all_of_its_event(events in prop::collection::vec(any_event(), 0..20)) {
@@ -214,11 +197,15 @@ mod tests {
         }
 
         #[test]
-        fn of_one_id_the_first_stays_first(picks in prop::collection::vec(0..5_usize, 0..300)) {
+        fn of_one_id_the_first_stays_first(
+            event in any_event(),
+            picks in prop::collection::vec(0..5_usize, 0..300),
+        ) {
             let ids = [9, 3, 7, 1, 5].map(|byte| EventId::v7(Timestamp::EPOCH, [byte; 10]));
             let mut rows = Rows::default();
             for (arrival, pick) in picks.iter().enumerate() {
-                rows.push(&arrived(ids[*pick], arrival));
+                let placement = Some(arrival.to_string());
+                rows.push(&Event { id: ids[*pick], placement, ..event.clone() });
             }
             rows.sort();
             let sorted: Vec<(EventId, String)> = rows
