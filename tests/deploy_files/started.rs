@@ -1,9 +1,9 @@
 //! The units' own command lines, run here with no server behind them.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use adtally_devstack::free_port;
 use adtally_tests::{http, programs};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
@@ -23,11 +23,6 @@ impl Drop for Started {
         let _already_gone = self.child.kill();
         let _reaped = self.child.wait();
     }
-}
-
-/// A port of this machine that nobody listens on.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// The unit's command, with systemd's specifiers put in.

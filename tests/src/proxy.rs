@@ -1,10 +1,11 @@
 //! A TCP proxy that does what networks do at night.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use adtally_devstack::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -81,10 +82,12 @@ impl Proxy {
             .enable_all()
             .build()
             .expect("a runtime");
+        // Its own while it refuses, too: not a port the kernel may give to another.
+        let port = free_port().expect("a free port");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = runtime
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("a free port");
-        let address = listener.local_addr().expect("the port it listens on");
+            .block_on(TcpListener::bind(address))
+            .expect("the free port");
         let (fault, faults) = watch::channel(Fault::Pass);
         runtime.spawn(serve(listener, address, server, faults));
         Self {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use actix_web::web::{Bytes, Data};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::{Value, json};
 
 /// A request with events.
@@ -52,7 +52,6 @@ struct State {
 pub(crate) struct FakeApi {
     url: String,
     posted: Arc<Mutex<Vec<Posted>>>,
-    server: ServerHandle,
 }
 
 impl FakeApi {
@@ -78,14 +77,8 @@ impl FakeApi {
             .bind(("127.0.0.1", 0))
             .unwrap();
         let url = format!("http://{}", server.addrs()[0]);
-        let server = server.run();
-        let handle = server.handle();
-        actix_web::rt::spawn(server);
-        Self {
-            url,
-            posted,
-            server: handle,
-        }
+        actix_web::rt::spawn(server.run());
+        Self { url, posted }
     }
 
     /// Where it is.
@@ -96,11 +89,6 @@ impl FakeApi {
     /// The requests so far.
     pub(crate) fn posted(&self) -> Vec<Posted> {
         self.posted.lock().unwrap().clone()
-    }
-
-    /// Ends it at once.
-    pub(crate) async fn stop(&self) {
-        self.server.stop(false).await;
     }
 }
 

@@ -3,10 +3,6 @@ use std::net::{Ipv4Addr, TcpStream};
 
 use super::*;
 
-fn free() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
-}
-
 /// The whole answer to a GET request.
 async fn get(address: SocketAddr, path: &'static str) -> String {
     let request = move || {
@@ -24,7 +20,9 @@ async fn get(address: SocketAddr, path: &'static str) -> String {
 async fn a_process_answers_for_its_health_on_a_plain_runtime() {
     let (health, registry) = (Health::new(), Registry::new());
     let check = health.check("broker");
-    let server = HealthServer::start(free(), health.clone(), registry).unwrap();
+    // An address nobody else uses: its port is asked for once more when it is free again.
+    let bind = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 9), 0));
+    let server = HealthServer::start(bind, health.clone(), registry).unwrap();
     let address = server.address();
 
     assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200 OK"));
@@ -51,7 +49,7 @@ async fn a_process_answers_for_its_health_on_a_plain_runtime() {
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_named_with_its_flag() {
-    let taken = TcpListener::bind(free()).unwrap();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap();
     let failure = HealthServer::start(address, Health::new(), Registry::new()).unwrap_err();
     assert_eq!(failure.kind, ExitKind::Unavailable);
