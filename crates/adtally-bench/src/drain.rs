@@ -1,5 +1,6 @@
 //! Workers that empty a backlog, and what that takes.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -9,8 +10,9 @@ use crate::lab::{Ground, Lab};
 use crate::program::Program;
 use crate::usage::{Meter, Seconds, peak_memory};
 
-/// How often the workers are asked how far they are.
-const POLL: Duration = Duration::from_millis(20);
+/// How long workers are left alone before they are asked how far they are, at least and at most. Asking
+/// and answering take a millisecond of processor time, which is for the measuring and not for the storing.
+const POLL: RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_millis(500);
 /// Workers that store nothing for so long have failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -101,7 +103,8 @@ pub(crate) async fn reach(
     events: u64,
     count: fn(Progress) -> u64,
 ) -> anyhow::Result<Progress> {
-    let mut last = (0, Instant::now());
+    let began = Instant::now();
+    let mut last = (0, began);
     loop {
         let progress = Progress::of(workers).await?;
         let done = count(progress);
@@ -114,8 +117,16 @@ pub(crate) async fn reach(
         if done > events || last.1.elapsed() > PATIENCE {
             bail!("{done} events are done with where {events} were to be: {progress:?}");
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pause(began.elapsed(), done, events)).await;
     }
+}
+
+/// A quarter of what the rest will take at this rate: so there are few questions, and the end is found
+/// soon after it came.
+fn pause(elapsed: Duration, done: u64, events: u64) -> Duration {
+    let rest = events.saturating_sub(done) as f64 / done.max(1) as f64;
+    let quarter = elapsed.mul_f64((rest / 4.0).min(1.0));
+    quarter.clamp(*POLL.start(), *POLL.end())
 }
 
 /// How far workers are.
@@ -138,5 +149,22 @@ impl Progress {
     /// Events done with.
     pub(crate) fn total(self) -> u64 {
         self.stored + self.duplicates
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearer_the_end_the_sooner_workers_are_asked() {
+        let seconds = Duration::from_secs;
+        assert_eq!(pause(seconds(0), 0, 1_000), *POLL.start());
+        assert_eq!(pause(seconds(9), 0, 1_000), *POLL.end());
+        assert_eq!(pause(seconds(9), 100, 1_000), *POLL.end());
+        // A second is left.
+        assert_eq!(pause(seconds(9), 900, 1_000), Duration::from_millis(250));
+        assert_eq!(pause(seconds(9), 1_000, 1_000), *POLL.start());
+        assert_eq!(pause(seconds(9), 2_000, 1_000), *POLL.start());
     }
 }
