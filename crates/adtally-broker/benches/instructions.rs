@@ -51,7 +51,7 @@ fn event(number: u32) -> Option<Event> {
     })
 }
 
-#[library_benchmark(config = at_most(1_850_000))]
+#[library_benchmark(config = at_most(660_000))]
 #[bench::full(args = (), setup = events, teardown = holds_all)]
 fn encode(events: Vec<Event>) -> Vec<u8> {
     pack::encode(black_box(&events))
@@ -65,7 +65,7 @@ fn full_pack() -> Vec<u8> {
     pack::encode(&events())
 }
 
-#[library_benchmark(config = at_most(2_280_000))]
+#[library_benchmark(config = at_most(1_120_000))]
 #[bench::full(args = (), setup = full_pack, teardown = every_one)]
 fn read(body: Vec<u8>) -> usize {
     sound(&body)

@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 #[cfg(test)]
 mod tests;
+mod usual;
 mod wire;
 
 use adtally_domain::Timestamp;

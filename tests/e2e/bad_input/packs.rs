@@ -31,7 +31,13 @@ fn a_message_that_is_no_pack_becomes_a_dead_letter_and_its_neighbours_are_stored
         "]".repeat(100_000)
     );
     let garbage: Vec<u8> = (0..8_000_000_u32).map(|n| (n % 251) as u8).collect();
-    let bodies: [&[u8]; 15] = [
+    // Written as the API does, and cut off after an event that is whole.
+    let cut = format!(
+        r#"{{"v":1,"events":[{{"event_id":"{}","kind":"click","ad_id":4,"received_at":"{}"}}"#,
+        subject.new_event_id(),
+        from_now(0)
+    );
+    let bodies: [&[u8]; 16] = [
         b"",
         b" ",
         b"hello",
@@ -46,6 +52,7 @@ fn a_message_that_is_no_pack_becomes_a_dead_letter_and_its_neighbours_are_stored
         br#"{"v": -1, "events": []}"#,
         br#"{"v": "1", "events": []}"#,
         deep.as_bytes(),
+        cut.as_bytes(),
         &garbage,
     ];
     let mut letters = Vec::new();

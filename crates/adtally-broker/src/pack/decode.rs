@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::wire::{Clock, Read};
-use super::{BadEvent, PackError, VERSION};
+use super::{BadEvent, PackError, VERSION, usual};
 
 /// What stands in for bytes that are not UTF-8.
 const REPLACEMENT: char = '\u{fffd}';
@@ -25,40 +25,29 @@ pub fn decode(body: &[u8]) -> Result<Vec<Result<Event, BadEvent>>, PackError> {
     Ok(events)
 }
 
-/// Like [`decode`], but hands each event to `take` as it stands in the pack, without a copy of its
-/// texts. Nothing is handed out of a pack that cannot be read.
+/// Like [`decode`], but hands each event to `take` as soon as it is read and as it stands in the pack,
+/// without a copy of its texts.
 ///
 /// # Errors
-/// As [`decode`].
+/// As [`decode`]. What was handed out before is no event then, and to be taken back.
 pub fn read(
     body: &[u8],
     mut take: impl FnMut(Result<Event<Cow<'_, str>>, BadEvent>),
 ) -> Result<(), PackError> {
-    match read_sound(body) {
-        Some(events) => {
-            events.into_iter().for_each(|event| take(Ok(event)));
-            Ok(())
-        }
-        None => read_piecewise(body, take),
-    }
-}
-
-/// A pack in which every entry is an event: the common case, read in one pass.
-#[derive(Deserialize)]
-struct Sound<'a> {
-    v: u64,
-    #[serde(borrow)]
-    events: Vec<Read<'a>>,
-}
-
-fn read_sound(body: &[u8]) -> Option<Vec<Event<Cow<'_, str>>>> {
+    let mut handed_out = 0;
     // Checked once, and not again for each text in it.
-    let text = std::str::from_utf8(body).ok()?;
-    let pack: Sound<'_> = serde_json::from_str(text).ok()?;
-    let mut clock = Clock::default();
-    let events = pack.events.into_iter();
-    let events = events.map(|entry| entry.into_event(&mut clock).ok());
-    events.collect::<Option<_>>().filter(|_| pack.v == VERSION)
+    let is_all = std::str::from_utf8(body).is_ok_and(|text| {
+        let events = usual::events(text, |event| {
+            handed_out += 1;
+            take(Ok(event));
+        });
+        events.is_some()
+    });
+    if is_all {
+        Ok(())
+    } else {
+        read_rest(body, handed_out, take)
+    }
 }
 
 /// A pack whose entries are not looked into yet.
@@ -70,8 +59,10 @@ struct Outline<'a> {
     events: Option<&'a RawValue>,
 }
 
-fn read_piecewise(
+/// Reads JSON of any form, and hands out what comes after the first `handed_out` entries.
+pub(super) fn read_rest(
     body: &[u8],
+    handed_out: usize,
     mut take: impl FnMut(Result<Event<Cow<'_, str>>, BadEvent>),
 ) -> Result<(), PackError> {
     let text = String::from_utf8_lossy(body);
@@ -91,7 +82,7 @@ fn read_piecewise(
     let events: Vec<&RawValue> =
         serde_json::from_str(events).map_err(|error| not_a_pack(&error))?;
     let mut clock = Clock::default();
-    for (index, entry) in events.into_iter().enumerate() {
+    for (index, entry) in events.into_iter().enumerate().skip(handed_out) {
         let judged = judge(entry.get(), repaired, &mut clock);
         take(judged.map_err(|reason| bad_event(index, entry, reason)));
     }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::decode::read_rest;
 use super::*;
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -42,6 +43,38 @@ fn any_event() -> impl Strategy<Value = Event> {
     })
 }
 
+/// What JSON readers trip over.
+fn any_snippet() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            "",
+            "\"",
+            "\\",
+            "\\u0000",
+            "\\n",
+            "\u{1}",
+            "\0",
+            "0",
+            "-",
+            ".0",
+            "e1",
+            " ",
+            ",",
+            "}",
+            "]",
+            "{}",
+            "null",
+            ",\"ip\":null",
+            ",\"source\":\"a\"",
+            ",\"v\":2",
+            "é",
+            "\u{fffd}",
+        ])
+        .prop_map(str::to_owned),
+        ".{0,2}",
+    ]
+}
+
 fn good(index: u64) -> Value {
     json!({"event_id": Uuid::from_u128(u128::from(index) | 7 << 76), "kind": "click", "ad_id": 5,
            "received_at": "2026-11-22T06:00:00.123Z"})
@@ -74,6 +107,30 @@ proptest! {
             body[place] = byte;
         }
         let _ = decode(&body);
+    }
+
+    #[test]
+    fn what_is_written_here_is_in_its_usual_form(events in prop::collection::vec(any_event(), 0..20)) {
+        let body = String::from_utf8(encode(&events)).unwrap();
+        let mut read = 0;
+        prop_assert_eq!(usual::events(&body, |_| read += 1), Some(()));
+        prop_assert_eq!(read, events.len());
+    }
+
+    #[test]
+    fn whichever_way_a_pack_is_read_it_says_the_same(
+        events in prop::collection::vec(any_event(), 0..4),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), 0..3_usize, any_snippet()), 0..3),
+    ) {
+        let mut body = encode(&events);
+        for (place, removed, snippet) in damage {
+            let place = place.index(body.len());
+            let end = body.len().min(place + removed);
+            body.splice(place..end, snippet.bytes());
+        }
+        let mut entries = Vec::new();
+        let general = read_rest(&body, 0, |entry| entries.push(entry.map(Event::into_owned)));
+        prop_assert_eq!(decode(&body), general.map(|()| entries));
     }
 
     #[test]

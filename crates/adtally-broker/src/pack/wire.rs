@@ -4,49 +4,34 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
-/// The event's fields as they are written. Absent ones are left out.
-#[derive(Serialize)]
-pub(super) struct Written<'a> {
-    event_id: Uuid,
-    kind: EventKind,
-    ad_id: AdId,
-    received_at: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    impression_id: Option<Uuid>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    visitor_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ip: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    referer: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    placement: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'a str>,
+/// What stands before each value of an entry, in the order in which this build writes them. Those from
+/// [`IMPRESSION_ID`] on are left out where there is nothing to say.
+pub(super) const EVENT_ID: &str = r#"{"event_id":"#;
+pub(super) const KIND: &str = r#","kind":"#;
+pub(super) const AD_ID: &str = r#","ad_id":"#;
+pub(super) const RECEIVED_AT: &str = r#","received_at":"#;
+pub(super) const IMPRESSION_ID: &str = r#","impression_id":"#;
+pub(super) const VISITOR_ID: &str = r#","visitor_id":"#;
+pub(super) const IP: &str = r#","ip":"#;
+pub(super) const USER_AGENT: &str = r#","user_agent":"#;
+pub(super) const REFERER: &str = r#","referer":"#;
+pub(super) const PLACEMENT: &str = r#","placement":"#;
+pub(super) const SOURCE: &str = r#","source":"#;
+pub(super) const END: &str = "}";
+
+/// Whether a byte of a text stands for itself in JSON (RFC 8259, section 7).
+pub(super) const fn is_plain(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
 }
 
-impl<'a> Written<'a> {
-    /// `received_at` is the event's own, already as text: most events of a pack share it.
-    pub(super) fn new(event: &'a Event, received_at: &'a str) -> Self {
-        Self {
-            event_id: event.id.as_uuid(),
-            kind: event.kind,
-            ad_id: event.ad_id,
-            received_at,
-            impression_id: event.impression_id,
-            visitor_id: event.visitor_id.as_deref(),
-            ip: event.ip,
-            user_agent: event.user_agent.as_deref(),
-            referer: event.referer.as_deref(),
-            placement: event.placement.as_deref(),
-            source: event.source.as_deref(),
-        }
-    }
+/// Whether all bytes of a text do. Looks at each of them, which the processor does many at a time.
+pub(super) fn are_plain(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .fold(true, |plain, byte| plain & is_plain(*byte))
 }
 
 /// The event's fields as they are read, borrowed wherever nothing in a text is escaped. Unknown ones
@@ -124,7 +109,14 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    fn read(&mut self, text: &str) -> Result<Timestamp, String> {
+    /// The last time that was read, and its text.
+    pub(super) fn last(&self) -> Option<(&str, Timestamp)> {
+        self.last
+            .as_ref()
+            .map(|(text, time)| (text.as_str(), *time))
+    }
+
+    pub(super) fn read(&mut self, text: &str) -> Result<Timestamp, String> {
         if let Some((last, time)) = &self.last
             && last == text
         {

@@ -47,6 +47,12 @@ impl EventBatch {
         self.rows.push(event);
     }
 
+    /// Takes out the events that were added last, beyond the first `count`. The batch must not have been
+    /// sorted since.
+    pub fn truncate(&mut self, count: usize) {
+        self.rows.truncate(count);
+    }
+
     /// Takes everything out and keeps the memory for another batch.
     pub fn clear(&mut self) {
         self.rows.clear();

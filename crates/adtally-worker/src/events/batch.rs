@@ -118,10 +118,14 @@ impl Gathering {
 /// # Errors
 /// The version of a newer pack, of which nothing was read.
 fn read(delivery: &Delivery, content: &mut EventBatch) -> Result<(), u64> {
+    let before = content.len();
     let read = pack::read(&delivery.body, |entry| match entry {
         Ok(event) => content.push(&event),
         Err(bad) => content.dead_letters.push(letter_of_entry(delivery, &bad)),
     });
+    if read.is_err() {
+        content.truncate(before);
+    }
     match read {
         Ok(()) => Ok(()),
         Err(PackError::NewerVersion(version)) => Err(version),

@@ -226,6 +226,28 @@ async fn only_what_may_be_sent_again_keeps_its_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_pack_that_breaks_off_no_event_is_stored() {
+    let bench = Bench::new().await;
+    let clicks = bench.config.topology().clicks_queue();
+    let (_session, mut clicks) = bench.subscribe(&clicks).await;
+    let mut gathering = Gathering::default();
+    for is_cut in [false, true, false] {
+        bench.publish(&click()).await;
+        let mut delivery = next(&mut clicks).await;
+        if is_cut {
+            // All of its event is there, and nothing after it.
+            delivery.body.truncate(delivery.body.len() - "]}".len());
+        }
+        gathering.add(delivery).unwrap();
+    }
+    let batch = gathering.take(&Spares::default());
+    assert_eq!(batch.content.len(), 2);
+    let letters = &batch.content.dead_letters;
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].reason, "not_a_pack");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_handled_alone_use_one_batch_again_and_again() {
     let bench = Bench::new().await;
     let clicks = bench.config.topology().clicks_queue();
