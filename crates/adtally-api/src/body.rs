@@ -36,13 +36,22 @@ pub(crate) struct BodyReader {
 #[derive(Debug)]
 pub(crate) struct Body {
     bytes: Vec<u8>,
-    _share: Option<OwnedSemaphorePermit>,
+    share: Share,
 }
+
+/// A share of the allowance, returned when it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Share(Option<OwnedSemaphorePermit>);
 
 impl Body {
     /// The content.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Drops the content and keeps its share, for what was made of it.
+    pub(crate) fn into_share(self) -> Share {
+        self.share
     }
 }
 
@@ -110,7 +119,7 @@ impl BodyReader {
     async fn receive(&self, payload: &mut Payload, limit: usize) -> Result<Body, Problem> {
         let mut body = Body {
             bytes: Vec::new(),
-            _share: None,
+            share: Share::default(),
         };
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| {
@@ -132,7 +141,7 @@ impl BodyReader {
     fn inflate(&self, compressed: &Body, limit: usize) -> Result<Body, Problem> {
         let mut body = Body {
             bytes: Vec::new(),
-            _share: None,
+            share: Share::default(),
         };
         MultiGzDecoder::new(compressed.bytes())
             .take(limit as u64 + 1)
@@ -156,7 +165,7 @@ impl BodyReader {
                     "too many bodies are being read; try again soon",
                 )
             })?;
-        match &mut body._share {
+        match &mut body.share.0 {
             Some(held) => held.merge(share),
             none => *none = Some(share),
         }

@@ -1,16 +1,29 @@
 //! From entries to events: each is judged alone, all by one reading of the clock.
 
-use adtally_domain::{Event, Intake, Rejection, Timestamp};
+use adtally_domain::{Event, EventId, EventKind, Intake, Rejection, Timestamp};
 
 use crate::batch::Entry;
 
 /// What became of the entries of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Judged {
-    /// The events that may be kept, each with the index of its entry.
-    pub(crate) events: Vec<(usize, Event)>,
+    /// The events that may be kept.
+    pub(crate) events: Vec<Event>,
+    /// What is still to be said of each of them when it is gone.
+    pub(crate) acceptable: Vec<Acceptable>,
     /// The refusals, each with the index of its entry, in order.
     pub(crate) refused: Vec<(usize, Rejection)>,
+}
+
+/// An event that may be kept.
+#[derive(Debug)]
+pub(crate) struct Acceptable {
+    /// The index of its entry.
+    pub(crate) index: usize,
+    /// The id it is stored under.
+    pub(crate) id: EventId,
+    /// What it counts as.
+    pub(crate) kind: EventKind,
 }
 
 /// Judges `entries`, received at `now` from `source`.
@@ -20,12 +33,20 @@ pub(crate) fn judge(
     now: Timestamp,
     source: Option<&str>,
 ) -> Judged {
-    let mut judged = Judged::default();
+    let mut judged = Judged {
+        events: Vec::with_capacity(entries.len()),
+        acceptable: Vec::with_capacity(entries.len()),
+        refused: Vec::new(),
+    };
     for (index, entry) in entries.into_iter().enumerate() {
         let verdict =
             entry.and_then(|input| intake.accept(&input, now, source, rand::random::<[u8; 10]>));
         match verdict {
-            Ok(event) => judged.events.push((index, event)),
+            Ok(event) => {
+                let (id, kind) = (event.id, event.kind);
+                judged.acceptable.push(Acceptable { index, id, kind });
+                judged.events.push(event);
+            }
             Err(rejection) => judged.refused.push((index, rejection)),
         }
     }

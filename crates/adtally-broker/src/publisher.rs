@@ -18,13 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adtally_domain::{Event, EventKind, TaskMessage};
-use futures_util::future::join_all;
+use futures_util::future::{OptionFuture, join, join_all};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::celery;
 use crate::{BrokerConfig, BrokerState, Delivery, Envelope, NotKept, Route, Topology};
-use chunk::split;
+use chunk::{Draft, split};
 use handover::{Claim, Command, Handover};
 use inbox::inbox;
 use owner::Owner;
@@ -115,16 +115,20 @@ impl Publisher {
     ///
     /// Takes no longer than the deadline. Events that wait together travel together.
     pub async fn publish_events(&self, events: impl AsRef<[Event]>) -> Vec<Result<(), NotKept>> {
-        let events = events.as_ref();
-        let mut results = vec![Err(NotKept::Closed); events.len()];
-        let chunks = split(events, &self.options);
+        let mut results = vec![Err(NotKept::Closed); events.as_ref().len()];
+        let mut chunks = split(events.as_ref(), &self.options);
+        // Written by now. While they are on their way they need no room.
+        drop(events);
         let deadline = self.deadline();
-        let sends = chunks.into_iter().map(|(draft, places)| async move {
+        let send = async |(draft, places): (Draft, Vec<usize>)| {
             let (kind, bytes) = (Some(draft.kind()), draft.bytes());
             let command = |claim| Command::Chunk(draft.claimed(claim));
             (self.hand_over(kind, bytes, deadline, command).await, places)
-        });
-        for (result, places) in join_all(sends).await {
+        };
+        // Of most requests the only one, which then needs no list to wait for.
+        let last = OptionFuture::from(chunks.pop().map(&send));
+        let (others, last) = join(join_all(chunks.into_iter().map(&send)), last).await;
+        for (result, places) in others.into_iter().chain(last) {
             for place in places {
                 if let Some(slot) = results.get_mut(place) {
                     *slot = result;

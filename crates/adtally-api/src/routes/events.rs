@@ -68,6 +68,10 @@ pub(crate) async fn post_events(
     let entries = entries(body.bytes(), media_type)?;
     let ids = with_ids.then_some(entries.len());
     let judged = judge(&context.intake, entries, (context.clock)(), source);
+    // Many requests wait at the same time: what they no longer need would crowd the processor's caches.
+    // What is kept of a body, its events, takes about as much, and its share.
+    let _share = body.into_share();
+    drop(payload);
     for (_, rejection) in &judged.refused {
         context.metrics.rejected(rejection.code, 1);
     }
@@ -85,13 +89,8 @@ async fn keep(
     judged: Judged,
     ids: Option<usize>,
 ) -> Result<EventsAnswer, Problem> {
-    let sent: Vec<_> = judged
-        .events
-        .iter()
-        .map(|(index, event)| (*index, event.id, event.kind))
-        .collect();
-    let events = judged.events.into_iter().map(|(_, event)| event).collect();
-    let kept = context.keeper.keep(events).await;
+    let sent = judged.acceptable;
+    let kept = context.keeper.keep(judged.events).await;
     let count = |wanted| kept.iter().filter(|kept| **kept == wanted).count();
     // An event whose fate is unknown may still be counted, so it can be listed neither as accepted
     // nor as rejected: the whole request is to be sent again, and counts once.
@@ -103,13 +102,13 @@ async fn keep(
         return Err(Problem::new(ProblemCode::NotKept, detail));
     }
     let mut answer = EventsAnswer::new(judged.refused, ids);
-    for ((index, id, kind), kept) in sent.into_iter().zip(kept) {
+    for (event, kept) in sent.into_iter().zip(kept) {
         if kept == Kept::Yes {
-            context.metrics.accepted(kind, 1);
-            answer.accept(index, id);
+            context.metrics.accepted(event.kind, 1);
+            answer.accept(event.index, event.id);
         } else {
             context.metrics.rejected(RejectCode::NotKept, 1);
-            answer.not_kept(index);
+            answer.not_kept(event.index);
         }
     }
     Ok(answer.in_order())

@@ -28,7 +28,7 @@ pub(super) struct Chunk {
 /// Sorts events by kind into pieces that each fit one pack. With each piece come the places of
 /// its events in `events`.
 pub(super) fn split(events: &[Event], options: &PublisherOptions) -> Vec<(Draft, Vec<usize>)> {
-    let mut pieces = Vec::new();
+    let mut pieces = Vec::with_capacity(1);
     for kind in EventKind::ALL {
         let mut times = ReceivedAt::default();
         let mut open: Option<(Draft, Vec<usize>)> = None;

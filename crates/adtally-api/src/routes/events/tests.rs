@@ -1,8 +1,11 @@
+use actix_web::FromRequest;
 use actix_web::test::TestRequest;
+use actix_web::web::Payload;
 use adtally_domain::EventKind;
 use serde_json::json;
 
 use crate::keeper::Kept;
+use crate::problem::ProblemCode;
 use crate::testing::TestApi;
 
 fn impression(ad: i64) -> serde_json::Value {
@@ -24,6 +27,24 @@ async fn one_event_is_answered_once_it_is_kept() {
         api.metric("adtally_events_accepted_total{kind=\"impression\"} "),
         1.0
     );
+}
+
+#[actix_web::test]
+async fn events_that_wait_for_the_broker_count_as_bodies() {
+    const ALL: usize = 64 * 1_024 * 1_024;
+    let api = TestApi::that_never_hears_from_the_broker();
+    let read_all = async || {
+        let request = TestRequest::post().set_payload(vec![b' '; ALL]);
+        let (request, mut parts) = request.to_http_parts();
+        let mut payload = Payload::from_request(&request, &mut parts).await.unwrap();
+        api.context.bodies.read(&request, &mut payload, ALL).await
+    };
+    let mut waiting = Box::pin(api.post_events(impression(42).to_string()));
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    let refused = read_all().await.unwrap_err();
+    assert_eq!(refused.code(), ProblemCode::Overloaded);
+    drop(waiting);
+    assert!(read_all().await.is_ok());
 }
 
 #[actix_web::test]
