@@ -8,6 +8,7 @@ use adtally_domain::{SweepDirty, Task};
 use adtally_tests::proxy::{Fault, Proxy, Way};
 use adtally_tests::traffic::{Told, past_id};
 use adtally_tests::until;
+use lapin::BasicProperties;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -143,20 +144,27 @@ fn stops_mid_batch(ground: &Ground) {
 
 fn out_of_memory(ground: &Ground) {
     let stage = Setting::new(ground, "row-10").start();
+    let wire = Wire::to(ground);
+    let clicks = format!("{}.clicks", stage.system.prefix());
     let traffic = stage.traffic();
     let mut large = Vec::new();
-    for round in 0..3 {
+    // Each asks for more memory than the worker can have left of the one before.
+    for megabytes in [2, 8, 32] {
         let pid = stage.worker().process().pid().to_string();
         let restarts = stage.worker().restarts();
         stage.worker().freeze();
-        for part in 0..10 {
-            let events: Vec<_> = (0..5_000)
-                .map(
-                    |n| json!({"event_id": past_id(n + part + round), "kind": "click", "ad_id": 8}),
-                )
-                .collect();
-            large.extend(stage.system.accept(&json!(events)));
-        }
+        let ids: Vec<_> = (0..megabytes * 1_000).map(past_id).collect();
+        let entries = ids.iter().map(|id| {
+            json!({"event_id": id, "kind": "click", "ad_id": 8, "referer": "r".repeat(900),
+                   "received_at": "2026-11-22T06:00:00.123Z"})
+        });
+        let pack = json!({"v": 1, "events": entries.collect::<Vec<_>>()});
+        wire.publish(
+            &clicks,
+            pack.to_string().as_bytes(),
+            BasicProperties::default(),
+        );
+        large.extend(ids.iter().map(ToString::to_string));
         // It keeps what it has, and gets no more for all that waits.
         let capped = Command::new("prlimit")
             .args(["--pid", &pid, "--data=1000000"])
