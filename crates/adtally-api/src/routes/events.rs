@@ -69,7 +69,7 @@ pub(crate) async fn post_events(
     let ids = with_ids.then_some(entries.len());
     let judged = judge(&context.intake, entries, (context.clock)(), source);
     // Many requests wait at the same time: what they no longer need would crowd the processor's caches.
-    // What is kept of a body, its events, takes about as much, and its share.
+    // The events take about as much memory as their body, so its share is held until the answer.
     let _share = body.into_share();
     drop(payload);
     for (_, rejection) in &judged.refused {

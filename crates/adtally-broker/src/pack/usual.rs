@@ -7,7 +7,7 @@ use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
 use uuid::Uuid;
 
 use super::encode::{HEAD, TAIL};
-use super::wire::{self, Clock, are_plain, is_plain};
+use super::wire::{self, Clock, Text, are_plain, is_plain};
 
 /// Characters of a UUID as packs have it.
 const UUID: usize = 36;
@@ -18,12 +18,11 @@ pub(super) fn events<'a>(pack: &'a str, mut take: impl FnMut(Event<Cow<'a, str>>
     let mut clock = Clock::default();
     let mut rest = Rest(pack);
     rest.skip(HEAD)?;
-    if rest.0 != TAIL {
+    let mut before = "";
+    while rest.0 != TAIL {
+        rest.skip(before)?;
         take(rest.event(&mut clock)?);
-        while rest.0 != TAIL {
-            rest.skip(",")?;
-            take(rest.event(&mut clock)?);
-        }
+        before = ",";
     }
     Some(())
 }
@@ -114,10 +113,8 @@ impl<'a> Rest<'a> {
 
     /// A text a table can store.
     fn storable(&mut self) -> Option<Cow<'a, str>> {
-        let text = self.text()?;
-        // JSON has no bare NUL: only a text with escapes can hold one.
-        let is_storable = matches!(text, Cow::Borrowed(_)) || !text.contains('\0');
-        is_storable.then_some(text)
+        let text = Text(self.text()?);
+        (!text.holds_nul()).then_some(text.0)
     }
 
     fn text(&mut self) -> Option<Cow<'a, str>> {

@@ -62,7 +62,7 @@ pub(super) struct Read<'a> {
 /// A text that is borrowed where it can be, which serde does for a bare `Cow` only.
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 impl<'a> Read<'a> {
     /// The event, unless it holds what no table can store.
@@ -97,7 +97,7 @@ impl<'a> Read<'a> {
 
 impl Text<'_> {
     /// JSON has no bare NUL, so only a text with escapes, which is not borrowed, can hold one.
-    fn holds_nul(&self) -> bool {
+    pub(super) fn holds_nul(&self) -> bool {
         matches!(&self.0, Cow::Owned(text) if text.contains('\0'))
     }
 }
