@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adtally_domain::{Event, EventKind, TaskMessage};
-use futures_util::future::{OptionFuture, join, join_all};
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -116,7 +116,7 @@ impl Publisher {
     /// Takes no longer than the deadline. Events that wait together travel together.
     pub async fn publish_events(&self, events: impl AsRef<[Event]>) -> Vec<Result<(), NotKept>> {
         let mut results = vec![Err(NotKept::Closed); events.as_ref().len()];
-        let mut chunks = split(events.as_ref(), &self.options);
+        let chunks = split(events.as_ref(), &self.options);
         // Written by now. While they are on their way they need no room.
         drop(events);
         let deadline = self.deadline();
@@ -125,10 +125,12 @@ impl Publisher {
             let command = |claim| Command::Chunk(draft.claimed(claim));
             (self.hand_over(kind, bytes, deadline, command).await, places)
         };
-        // Of most requests the only one, which then needs no list to wait for.
-        let last = OptionFuture::from(chunks.pop().map(&send));
-        let (others, last) = join(join_all(chunks.into_iter().map(&send)), last).await;
-        for (result, places) in others.into_iter().chain(last) {
+        let sent = match <[_; 1]>::try_from(chunks) {
+            // Nothing to wait for beside it, as in most requests.
+            Ok([only]) => vec![send(only).await],
+            Err(chunks) => join_all(chunks.into_iter().map(send)).await,
+        };
+        for (result, places) in sent {
             for place in places {
                 if let Some(slot) = results.get_mut(place) {
                     *slot = result;

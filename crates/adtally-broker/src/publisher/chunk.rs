@@ -1,4 +1,4 @@
-//! Events of one request and one kind, already written, waiting to share a pack.
+//! Events of one kind, already written, waiting to share a pack.
 
 use adtally_domain::{Event, EventKind, Timestamp};
 
@@ -18,11 +18,11 @@ pub(super) struct Draft {
     first_received: Timestamp,
 }
 
-/// Written events and the caller who waits for them.
+/// Written events and the callers who wait for them.
 #[derive(Debug)]
 pub(super) struct Chunk {
     draft: Draft,
-    claim: Claim,
+    claims: Vec<Claim>,
 }
 
 /// Sorts events by kind into pieces that each fit one pack. With each piece come the places of
@@ -76,7 +76,10 @@ impl Draft {
     }
 
     pub(super) fn claimed(self, claim: Claim) -> Chunk {
-        Chunk { draft: self, claim }
+        Chunk {
+            draft: self,
+            claims: vec![claim],
+        }
     }
 
     /// The pack of these events alone.
@@ -102,41 +105,36 @@ impl Chunk {
     }
 
     pub(super) fn is_abandoned(&self) -> bool {
-        self.claim.is_abandoned()
+        self.claims.iter().all(Claim::is_abandoned)
     }
 
-    pub(super) fn into_claim(self) -> Claim {
-        self.claim
+    pub(super) fn into_claims(self) -> Vec<Claim> {
+        self.claims
     }
 
     pub(super) fn events(&self) -> usize {
         self.draft.events
     }
 
-    /// Whether it fits a pack that already holds so much.
-    pub(super) fn fits(&self, events: usize, bytes: usize, options: &PublisherOptions) -> bool {
-        events + self.events() <= options.pack_events && bytes + self.bytes() <= options.pack_bytes
+    /// Whether one pack may hold `other` as well.
+    pub(super) fn has_room_for(&self, other: &Self, options: &PublisherOptions) -> bool {
+        self.events() + other.events() <= options.pack_events
+            && self.bytes() + other.bytes() <= options.pack_bytes
     }
-}
 
-/// One pack of all `chunks`, and everybody who waits for it.
-pub(super) fn merge(first: Chunk, others: Vec<Chunk>, config: &BrokerConfig) -> Shipment {
-    let Chunk { mut draft, claim } = first;
-    let mut claims = vec![claim];
-    draft.body.reserve(others.iter().map(Chunk::bytes).sum());
-    for Chunk {
-        draft: other,
-        claim,
-    } in others
-    {
-        draft.body.push(b',');
-        draft
-            .body
-            .extend_from_slice(other.body.get(HEAD.len()..).unwrap_or_default());
-        draft.events += other.events;
-        claims.push(claim);
+    /// Adds the events of `other`, and who waits for them.
+    pub(super) fn absorb(&mut self, other: Self) {
+        let events = other.draft.body.get(HEAD.len()..).unwrap_or_default();
+        self.draft.body.push(b',');
+        self.draft.body.extend_from_slice(events);
+        self.draft.events += other.draft.events;
+        self.claims.extend(other.claims);
     }
-    let mut shipment = draft.into_shipment(config);
-    shipment.claims = claims;
-    shipment
+
+    /// The pack of all its events, and everybody who waits for it.
+    pub(super) fn into_shipment(self, config: &BrokerConfig) -> Shipment {
+        let mut shipment = self.draft.into_shipment(config);
+        shipment.claims = self.claims;
+        shipment
+    }
 }

@@ -3,6 +3,9 @@
 //! Waking the owner for an event that has to wait for company anyway would cost two switches of
 //! threads for nothing. So it is woken for finished messages, for a full pack of one kind, and for as
 //! many events as it asked for.
+//!
+//! Callers put their events into one pack themselves, while they have them in their processor's cache:
+//! the owner would have to fetch each from another's, and to free memory that is not its thread's.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -30,7 +33,6 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    commands: Vec<Command>,
     lanes: PerLane<Filling>,
     /// Events of all lanes.
     events: usize,
@@ -42,6 +44,7 @@ struct Waiting {
 /// What waits of one lane.
 #[derive(Debug, Default)]
 struct Filling {
+    commands: Vec<Command>,
     bytes: usize,
     events: usize,
 }
@@ -74,16 +77,21 @@ impl Outbox {
 }
 
 impl Inbox {
-    /// Everything that waits, in the order it came.
-    pub(super) fn take(&self) -> Vec<Command> {
+    /// Everything that waits, each lane's in the order it came.
+    pub(super) fn take(&self) -> impl Iterator<Item = Command> {
         let mut waiting = self.0.lock();
-        waiting.lanes = PerLane::default();
         waiting.events = 0;
-        std::mem::take(&mut waiting.commands)
+        let lanes = std::mem::take(&mut waiting.lanes);
+        lanes.into_all().into_iter().flat_map(|lane| lane.commands)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.lock().commands.is_empty()
+        let waiting = self.0.lock();
+        waiting
+            .lanes
+            .all()
+            .iter()
+            .all(|lane| lane.commands.is_empty())
     }
 
     /// Returns when it may be time to take: as many events wait as are `wanted`, or something that can
@@ -119,13 +127,11 @@ impl Waiting {
     /// Adds a command; whether the owner is to be woken.
     fn push(&mut self, command: Command, options: &PublisherOptions) -> bool {
         let is_finished = matches!(command, Command::Shipment(_));
+        self.events += command.events();
         let lane = self.lanes.of_mut(command.kind());
         let was_full = lane.is_full(options);
-        lane.bytes += command.bytes();
-        lane.events += command.events();
+        lane.add(command, options);
         let fills = !was_full && lane.is_full(options);
-        self.events += command.events();
-        self.commands.push(command);
         let events = self.events;
         let is_wanted = self.wanted.take_if(|wanted| events >= *wanted).is_some();
         is_wanted || fills || is_finished
@@ -133,6 +139,23 @@ impl Waiting {
 }
 
 impl Filling {
+    fn add(&mut self, command: Command, options: &PublisherOptions) {
+        self.events += command.events();
+        match (command, self.commands.last_mut()) {
+            (Command::Chunk(chunk), Some(Command::Chunk(open)))
+                if open.has_room_for(&chunk, options) =>
+            {
+                let before = open.bytes();
+                open.absorb(chunk);
+                self.bytes += open.bytes() - before;
+            }
+            (command, _) => {
+                self.bytes += command.bytes();
+                self.commands.push(command);
+            }
+        }
+    }
+
     fn is_full(&self, options: &PublisherOptions) -> bool {
         options.is_full_pack(self.bytes, self.events)
     }

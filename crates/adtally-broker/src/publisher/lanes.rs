@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::PublisherOptions;
-use super::chunk::{Chunk, merge};
+use super::chunk::Chunk;
 use super::company::Company;
-use super::handover::{Claim, Command};
+use super::handover::{Claim, Command, answer_all};
 use super::per_lane::PerLane;
 use super::shipment::Shipment;
 use crate::{BrokerConfig, NotKept};
@@ -194,7 +194,7 @@ impl Lanes {
     pub(super) fn answer_all(&mut self, result: Result<(), NotKept>) {
         for lane in self.lanes.all_mut() {
             for chunk in lane.chunks.drain(..) {
-                chunk.into_claim().answer(result);
+                answer_all(chunk.into_claims(), result);
             }
             lane.chunk_bytes = 0;
             lane.chunk_events = 0;
@@ -268,21 +268,18 @@ impl Lane {
         if !joins && !has_full_pack {
             return None;
         }
-        let first = std::iter::from_fn(|| self.pop()).find(|chunk| !chunk.is_abandoned())?;
-        let (mut events, mut bytes) = (first.events(), first.bytes());
-        let mut others = Vec::new();
+        let mut pack = std::iter::from_fn(|| self.pop()).find(|chunk| !chunk.is_abandoned())?;
         while let Some(next) = self.chunks.front() {
-            if !next.fits(events, bytes, options) {
+            if !pack.has_room_for(next, options) {
                 break;
             }
             let Some(next) = self.pop() else { break };
             if !next.is_abandoned() {
-                events += next.events();
-                bytes += next.bytes();
-                others.push(next);
+                pack.absorb(next);
             }
         }
-        let mut shipment = merge(first, others, config);
+        let events = pack.events();
+        let mut shipment = pack.into_shipment(config);
         shipment.is_of_round = !has_full_pack;
         if shipment.is_of_round {
             self.of_round += 1;

@@ -44,4 +44,8 @@ impl<T> PerLane<T> {
     pub(super) fn all(&self) -> [&T; 3] {
         [&self.clicks, &self.single, &self.impressions]
     }
+
+    pub(super) fn into_all(self) -> [T; 3] {
+        [self.clicks, self.single, self.impressions]
+    }
 }

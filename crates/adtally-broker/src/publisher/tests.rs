@@ -137,6 +137,38 @@ async fn the_owner_is_woken_for_a_full_pack_and_for_finished_messages_only() {
 }
 
 #[tokio::test]
+async fn requests_of_a_kind_share_a_pack_before_the_owner_takes_them() {
+    let bench = Bench::new();
+    let (outbox, inbox) = inbox(Arc::new(bench.options.clone()));
+    let mut answers = Vec::new();
+    for (kind, events) in [
+        (CLICK, 4),
+        (IMPRESSION, 3),
+        (CLICK, 4),
+        (IMPRESSION, 3),
+        (CLICK, 4),
+    ] {
+        let (commands, more) = bench.commands(kind, events).await;
+        commands
+            .into_iter()
+            .for_each(|command| outbox.send(command).unwrap());
+        answers.extend(more);
+    }
+    let sizes = |command: &Command| (command.kind().unwrap(), command.events());
+    let taken: Vec<_> = inbox.take().collect();
+    let taken_sizes: Vec<_> = taken.iter().map(sizes).collect();
+    assert_eq!(taken_sizes, [(CLICK, 8), (CLICK, 4), (IMPRESSION, 6)]);
+    assert!(inbox.is_empty());
+
+    let mut lanes = Lanes::default();
+    taken.into_iter().for_each(|command| lanes.add(command));
+    lanes.answer_all(Ok(()));
+    let deadline = bench.now + Duration::from_secs(5);
+    let results = join_all(answers.into_iter().map(|answer| answer.by(deadline))).await;
+    assert_eq!(results, [Ok(()); 5]);
+}
+
+#[tokio::test]
 async fn requests_share_a_pack_up_to_its_bound() {
     let mut bench = Bench::new();
     let mut answers = Vec::new();
