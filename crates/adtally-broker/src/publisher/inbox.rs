@@ -12,9 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::PublisherOptions;
+use super::chunk::Chunk;
 use super::handover::Command;
 use super::per_lane::PerLane;
 use crate::NotKept;
+
+/// Callers fill this part of a pack together. Packs are made of such pieces, so this is also how much
+/// of a pack may be left empty.
+const SHARED_PART: usize = 8;
 
 /// The callers' end.
 #[derive(Debug)]
@@ -143,7 +148,7 @@ impl Filling {
         self.events += command.events();
         match (command, self.commands.last_mut()) {
             (Command::Chunk(chunk), Some(Command::Chunk(open)))
-                if open.has_room_for(&chunk, options) =>
+                if may_share(open, &chunk, options) =>
             {
                 let before = open.bytes();
                 open.absorb(chunk);
@@ -159,4 +164,9 @@ impl Filling {
     fn is_full(&self, options: &PublisherOptions) -> bool {
         options.is_full_pack(self.bytes, self.events)
     }
+}
+
+fn may_share(open: &Chunk, next: &Chunk, options: &PublisherOptions) -> bool {
+    open.events() + next.events() <= options.pack_events / SHARED_PART
+        && open.bytes() + next.bytes() <= options.pack_bytes / SHARED_PART
 }

@@ -137,17 +137,13 @@ async fn the_owner_is_woken_for_a_full_pack_and_for_finished_messages_only() {
 }
 
 #[tokio::test]
-async fn requests_of_a_kind_share_a_pack_before_the_owner_takes_them() {
-    let bench = Bench::new();
+async fn small_requests_of_a_kind_are_put_together_before_the_owner_takes_them() {
+    let mut bench = Bench::new();
+    bench.options.pack_events = 80;
     let (outbox, inbox) = inbox(Arc::new(bench.options.clone()));
     let mut answers = Vec::new();
-    for (kind, events) in [
-        (CLICK, 4),
-        (IMPRESSION, 3),
-        (CLICK, 4),
-        (IMPRESSION, 3),
-        (CLICK, 4),
-    ] {
+    let kinds = [CLICK, IMPRESSION].into_iter().cycle();
+    for (events, kind) in [4, 3, 4, 3, 4, 11, 1].into_iter().zip(kinds) {
         let (commands, more) = bench.commands(kind, events).await;
         commands
             .into_iter()
@@ -157,7 +153,10 @@ async fn requests_of_a_kind_share_a_pack_before_the_owner_takes_them() {
     let sizes = |command: &Command| (command.kind().unwrap(), command.events());
     let taken: Vec<_> = inbox.take().collect();
     let taken_sizes: Vec<_> = taken.iter().map(sizes).collect();
-    assert_eq!(taken_sizes, [(CLICK, 8), (CLICK, 4), (IMPRESSION, 6)]);
+    assert_eq!(
+        taken_sizes,
+        [(CLICK, 8), (CLICK, 5), (IMPRESSION, 6), (IMPRESSION, 11)]
+    );
     assert!(inbox.is_empty());
 
     let mut lanes = Lanes::default();
@@ -165,7 +164,7 @@ async fn requests_of_a_kind_share_a_pack_before_the_owner_takes_them() {
     lanes.answer_all(Ok(()));
     let deadline = bench.now + Duration::from_secs(5);
     let results = join_all(answers.into_iter().map(|answer| answer.by(deadline))).await;
-    assert_eq!(results, [Ok(()); 5]);
+    assert_eq!(results, [Ok(()); 7]);
 }
 
 #[tokio::test]
