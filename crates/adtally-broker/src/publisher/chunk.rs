@@ -104,6 +104,8 @@ impl Chunk {
         self.draft.bytes()
     }
 
+    /// Whether nobody waits for it. Events of a caller who has given up travel with those of others
+    /// who have not; they count once all the same.
     pub(super) fn is_abandoned(&self) -> bool {
         self.claims.iter().all(Claim::is_abandoned)
     }
@@ -120,6 +122,11 @@ impl Chunk {
     pub(super) fn has_room_for(&self, other: &Self, options: &PublisherOptions) -> bool {
         self.events() + other.events() <= options.pack_events
             && self.bytes() + other.bytes() <= options.pack_bytes
+    }
+
+    /// Makes room for so many bytes more.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.draft.body.reserve(bytes);
     }
 
     /// Adds the events of `other`, and who waits for them.

@@ -147,7 +147,7 @@ impl Claim {
         self.in_doubt = true;
     }
 
-    pub(super) fn answer(self, result: Result<(), NotKept>) {
+    fn answer(self, result: Result<(), NotKept>) {
         self.relay(result, Vec::new());
     }
 

@@ -17,8 +17,8 @@ use super::handover::Command;
 use super::per_lane::PerLane;
 use crate::NotKept;
 
-/// Callers fill this part of a pack together. Packs are made of such pieces, so this is also how much
-/// of a pack may be left empty.
+/// Callers fill this part of a pack together: an eighth. A pack is made of whole pieces, and one that
+/// they share leaves no more than that empty.
 const SHARED_PART: usize = 8;
 
 /// The callers' end.
@@ -32,7 +32,7 @@ pub(super) struct Inbox(Arc<Shared>);
 struct Shared {
     waiting: Mutex<Waiting>,
     wake: Notify,
-    /// Tell what a full pack is.
+    /// Tell what a full pack is, and how much of one callers share.
     options: Arc<PublisherOptions>,
 }
 

@@ -269,6 +269,8 @@ impl Lane {
             return None;
         }
         let mut pack = std::iter::from_fn(|| self.pop()).find(|chunk| !chunk.is_abandoned())?;
+        let room = options.pack_bytes.saturating_sub(pack.bytes());
+        pack.reserve(self.chunk_bytes.min(room));
         while let Some(next) = self.chunks.front() {
             if !pack.has_room_for(next, options) {
                 break;
