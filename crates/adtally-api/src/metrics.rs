@@ -5,12 +5,14 @@ use std::time::Duration;
 use actix_web::http::{Method, StatusCode};
 use adtally_domain::{EventKind, RejectCode};
 use adtally_service::metrics::{Registry, SECONDS};
-use prometheus::{HistogramVec, IntCounterVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec};
 
 /// The API's own metrics. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
-    accepted: IntCounterVec,
+    /// Found beforehand: they count every event.
+    impressions: IntCounter,
+    clicks: IntCounter,
     rejected: IntCounterVec,
     requests: IntCounterVec,
     durations: HistogramVec,
@@ -19,12 +21,15 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Registers the metrics; every count that can be named beforehand starts at 0.
     pub(crate) fn new(registry: &Registry) -> Self {
+        let accepted = registry.counter_vec(
+            "adtally_events_accepted_total",
+            "Events that were kept: confirmed by the broker or safe on disk.",
+            &["kind"],
+        );
+        let of_kind = |kind: EventKind| accepted.with_label_values(&[kind.as_str()]);
         let metrics = Self {
-            accepted: registry.counter_vec(
-                "adtally_events_accepted_total",
-                "Events that were kept: confirmed by the broker or safe on disk.",
-                &["kind"],
-            ),
+            impressions: of_kind(EventKind::Impression),
+            clicks: of_kind(EventKind::Click),
             rejected: registry.counter_vec(
                 "adtally_events_rejected_total",
                 "Events that were refused, or that could not be kept (not_kept).",
@@ -42,9 +47,6 @@ impl Metrics {
                 &["method", "route"],
             ),
         };
-        for kind in EventKind::ALL {
-            metrics.accepted(kind, 0);
-        }
         for &code in RejectCode::ALL {
             metrics.rejected(code, 0);
         }
@@ -53,9 +55,11 @@ impl Metrics {
 
     /// Counts `events` events of `kind` as kept.
     pub(crate) fn accepted(&self, kind: EventKind, events: u64) {
-        self.accepted
-            .with_label_values(&[kind.as_str()])
-            .inc_by(events);
+        let counter = match kind {
+            EventKind::Impression => &self.impressions,
+            EventKind::Click => &self.clicks,
+        };
+        counter.inc_by(events);
     }
 
     /// Counts `events` events as refused with `code`.

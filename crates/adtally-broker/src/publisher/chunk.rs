@@ -105,7 +105,7 @@ impl Chunk {
     }
 
     /// Whether nobody waits for it. Events of a caller who has given up travel with those of others
-    /// who have not; they count once all the same.
+    /// who have not: the caller was told that they may.
     pub(super) fn is_abandoned(&self) -> bool {
         self.claims.iter().all(Claim::is_abandoned)
     }
@@ -118,10 +118,10 @@ impl Chunk {
         self.draft.events
     }
 
-    /// Whether one pack may hold `other` as well.
-    pub(super) fn has_room_for(&self, other: &Self, options: &PublisherOptions) -> bool {
-        self.events() + other.events() <= options.pack_events
-            && self.bytes() + other.bytes() <= options.pack_bytes
+    /// Whether it and `other` fit into that `part` of a pack together: 1 for all of it, 2 for a half.
+    pub(super) fn fits_with(&self, other: &Self, part: usize, options: &PublisherOptions) -> bool {
+        self.events() + other.events() <= options.pack_events / part
+            && self.bytes() + other.bytes() <= options.pack_bytes / part
     }
 
     /// Makes room for so many bytes more.

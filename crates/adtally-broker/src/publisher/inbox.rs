@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::PublisherOptions;
-use super::chunk::Chunk;
 use super::handover::Command;
 use super::per_lane::PerLane;
 use crate::NotKept;
@@ -148,7 +147,7 @@ impl Filling {
         self.events += command.events();
         match (command, self.commands.last_mut()) {
             (Command::Chunk(chunk), Some(Command::Chunk(open)))
-                if may_share(open, &chunk, options) =>
+                if open.fits_with(&chunk, SHARED_PART, options) =>
             {
                 let before = open.bytes();
                 open.absorb(chunk);
@@ -164,9 +163,4 @@ impl Filling {
     fn is_full(&self, options: &PublisherOptions) -> bool {
         options.is_full_pack(self.bytes, self.events)
     }
-}
-
-fn may_share(open: &Chunk, next: &Chunk, options: &PublisherOptions) -> bool {
-    open.events() + next.events() <= options.pack_events / SHARED_PART
-        && open.bytes() + next.bytes() <= options.pack_bytes / SHARED_PART
 }

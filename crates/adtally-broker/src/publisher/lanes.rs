@@ -272,7 +272,7 @@ impl Lane {
         let room = options.pack_bytes.saturating_sub(pack.bytes());
         pack.reserve(self.chunk_bytes.min(room));
         while let Some(next) = self.chunks.front() {
-            if !pack.has_room_for(next, options) {
+            if !pack.fits_with(next, 1, options) {
                 break;
             }
             let Some(next) = self.pop() else { break };
