@@ -1,5 +1,6 @@
 //! Request bodies: read within a size, a time and a share of the process's memory.
 
+mod arrival;
 #[cfg(test)]
 mod tests;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::dev;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::Payload;
 use flate2::read::MultiGzDecoder;
@@ -97,14 +99,15 @@ impl BodyReader {
     pub(crate) async fn read(
         &self,
         request: &HttpRequest,
-        payload: &mut Payload,
+        payload: Payload,
         limit: usize,
     ) -> Result<Body, Problem> {
         let is_gzip = is_gzip(request)?;
         if announced_length(request).is_some_and(|length| length > limit as u64) {
             return Err(too_large(limit));
         }
-        let received = tokio::time::timeout(self.deadline, self.receive(payload, limit)).await;
+        let receive = self.receive(payload.into_inner(), limit);
+        let received = tokio::time::timeout(self.deadline, receive).await;
         let body = received.map_err(|_| {
             let detail = format!("it must arrive within {} s", self.deadline.as_secs());
             Problem::new(ProblemCode::BodyTimeout, detail)
@@ -116,12 +119,13 @@ impl BodyReader {
         }
     }
 
-    async fn receive(&self, payload: &mut Payload, limit: usize) -> Result<Body, Problem> {
+    async fn receive(&self, mut payload: dev::Payload, limit: usize) -> Result<Body, Problem> {
         let mut body = Body {
             bytes: Vec::new(),
             share: Share::default(),
         };
-        while let Some(chunk) = payload.next().await {
+        let mut next = arrival::first(&mut payload).await;
+        while let Some(chunk) = next {
             let chunk = chunk.map_err(|_| {
                 Problem::new(
                     ProblemCode::MalformedRequest,
@@ -133,6 +137,7 @@ impl BodyReader {
             }
             self.share(&mut body, chunk.len())?;
             body.bytes.extend_from_slice(&chunk);
+            next = payload.next().await;
         }
         Ok(body)
     }

@@ -171,7 +171,7 @@ impl Fields {
 pub(crate) async fn read<T: DeserializeOwned>(
     context: &Context,
     request: &HttpRequest,
-    payload: &mut Payload,
+    payload: Payload,
 ) -> Result<T, Problem> {
     if MediaType::of(request)? != MediaType::Json {
         let detail = "send content-type: application/json";

@@ -1,5 +1,9 @@
 //! Connections used in every way but the usual one.
 
+use std::time::Duration;
+
+use adtally_tests::until_within;
+
 use super::protocol::{EVENT, PROPER, post, refused};
 use super::subject::{Subject, from_now};
 use super::wire::{self, Wire};
@@ -14,6 +18,22 @@ fn unusual_but_proper_connections_are_served() {
     wire.say(one.repeat(200).as_bytes());
     let heard = wire.until_answered(200);
     subject.compare("pipelined events", heard.statuses(), vec![202; 200]);
+    subject.kept_of(&heard);
+    let mut wire = Wire::connect(api);
+    let two = one.repeat(2);
+    // Head and body apart, once alone and once behind another request.
+    let (first, rest) = two.split_at(one.len() - EVENT.len());
+    let (second, third) = rest.split_at(one.len());
+    wire.say(first.as_bytes());
+    assert!(!wire.is_over(), "answered without a body");
+    wire.say(second.as_bytes());
+    let patience = Duration::from_secs(30);
+    until_within(patience, "the first is answered", || {
+        wire.is_over().then_some(())
+    });
+    wire.say(third.as_bytes());
+    let heard = wire.until_answered(2);
+    subject.compare("bodies that come late", heard.statuses(), vec![202; 2]);
     subject.kept_of(&heard);
     let mut wire = Wire::connect(api);
     wire.say(

@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::task::Poll;
 
 use actix_web::FromRequest;
 use actix_web::test::TestRequest;
@@ -15,8 +16,8 @@ fn reader() -> BodyReader {
 
 async fn read_with(reader: &BodyReader, request: TestRequest) -> Result<Body, Problem> {
     let (request, mut parts) = request.to_http_parts();
-    let mut payload = Payload::from_request(&request, &mut parts).await.unwrap();
-    reader.read(&request, &mut payload, LIMIT).await
+    let payload = Payload::from_request(&request, &mut parts).await.unwrap();
+    reader.read(&request, payload, LIMIT).await
 }
 
 async fn code(request: TestRequest) -> ProblemCode {
@@ -132,4 +133,23 @@ fn media_types_may_have_parameters() {
     }
     let missing = MediaType::of(&TestRequest::post().to_http_request()).unwrap_err();
     assert_eq!(missing.code(), ProblemCode::UnsupportedMediaType);
+}
+
+#[actix_web::test]
+async fn a_body_that_is_not_actix_s_own_is_waited_for() {
+    let mut is_first = true;
+    let pieces = futures_util::stream::poll_fn(move |context| {
+        if std::mem::take(&mut is_first) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Ok(actix_web::web::Bytes::from_static(b"late"))))
+    });
+    let mut parts: dev::Payload = dev::Payload::Stream {
+        payload: Box::pin(pieces.take(1)),
+    };
+    let request = TestRequest::post().to_http_request();
+    let payload = Payload::from_request(&request, &mut parts).await.unwrap();
+    let body = reader().read(&request, payload, LIMIT).await;
+    assert_eq!(body.unwrap().bytes(), b"late");
 }

@@ -30,10 +30,10 @@ pub(crate) use body::{AdBody, AdChangeBody, AdPage, NewAdBody};
 )]
 pub(crate) async fn create(
     request: HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let body: NewAdBody = fields::read(&context, &request, &mut payload).await?;
+    let body: NewAdBody = fields::read(&context, &request, payload).await?;
     let ad = context.store.create_ad(body.judged()?).await?;
     enter(&context, &ad);
     let location = format!("/v1/ads/{}", ad.id);
@@ -95,11 +95,11 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn change(
     request: HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let id = id(&request)?;
-    let body: AdChangeBody = fields::read(&context, &request, &mut payload).await?;
+    let body: AdChangeBody = fields::read(&context, &request, payload).await?;
     let ad = context.store.update_ad(id, body.judged(id)?).await?;
     let ad = ad.ok_or_else(|| Problem::not_found("ad"))?;
     enter(&context, &ad);

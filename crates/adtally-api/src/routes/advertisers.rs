@@ -91,10 +91,10 @@ impl NewAdvertiserBody {
 )]
 pub(crate) async fn create(
     request: HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let body: NewAdvertiserBody = fields::read(&context, &request, &mut payload).await?;
+    let body: NewAdvertiserBody = fields::read(&context, &request, payload).await?;
     let advertiser = context.store.create_advertiser(body.judged()?).await?;
     let location = format!("/v1/advertisers/{}", advertiser.id);
     Ok(HttpResponse::Created()
@@ -151,11 +151,11 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn change(
     request: HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let id = id(&request)?;
-    let body: AdvertiserChangeBody = fields::read(&context, &request, &mut payload).await?;
+    let body: AdvertiserChangeBody = fields::read(&context, &request, payload).await?;
     let mut fields = Fields::default();
     fields.same_id(&body.id, id.get());
     let name = fields.name("name", &body.name);

@@ -137,10 +137,10 @@ pub(crate) async fn discard(
 )]
 pub(crate) async fn requeue_many(
     request: HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let body: BulkBody = fields::read(&context, &request, &mut payload).await?;
+    let body: BulkBody = fields::read(&context, &request, payload).await?;
     let action = requeuing(&context, body.again());
     let result = bulk::run(&context.store, body.judged()?, &action).await?;
     Ok(HttpResponse::Ok().json(result))
@@ -160,10 +160,10 @@ pub(crate) async fn requeue_many(
 )]
 pub(crate) async fn discard_many(
     request: HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let body: BulkBody = fields::read(&context, &request, &mut payload).await?;
+    let body: BulkBody = fields::read(&context, &request, payload).await?;
     let result = bulk::run(&context.store, body.judged()?, &DeadLetterAction::Discard).await?;
     Ok(HttpResponse::Ok().json(result))
 }

@@ -55,7 +55,7 @@ const SOURCE_BYTES: usize = 64;
 )]
 pub(crate) async fn post_events(
     request: HttpRequest,
-    mut payload: Payload,
+    payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let with_ids = wants_ids(&request)?;
@@ -63,7 +63,7 @@ pub(crate) async fn post_events(
     let media_type = MediaType::of(&request)?;
     let body = context
         .bodies
-        .read(&request, &mut payload, MAX_BODY_BYTES)
+        .read(&request, payload, MAX_BODY_BYTES)
         .await?;
     let entries = entries(body.bytes(), media_type)?;
     let ids = with_ids.then_some(entries.len());
@@ -71,7 +71,6 @@ pub(crate) async fn post_events(
     // Many requests wait at the same time: what they no longer need would crowd the processor's caches.
     // The events take about as much memory as their body, so its share is held until the answer.
     let _share = body.into_share();
-    drop(payload);
     for (_, rejection) in &judged.refused {
         context.metrics.rejected(rejection.code, 1);
     }

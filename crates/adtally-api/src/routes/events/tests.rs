@@ -36,8 +36,8 @@ async fn events_that_wait_for_the_broker_count_as_bodies() {
     let read_all = async || {
         let request = TestRequest::post().set_payload(vec![b' '; ALL]);
         let (request, mut parts) = request.to_http_parts();
-        let mut payload = Payload::from_request(&request, &mut parts).await.unwrap();
-        api.context.bodies.read(&request, &mut payload, ALL).await
+        let payload = Payload::from_request(&request, &mut parts).await.unwrap();
+        api.context.bodies.read(&request, payload, ALL).await
     };
     let mut waiting = Box::pin(api.post_events(impression(42).to_string()));
     assert!(futures_util::poll!(&mut waiting).is_pending());
