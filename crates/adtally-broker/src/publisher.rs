@@ -17,7 +17,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adtally_domain::{Event, EventKind, TaskMessage};
+use adtally_domain::{Event, TaskMessage};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use crate::celery;
 use crate::{BrokerConfig, BrokerState, Delivery, Envelope, NotKept, Route, Topology};
 use chunk::{Draft, split};
-use handover::{Claim, Command, Handover};
+use handover::{Command, Handover};
 use inbox::inbox;
 use owner::Owner;
 use shipment::Shipment;
@@ -120,20 +120,22 @@ impl Publisher {
         // Written by now. While they are on their way they need no room.
         drop(events);
         let deadline = self.deadline();
-        let send = async |(draft, places): (Draft, Vec<usize>)| {
-            let (kind, bytes) = (Some(draft.kind()), draft.bytes());
-            let command = |claim| Command::Chunk(draft.claimed(claim));
-            (self.hand_over(kind, bytes, deadline, command).await, places)
-        };
-        let sent = match <[_; 1]>::try_from(chunks) {
-            // Nothing to wait for beside it, as in most requests.
-            Ok([only]) => vec![send(only).await],
-            Err(chunks) => join_all(chunks.into_iter().map(send)).await,
-        };
-        for (result, places) in sent {
+        let mut settle = |places: Vec<usize>, result| {
             for place in places {
                 if let Some(slot) = results.get_mut(place) {
                     *slot = result;
+                }
+            }
+        };
+        match <[_; 1]>::try_from(chunks) {
+            // Nothing to wait for beside it, as in most requests.
+            Ok([(draft, places)]) => settle(places, self.publish_draft(draft, deadline).await),
+            Err(chunks) => {
+                let sent = chunks.into_iter().map(async |(draft, places)| {
+                    (places, self.publish_draft(draft, deadline).await)
+                });
+                for (places, result) in Box::pin(join_all(sent)).await {
+                    settle(places, result);
                 }
             }
         }
@@ -244,21 +246,18 @@ impl Publisher {
         Instant::now() + self.options.deadline
     }
 
-    async fn send(&self, shipment: Shipment, deadline: Instant) -> Result<(), NotKept> {
-        let (kind, bytes) = (shipment.kind, shipment.body.len());
-        let command = |claim| Command::Shipment(Box::new(shipment.claimed(claim)));
-        self.hand_over(kind, bytes, deadline, command).await
+    async fn publish_draft(&self, draft: Draft, deadline: Instant) -> Result<(), NotKept> {
+        let (kind, bytes) = (Some(draft.kind()), draft.bytes());
+        let (claim, answer) = self.handover.claim(kind, bytes, deadline).await?;
+        self.handover.send(Command::Chunk(draft.claimed(claim)))?;
+        answer.by(deadline).await
     }
 
-    async fn hand_over(
-        &self,
-        kind: Option<EventKind>,
-        bytes: usize,
-        deadline: Instant,
-        command: impl FnOnce(Claim) -> Command,
-    ) -> Result<(), NotKept> {
+    async fn send(&self, shipment: Shipment, deadline: Instant) -> Result<(), NotKept> {
+        let (kind, bytes) = (shipment.kind, shipment.body.len());
         let (claim, answer) = self.handover.claim(kind, bytes, deadline).await?;
-        self.handover.send(command(claim))?;
+        let shipment = Box::new(shipment.claimed(claim));
+        self.handover.send(Command::Shipment(shipment))?;
         answer.by(deadline).await
     }
 }

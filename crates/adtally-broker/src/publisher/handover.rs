@@ -97,7 +97,8 @@ impl Handover {
         let room = self.rooms.of(kind);
         let permit = match room.clone().try_acquire_many_owned(cost) {
             Ok(permit) => permit,
-            Err(_) => timeout_at(deadline, room.clone().acquire_many_owned(cost))
+            // Boxed, as it is seldom needed: otherwise all who wait for an answer would hold room for it.
+            Err(_) => Box::pin(timeout_at(deadline, room.clone().acquire_many_owned(cost)))
                 .await
                 .map_err(|_| NotKept::Deadline)?
                 .map_err(|_| NotKept::Closed)?,
