@@ -130,8 +130,9 @@ impl Run {
         self.send_due(requests)
     }
 
+    /// Whether an answer is still to come, or a request to leave.
     fn is_busy(&self) -> bool {
-        self.sent > self.answered || self.started.elapsed() < self.duration
+        self.sent > self.answered || self.due(self.sent, self.started.elapsed()) < self.duration
     }
 
     /// When the request `number` is due, asked at `now`.
@@ -190,5 +191,37 @@ impl Run {
             elapsed: self.last_answer,
             latencies: self.latencies,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// Accepts whatever one connection sends at once.
+    fn server() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.read(&mut [0; 4_096]).unwrap() > 0 {
+                let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 14\r\n\r\n{\"accepted\":1}";
+                stream.write_all(answer).unwrap();
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_run_ends_with_its_last_answer_however_early_that_comes() {
+        let (duration, mut requests) = (Duration::from_secs(1), Requests::new(10, 1));
+        // The second of them leaves half a second before the end.
+        let answers = drive(server(), 1, Pace::Open(2.0), duration, &mut requests).unwrap();
+        assert_eq!((answers.requests, answers.accepted), (2, 2));
+        assert!(answers.elapsed >= Duration::from_millis(500));
     }
 }
