@@ -17,7 +17,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adtally_domain::{Event, TaskMessage};
+use adtally_domain::{Event, EventKind, TaskMessage};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use crate::celery;
 use crate::{BrokerConfig, BrokerState, Delivery, Envelope, NotKept, Route, Topology};
 use chunk::{Draft, split};
-use handover::{Command, Handover};
+use handover::{Claim, Command, Handover};
 use inbox::inbox;
 use owner::Owner;
 use shipment::Shipment;
@@ -248,16 +248,25 @@ impl Publisher {
 
     async fn publish_draft(&self, draft: Draft, deadline: Instant) -> Result<(), NotKept> {
         let (kind, bytes) = (Some(draft.kind()), draft.bytes());
-        let (claim, answer) = self.handover.claim(kind, bytes, deadline).await?;
-        self.handover.send(Command::Chunk(draft.claimed(claim)))?;
-        answer.by(deadline).await
+        let command = |claim| Command::Chunk(draft.claimed(claim));
+        self.hand_over(kind, bytes, deadline, command).await
     }
 
     async fn send(&self, shipment: Shipment, deadline: Instant) -> Result<(), NotKept> {
         let (kind, bytes) = (shipment.kind, shipment.body.len());
+        let command = |claim| Command::Shipment(Box::new(shipment.claimed(claim)));
+        self.hand_over(kind, bytes, deadline, command).await
+    }
+
+    async fn hand_over(
+        &self,
+        kind: Option<EventKind>,
+        bytes: usize,
+        deadline: Instant,
+        command: impl FnOnce(Claim) -> Command,
+    ) -> Result<(), NotKept> {
         let (claim, answer) = self.handover.claim(kind, bytes, deadline).await?;
-        let shipment = Box::new(shipment.claimed(claim));
-        self.handover.send(Command::Shipment(shipment))?;
+        self.handover.send(command(claim))?;
         answer.by(deadline).await
     }
 }

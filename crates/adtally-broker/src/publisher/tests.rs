@@ -1,6 +1,6 @@
 //! The rules by which what waits becomes messages. No broker is needed to check them.
 
-use adtally_domain::{AdId, EventId, EventKind, Timestamp};
+use adtally_domain::{AdId, EventId, Timestamp};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
