@@ -65,6 +65,12 @@ pub(crate) fn utc_day(time: Timestamp) -> NaiveDate {
     time.to_datetime().date_naive()
 }
 
+/// The first instant after a UTC day.
+pub(crate) fn end_of(day: NaiveDate) -> Timestamp {
+    let midnight = day.and_time(chrono::NaiveTime::MIN).and_utc();
+    crate::times::timestamp(midnight).saturating_add_millis(DAY_MILLIS)
+}
+
 impl Store {
     /// Makes the partitions of every UTC day from `first` to `last`, both included, and says for how
     /// many of them a partition exists now. Days before [`Store::raw_from`] get none.
@@ -137,8 +143,7 @@ fn drop_through(
 }
 
 fn first_hour_after(zone: ReportingZone, day: NaiveDate) -> Timestamp {
-    let midnight = day.and_time(chrono::NaiveTime::MIN).and_utc();
-    let next = crate::times::timestamp(midnight).saturating_add_millis(DAY_MILLIS);
+    let next = end_of(day);
     zone.hour_starting(next)
         .map_or_else(|| zone.hour_of(next).end, |hour| hour.start)
 }

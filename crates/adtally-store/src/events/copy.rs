@@ -6,6 +6,7 @@ use diesel::ExecuteCopyFromDsl;
 use diesel::pg::{CopyFormat, CopyTarget, PgConnection};
 use diesel::result::{Error, QueryResult};
 
+use super::passes::Passes;
 use super::row::{self, COLUMNS, HEADER, TRAILER};
 use super::rows::Row;
 use crate::schema::events::{self, dsl};
@@ -20,6 +21,7 @@ pub(super) fn insert(conn: &mut PgConnection, rows: &[Row<'_>]) -> QueryResult<u
     let Some(used) = rows.iter().map(Row::columns).max() else {
         return Ok(0);
     };
+    let passes = Passes::of(conn, rows)?;
     let always = (
         dsl::event_id,
         dsl::received_at,
@@ -32,17 +34,17 @@ pub(super) fn insert(conn: &mut PgConnection, rows: &[Row<'_>]) -> QueryResult<u
     let (id, received, source, ad, kind, ip, browser) = always;
     let (page, place) = (dsl::referer, dsl::placement);
     match used {
-        ..=7 => copy(conn, always, rows, 7),
+        ..=7 => copy(conn, always, &passes, 7),
         8 | 9 => {
             let with_page = (id, received, source, ad, kind, ip, browser, page, place);
-            copy(conn, with_page, rows, 9)
+            copy(conn, with_page, &passes, 9)
         }
         _ => {
             let (visitor, impression) = (dsl::visitor_id, dsl::impression_id);
             let all = (
                 id, received, source, ad, kind, ip, browser, page, place, visitor, impression,
             );
-            copy(conn, all, rows, COLUMNS)
+            copy(conn, all, &passes, COLUMNS)
         }
     }
 }
@@ -51,18 +53,22 @@ pub(super) fn insert(conn: &mut PgConnection, rows: &[Row<'_>]) -> QueryResult<u
 fn copy(
     conn: &mut PgConnection,
     columns: impl CopyTarget<Table = events::table>,
-    rows: &[Row<'_>],
+    passes: &Passes<'_>,
     count: u8,
 ) -> QueryResult<usize> {
     diesel::copy_from(events::table)
         .from_raw_data(columns, |copy| {
-            write(copy, rows, count).map_err(told_by_database)
+            write(copy, passes.rows(), count).map_err(told_by_database)
         })
         .with_format(CopyFormat::Binary)
         .execute(conn)
 }
 
-fn write(copy: &mut dyn Write, rows: &[Row<'_>], columns: u8) -> std::io::Result<()> {
+fn write<'a>(
+    copy: &mut dyn Write,
+    rows: impl Iterator<Item = &'a Row<'a>>,
+    columns: u8,
+) -> std::io::Result<()> {
     let mut chunk = Vec::with_capacity(CHUNK + CHUNK / 8);
     chunk.extend_from_slice(&HEADER);
     for row in rows {

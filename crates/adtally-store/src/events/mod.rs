@@ -4,6 +4,7 @@ mod attempt;
 mod batch;
 mod copy;
 mod known;
+mod passes;
 mod refused;
 mod row;
 mod rows;

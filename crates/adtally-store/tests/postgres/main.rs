@@ -9,6 +9,7 @@ mod connection;
 mod dead_letters;
 mod events;
 mod identities;
+mod index;
 mod migrations;
 mod partitions;
 mod requeue;

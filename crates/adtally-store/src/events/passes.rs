@@ -1,0 +1,72 @@
+//! In which order rows enter the index.
+//!
+//! A page of a B-tree that runs full is split: the last page so that nine tenths stay behind, any other
+//! in halves (PostgreSQL's `nbtsplitloc.c`). Rows that come in the order of their ids and end where the
+//! index ends therefore leave full pages. Where others lie behind them, say clicks that were stored long
+//! before the impressions of their time, they leave one half-full page after the other: an index of twice
+//! the size, with twice the splits. In two passes, the second fills what the first left.
+
+use adtally_domain::EventId;
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::rows::Row;
+use crate::partitions::{self, utc_day};
+use crate::schema::events::dsl;
+
+/// Rows that fill more than a handful of pages, which take some 290 ids each. Fewer are not worth a
+/// question.
+const MANY: usize = 2_048;
+/// More ids than a page takes: with so many behind it a row does not belong on the last page.
+const LAST_PAGE: i64 = 400;
+/// How many of the 256 values of an id's last byte go first. A little more than half: what then comes
+/// between the ids of a page is seldom more than the page still takes, although chance decides.
+const FIRST: u8 = 144;
+
+/// Rows in the order in which they are inserted.
+pub(super) struct Passes<'a> {
+    rows: &'a [Row<'a>],
+    /// A part of them goes first. Which part is a property of the id, so two writers lock the same ids in
+    /// the same order here too.
+    are_two: bool,
+}
+
+impl<'a> Passes<'a> {
+    /// The best order for `rows`, which are sorted by id.
+    pub(super) fn of(conn: &mut PgConnection, rows: &'a [Row<'a>]) -> QueryResult<Self> {
+        let are_two = match rows.last() {
+            Some(last) if rows.len() >= MANY => has_pages_behind(conn, last.id())?,
+            _ => false,
+        };
+        Ok(Self { rows, are_two })
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Row<'a>> {
+        let goes_first = |row: &&Row<'_>| !self.are_two || is_of_first(row.id());
+        let second = self.rows.iter().filter(move |row| !goes_first(row));
+        self.rows.iter().filter(goes_first).chain(second)
+    }
+}
+
+/// Whether there are more ids behind this one than a page takes, in the partition of its day: each has an
+/// index of its own.
+fn has_pages_behind(conn: &mut PgConnection, id: EventId) -> QueryResult<bool> {
+    let end = EventId::floor(partitions::end_of(utc_day(id.time())));
+    let behind: Option<Uuid> = dsl::events
+        .select(dsl::event_id)
+        .filter(dsl::event_id.gt(id.as_uuid()))
+        .filter(dsl::event_id.lt(end))
+        .order(dsl::event_id)
+        .offset(LAST_PAGE)
+        .first(conn)
+        .optional()?;
+    Ok(behind.is_some())
+}
+
+/// The last byte is random: an id is a UUIDv7 or a hash. Should a client's own not be, its rows go in one
+/// pass.
+fn is_of_first(id: EventId) -> bool {
+    let [.., last] = *id.as_uuid().as_bytes();
+    last < FIRST
+}
