@@ -14,7 +14,9 @@ mod page;
 pub(crate) mod pixel;
 pub(crate) mod stats;
 
-use actix_web::web::{ServiceConfig, get, head, patch, post, resource, to};
+use actix_web::guard::fn_guard;
+use actix_web::http::Method;
+use actix_web::web::{ServiceConfig, resource, route, to};
 use actix_web::{HttpRequest, Resource, Route};
 
 use crate::problem::Problem;
@@ -121,6 +123,28 @@ fn only<const N: usize>(path: &str, allowed: &'static str, routes: [Route; N]) -
         .into_iter()
         .fold(resource(path), Resource::route)
         .default_service(others)
+}
+
+fn get() -> Route {
+    on(Method::GET)
+}
+
+fn head() -> Route {
+    on(Method::HEAD)
+}
+
+fn patch() -> Route {
+    on(Method::PATCH)
+}
+
+fn post() -> Route {
+    on(Method::POST)
+}
+
+/// A route for `method`. actix's own guard also notes in each request which methods it asked for, for the
+/// answer to others, which [`only`] gives.
+fn on(method: Method) -> Route {
+    route().guard(fn_guard(move |request| request.head().method == method))
 }
 
 /// The id in the path of `request`, 1 to 2^63-1.
