@@ -66,7 +66,7 @@ impl PublisherOptions {
 ///
 /// One task owns the connection. It starts anew when the connection fails and sends again what
 /// was not confirmed. Events handed over while earlier ones are on their way share a message, for which
-/// they may wait a millisecond or two longer if others are likely to come.
+/// they may wait some milliseconds longer if others are likely to come.
 #[derive(Debug, Clone)]
 pub struct Publisher {
     config: BrokerConfig,

@@ -15,9 +15,10 @@ const FEW_EVENTS: usize = 16;
 /// events is little by then.
 const ENOUGH_EVENTS: usize = 64;
 
-/// How long a round waits at most: about as long as the broker takes to confirm. Timers fire up to
-/// a millisecond or so later.
-const LONGEST_WAIT: Duration = Duration::from_millis(1);
+/// How long a round waits at most: as long as the one before was on its way, for what delays the broker
+/// delays those who were answered too, within these bounds. Timers fire up to a millisecond or so later.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
 /// Rounds that do not wait after one that waited in vain, at most.
 const MOST_PASSED: u32 = 1_024;
@@ -40,8 +41,9 @@ struct Awaited {
 }
 
 impl Company {
-    /// A round has landed. So many events were answered with it or waited then, and so many wait now.
-    pub(super) fn expect(&mut self, around: usize, waiting: usize, now: Instant) {
+    /// A round has landed after its `flight`. So many events were answered with it or waited then, and so
+    /// many wait now.
+    pub(super) fn expect(&mut self, around: usize, waiting: usize, flight: Duration, now: Instant) {
         // Not all of them, or the slowest would hold up the others.
         let events = (around - around / 8).min(ENOUGH_EVENTS);
         if around < FEW_EVENTS || waiting >= events {
@@ -51,7 +53,7 @@ impl Company {
             self.to_pass -= 1;
             return;
         }
-        let until = now + LONGEST_WAIT;
+        let until = now + flight.clamp(SHORTEST_WAIT, LONGEST_WAIT);
         self.awaited = Some(Awaited { events, until });
     }
 
@@ -85,16 +87,18 @@ impl Company {
 mod tests {
     use super::*;
 
+    const FLIGHT: Duration = Duration::from_millis(2);
+
     #[test]
     fn waits_in_vain_become_rare() {
         let (mut company, now) = (Company::default(), Instant::now());
         let mut waits = Vec::new();
         for round in 0..40_000 {
-            company.expect(32, 4, now);
+            company.expect(32, 4, FLIGHT, now);
             if company.missing(4, now).is_some() {
                 waits.push(round);
             }
-            assert_eq!(company.missing(4, now + LONGEST_WAIT), None);
+            assert_eq!(company.missing(4, now + FLIGHT), None);
             company.leave(4);
         }
         assert_eq!(waits[..6], [0, 2, 5, 10, 19, 36]);
@@ -105,13 +109,13 @@ mod tests {
     #[test]
     fn company_that_came_is_awaited_again() {
         let (mut company, now) = (Company::default(), Instant::now());
-        let missing = Some((24, now + LONGEST_WAIT));
-        company.expect(32, 4, now);
+        let missing = Some((24, now + FLIGHT));
+        company.expect(32, 4, FLIGHT, now);
         company.leave(4);
-        company.expect(32, 4, now);
+        company.expect(32, 4, FLIGHT, now);
         assert_eq!(company.missing(4, now), None, "it was in vain");
         for _ in 0..2 {
-            company.expect(32, 4, now);
+            company.expect(32, 4, FLIGHT, now);
             assert_eq!(company.missing(4, now), missing);
             assert_eq!(company.missing(28, now), None);
             company.leave(28);
@@ -121,13 +125,24 @@ mod tests {
     #[test]
     fn company_that_is_there_already_says_nothing_of_waiting() {
         let (mut company, now) = (Company::default(), Instant::now());
-        company.expect(32, 4, now);
+        company.expect(32, 4, FLIGHT, now);
         company.leave(4);
-        company.expect(32, 28, now);
+        company.expect(32, 28, FLIGHT, now);
         company.leave(28);
-        company.expect(32, 4, now);
+        company.expect(32, 4, FLIGHT, now);
         assert_eq!(company.missing(4, now), None);
-        company.expect(32, 4, now);
+        company.expect(32, 4, FLIGHT, now);
         assert!(company.missing(4, now).is_some());
+    }
+
+    #[test]
+    fn a_wait_is_as_long_as_a_flight_within_bounds() {
+        let now = Instant::now();
+        for (flight, wait) in [(0, 1_000), (1_700, 1_700), (900_000, 5_000)] {
+            let mut company = Company::default();
+            company.expect(32, 4, Duration::from_micros(flight), now);
+            let until = company.missing(4, now).map(|(_, until)| until);
+            assert_eq!(until, Some(now + Duration::from_micros(wait)));
+        }
     }
 }

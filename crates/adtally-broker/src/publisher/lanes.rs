@@ -119,7 +119,8 @@ impl Lanes {
         let lanes = self.lanes.all_mut().into_iter();
         let joining = lanes.filter(|lane| lane.may_join());
         let around = joining.map(|lane| std::mem::take(&mut lane.around)).sum();
-        self.company.expect(around, waiting, now);
+        let flight = self.departed.map_or(Duration::ZERO, |left| now - left);
+        self.company.expect(around, waiting, flight, now);
         if self.company.missing(waiting, now).is_some() {
             return false;
         }
