@@ -42,7 +42,7 @@ struct Awaited {
 
 impl Company {
     /// A round has landed after its `flight`. So many events were answered with it or waited then, and so
-    /// many wait now.
+    /// many wait now. For a pack that came late the flight may be a later round's: it only bounds a wait.
     pub(super) fn expect(&mut self, around: usize, waiting: usize, flight: Duration, now: Instant) {
         // Not all of them, or the slowest would hold up the others.
         let events = (around - around / 8).min(ENOUGH_EVENTS);

@@ -223,9 +223,12 @@ async fn a_round_waits_only_a_moment_for_company() {
     let mut answers = bench.request(IMPRESSION, 20).await;
     bench.depart();
     answers.extend(bench.request(IMPRESSION, 1).await);
+    let flight = Duration::from_millis(3);
+    bench.now += flight;
     bench.land();
     assert_eq!(bench.depart(), []);
-    bench.now = bench.lanes.wait(bench.now).until.unwrap();
+    assert_eq!(bench.lanes.wait(bench.now).until, Some(bench.now + flight));
+    bench.now += flight;
     assert_eq!(bench.depart(), [(IMPRESSION, 1)]);
     bench.land();
     answers.extend(bench.request(IMPRESSION, 1).await);

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::batch::{self, Batch};
 use super::known::Expectation;
+use super::passes::Passes;
 use super::rows::Row;
 use super::{EventBatch, Stored, copy, known, refused};
 use crate::error::{is_contention, is_lost, is_missing_partition, is_unique_violation};
@@ -125,7 +126,8 @@ fn attempt(
     given: &EventBatch,
 ) -> Result<Stored, Setback> {
     conn.build_transaction().read_committed().run(|conn| {
-        copy::insert(conn, &batch.rows).map_err(Setback::Events)?;
+        let passes = Passes::of(conn, &batch.rows)?;
+        copy::insert(conn, &passes).map_err(Setback::Events)?;
         let times = batch.rows.iter().map(Row::occurred_at);
         // From here on this transaction holds its lock on events, so nothing is dropped under it.
         let raw_from = marks::append(conn, &batch::hours(zone, times))?;

@@ -15,8 +15,8 @@ use crate::partitions::utc_day;
 
 const DAY_MILLIS: i64 = 86_400_000;
 
-/// Events without repetition, sorted by id: so two writers lock the same ids in the same order, and
-/// the index is written at its end.
+/// Events without repetition, sorted by id: so writers lock the same ids in the same order (but see
+/// [`Passes`](super::passes::Passes)), and the index is written at its end.
 pub(super) struct Batch<'a> {
     pub(super) rows: Vec<Row<'a>>,
     /// Dead letters made of events that cannot be stored.

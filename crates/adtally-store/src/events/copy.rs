@@ -15,13 +15,12 @@ use crate::schema::events::{self, dsl};
 /// larger ones would leave the server waiting while they are made.
 const CHUNK: usize = 64 * 1_024;
 
-/// Inserts `rows`. Columns at the end that are NULL in all of them are not sent: the server would read
+/// Inserts the rows. Columns at the end that are NULL in all of them are not sent: the server would read
 /// and convert each, row by row.
-pub(super) fn insert(conn: &mut PgConnection, rows: &[Row<'_>]) -> QueryResult<usize> {
-    let Some(used) = rows.iter().map(Row::columns).max() else {
+pub(super) fn insert(conn: &mut PgConnection, passes: &Passes<'_>) -> QueryResult<usize> {
+    let Some(used) = passes.rows().map(Row::columns).max() else {
         return Ok(0);
     };
-    let passes = Passes::of(conn, rows)?;
     let always = (
         dsl::event_id,
         dsl::received_at,
@@ -34,17 +33,17 @@ pub(super) fn insert(conn: &mut PgConnection, rows: &[Row<'_>]) -> QueryResult<u
     let (id, received, source, ad, kind, ip, browser) = always;
     let (page, place) = (dsl::referer, dsl::placement);
     match used {
-        ..=7 => copy(conn, always, &passes, 7),
+        ..=7 => copy(conn, always, passes, 7),
         8 | 9 => {
             let with_page = (id, received, source, ad, kind, ip, browser, page, place);
-            copy(conn, with_page, &passes, 9)
+            copy(conn, with_page, passes, 9)
         }
         _ => {
             let (visitor, impression) = (dsl::visitor_id, dsl::impression_id);
             let all = (
                 id, received, source, ad, kind, ip, browser, page, place, visitor, impression,
             );
-            copy(conn, all, &passes, COLUMNS)
+            copy(conn, all, passes, COLUMNS)
         }
     }
 }
