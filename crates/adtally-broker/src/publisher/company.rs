@@ -15,9 +15,11 @@ const FEW_EVENTS: usize = 16;
 /// events is little by then.
 const ENOUGH_EVENTS: usize = 64;
 
-/// How long a round waits at most: as long as the one before was on its way, for what delays the broker
-/// delays those who were answered too, within these bounds. Timers fire up to a millisecond or so later.
+/// A round waits at most as long as the one before was on its way, for what delays the broker delays those
+/// who were answered too. But it may wait so long in any case; timers fire up to a millisecond or so later.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// And no longer, however long the broker took.
 const LONGEST_WAIT: Duration = Duration::from_millis(5);
 
 /// Rounds that do not wait after one that waited in vain, at most.

@@ -18,7 +18,7 @@ const CHUNK: usize = 64 * 1_024;
 /// Inserts the rows. Columns at the end that are NULL in all of them are not sent: the server would read
 /// and convert each, row by row.
 pub(super) fn insert(conn: &mut PgConnection, passes: &Passes<'_>) -> QueryResult<usize> {
-    let Some(used) = passes.rows().map(Row::columns).max() else {
+    let Some(used) = passes.sorted.iter().map(Row::columns).max() else {
         return Ok(0);
     };
     let always = (

@@ -26,7 +26,8 @@ const FIRST: u8 = 144;
 
 /// Rows in the order in which they are inserted.
 pub(super) struct Passes<'a> {
-    rows: &'a [Row<'a>],
+    /// All of them, by id.
+    pub(super) sorted: &'a [Row<'a>],
     /// A part of them goes first. Which part is a property of the id, so writers that both do this lock the
     /// same ids in the same order. One that does and one that does not may meet in a deadlock, which is
     /// tried again like any other.
@@ -34,20 +35,22 @@ pub(super) struct Passes<'a> {
 }
 
 impl<'a> Passes<'a> {
-    /// The best order for `rows`, which are sorted by id.
-    pub(super) fn of(conn: &mut PgConnection, rows: &'a [Row<'a>]) -> QueryResult<Self> {
+    /// The best order for rows that are `sorted` by id.
+    pub(super) fn of(conn: &mut PgConnection, sorted: &'a [Row<'a>]) -> QueryResult<Self> {
         // Not the last one: a single event from a clock that is ahead would speak for all.
-        let are_two = match rows.get(rows.len() / 4 * 3) {
-            Some(row) if rows.len() >= MANY => has_pages_behind(conn, row.id())?,
+        let are_two = match sorted.get(sorted.len() / 4 * 3) {
+            Some(row) if sorted.len() >= MANY => has_pages_behind(conn, row.id())?,
             _ => false,
         };
-        Ok(Self { rows, are_two })
+        Ok(Self { sorted, are_two })
     }
 
+    /// Each row once, in this order.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row<'a>> {
-        let goes_first = |row: &&Row<'_>| !self.are_two || is_of_first(row.id());
-        let second = self.rows.iter().filter(move |row| !goes_first(row));
-        self.rows.iter().filter(goes_first).chain(second)
+        let second: &[Row<'a>] = if self.are_two { self.sorted } else { &[] };
+        let first = self.sorted.iter();
+        let first = first.filter(|row| !self.are_two || is_of_first(row.id()));
+        first.chain(second.iter().filter(|row| !is_of_first(row.id())))
     }
 }
 
