@@ -116,9 +116,9 @@ impl EventConsumer {
     /// Waits for what is to be done next: a batch, once it may be stored, or a suspect while nothing
     /// arrives.
     ///
-    /// A batch grows while those before it are stored, and takes along whatever else has arrived. A
-    /// small one begins at once or, when one like it began just before, a little later ([`pace`]). The
-    /// prefetch bounds it too.
+    /// A batch grows while those before it are stored, takes along whatever else has arrived, and is
+    /// bounded by the prefetch too. A small one begins at once or, when another began just before, a
+    /// little later; meanwhile the worker looks now and then whether it still is small ([`pace`]).
     async fn next(
         &self,
         subscription: &mut Subscription,
@@ -126,27 +126,27 @@ impl EventConsumer {
         storing: &mut Storing,
     ) -> Result<Taken, Unsettled> {
         while !self.stop.is_requested() {
-            if !intake.is_full()
+            let now = Instant::now();
+            if intake.looks(now)
                 && let Some(arrived) = subscription.try_next_ready()
             {
                 let delivery = arrived.map_err(|error| (over(&error), Vec::new()))?;
                 self.take_in(delivery, intake).await;
                 continue;
             }
-            let now = Instant::now();
-            let is_due = intake.is_due(now);
-            if is_due && storing.has_room() {
+            if intake.is_due(now) && storing.has_room() {
                 return Ok(Taken::Batch(intake.take(&self.spares, now)));
             }
+            let rests = intake.rests(now);
             tokio::select! {
                 biased;
                 stored = storing.next() => stored?,
                 () = self.stop.requested() => {}
-                delivery = next_delivery(subscription), if !intake.is_full() => match delivery {
+                delivery = next_delivery(subscription), if !rests && !intake.is_full() => match delivery {
                     Ok(delivery) => self.take_in(delivery, intake).await,
                     Err(end) => return Err((end, Vec::new())),
                 },
-                () = intake.due(), if !intake.is_empty() && !is_due => {}
+                () = intake.rested(), if rests => {}
                 () = intake.suspects.until_due(), if intake.is_empty() => {
                     if let Some(suspect) = intake.suspects.next(now) {
                         return Ok(Taken::Suspect(Box::new(suspect)));

@@ -13,7 +13,7 @@ use super::suspects::{Suspicion, judge};
 
 /// Messages or bytes that are worth a transaction at any time.
 pub(crate) const MANY: usize = 32;
-const MUCH: usize = 256 * 1024;
+const MUCH: usize = 1024 * 1024;
 
 /// Deliveries of one queue and what is in them.
 #[derive(Debug)]

@@ -58,17 +58,39 @@ impl Intake {
     /// it.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         let may_be_small = self.is_last || self.pace.is_due(now);
-        !self.gathering.is_empty() && (may_be_small || !self.gathering.is_small())
+        !self.gathering.is_empty() && (may_be_small || !self.is_small())
     }
 
-    /// Returns when a small batch may begin.
-    pub(super) async fn due(&self) {
-        self.pace.due().await;
+    /// Whether to look at what else has arrived.
+    pub(super) fn looks(&self, now: Instant) -> bool {
+        !self.is_full() && (!self.waits(now) || self.pace.is_look_due(now))
+    }
+
+    /// Begins a rest if a batch waits until it is due: nothing is there for it any more. Whether it does.
+    pub(super) fn rests(&mut self, now: Instant) -> bool {
+        let waits = self.waits(now);
+        if waits && self.pace.is_look_due(now) {
+            self.pace.looked(now);
+        }
+        waits
+    }
+
+    /// Returns when the rest is over.
+    pub(super) async fn rested(&self) {
+        self.pace.look_due().await;
+    }
+
+    fn waits(&self, now: Instant) -> bool {
+        !self.gathering.is_empty() && !self.is_due(now)
+    }
+
+    fn is_small(&self) -> bool {
+        self.gathering.is_small() && !self.is_full()
     }
 
     /// The batch to store now.
     pub(super) fn take(&mut self, spares: &Spares, now: Instant) -> Batch {
-        self.pace.began(self.gathering.is_small(), now);
+        self.pace.began(now);
         self.gathering.take(spares)
     }
 

@@ -201,6 +201,59 @@ async fn an_event_that_ends_its_last_try_is_kept_as_a_dead_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_a_small_batch_that_follows_another_waits() {
+    let bench = Bench::new().await;
+    let clicks = bench.config.topology().clicks_queue();
+    let (_session, mut clicks) = bench.subscribe(&clicks).await;
+    let held = || {
+        let notice = Notice::new(Health::new().check("packs"));
+        Held::new(bench.publisher.clone(), notice)
+    };
+    let (spares, later) = (Spares::default(), Duration::from_secs(1));
+    let much = 1 << 20;
+    for (is_last, full_bytes, waits) in
+        [(false, much, true), (true, much, false), (false, 1, false)]
+    {
+        let mut intake = Intake::new(held(), is_last, full_bytes);
+        let now = Instant::now();
+        assert!(intake.looks(now) && !intake.rests(now), "nothing is there");
+        for waits in [false, waits] {
+            bench.publish(&click()).await;
+            intake.add(next(&mut clicks).await);
+            assert_eq!(intake.is_due(now), !waits);
+            assert_eq!(intake.rests(now), waits);
+            assert_eq!(intake.looks(now), !waits && !intake.is_full());
+            assert!(intake.is_due(now + later) && !intake.rests(now + later));
+            ack_all(intake.take(&spares, now).deliveries).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_small_messages_do_not_wait() {
+    let bench = Bench::new().await;
+    let clicks = bench.config.topology().clicks_queue();
+    let session = ConsumerSession::connect(&bench.config).await.unwrap();
+    let mut clicks = session.subscribe(&clicks, 100).await.unwrap();
+    let held = Held::new(
+        bench.publisher.clone(),
+        Notice::new(Health::new().check("packs")),
+    );
+    let mut intake = Intake::new(held, false, 1 << 20);
+    let now = Instant::now();
+    for number in 0..=MANY {
+        bench.publish(&click()).await;
+        intake.add(next(&mut clicks).await);
+        if number == 0 {
+            intake.take(&Spares::default(), now);
+            continue;
+        }
+        assert_eq!(intake.is_due(now), number == MANY);
+        assert_eq!(intake.rests(now), number < MANY);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_what_may_be_sent_again_keeps_its_body() {
     let bench = Bench::new().await;
     let clicks = bench.config.topology().clicks_queue();
