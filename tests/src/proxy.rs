@@ -66,6 +66,7 @@ impl Fault {
 pub struct Proxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
+    resets: Arc<AtomicU64>,
     // Last: its tasks end with it.
     _runtime: Runtime,
 }
@@ -89,10 +90,18 @@ impl Proxy {
             .block_on(TcpListener::bind(address))
             .expect("the free port");
         let (fault, faults) = watch::channel(Fault::Pass);
-        runtime.spawn(serve(listener, address, server, faults));
+        let resets = Arc::default();
+        runtime.spawn(serve(
+            listener,
+            address,
+            server,
+            faults,
+            Arc::clone(&resets),
+        ));
         Self {
             address,
             fault,
+            resets,
             _runtime: runtime,
         }
     }
@@ -113,6 +122,12 @@ impl Proxy {
     pub fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);
     }
+
+    /// How many connections it has reset so far.
+    #[must_use]
+    pub fn resets(&self) -> u64 {
+        self.resets.load(Ordering::Relaxed)
+    }
 }
 
 async fn serve(
@@ -120,6 +135,7 @@ async fn serve(
     address: SocketAddr,
     server: SocketAddr,
     mut faults: watch::Receiver<Fault>,
+    resets: Arc<AtomicU64>,
 ) {
     let mut listener = Some(listener);
     let mut connections = JoinSet::new();
@@ -143,7 +159,7 @@ async fn serve(
         };
         tokio::select! {
             Ok((client, _)) = accepted => {
-                connections.spawn(connect(client, server, faults.clone()));
+                connections.spawn(connect(client, server, faults.clone(), Arc::clone(&resets)));
             }
             changed = faults.changed() => if changed.is_err() { return },
             Some(_) = connections.join_next() => {}
@@ -152,7 +168,12 @@ async fn serve(
     }
 }
 
-async fn connect(client: TcpStream, server: SocketAddr, mut faults: watch::Receiver<Fault>) {
+async fn connect(
+    client: TcpStream,
+    server: SocketAddr,
+    mut faults: watch::Receiver<Fault>,
+    resets: Arc<AtomicU64>,
+) {
     // Where only answers vanish, requests arrive.
     let reachable = faults.wait_for(|fault| !fault.holds(Way::ToServer));
     if reachable.await.is_err() {
@@ -190,6 +211,7 @@ async fn connect(client: TcpStream, server: SocketAddr, mut faults: watch::Recei
                 let _ = stream.set_zero_linger();
             }
             pipes.shutdown().await;
+            resets.fetch_add(1, Ordering::Relaxed);
         }
         () = async { while pipes.join_next().await.is_some() {} } => {}
     }

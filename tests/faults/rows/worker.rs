@@ -105,9 +105,11 @@ fn between_acks(ground: &Ground) {
     let (stage, proxy) = behind_a_proxy(ground, "row-08");
     let traffic = stage.traffic();
     for bytes in [1, 21, 22, 42, 100] {
-        let restarts = stage.worker().restarts();
+        let (restarts, resets) = (stage.worker().restarts(), proxy.resets());
         proxy.set(Fault::CutAfter(bytes));
-        thread::sleep(Duration::from_millis(300));
+        until("its acknowledgements are cut off", || {
+            (proxy.resets() > resets).then_some(())
+        });
         stage.worker().kill();
         proxy.set(Fault::Pass);
         until("the worker is back", || {
