@@ -8,8 +8,9 @@ use tokio::time::Instant;
 /// storing two hundred events, and nobody waits for a row as long as this.
 const REST: Duration = Duration::from_millis(100);
 
-/// Looks at what has arrived while a small batch waits, for each batch. To be woken for every message
-/// costs more than to read it; but so many may have come that they need not wait.
+/// Looks at what has arrived while a small batch waits, in the time that lay between the last two
+/// batches. To be woken for every message costs more than to read it; but so many may have come that
+/// they need not wait.
 const LOOKS: u32 = 5;
 
 /// The least time from one look to the next: timers are no finer.
