@@ -19,7 +19,7 @@ const LEAST: Duration = Duration::from_millis(1);
 /// When the next small batch may begin. What comes after a pause is never held up.
 #[derive(Debug)]
 pub(super) struct Pace {
-    began: Instant,
+    /// A rest after the last batch began.
     due: Instant,
     look: Instant,
     /// From one look to the next: the sooner the last batch came after the one before, the less.
@@ -29,7 +29,6 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            began: now,
             due: now,
             look: now,
             between_looks: LEAST,
@@ -38,9 +37,9 @@ impl Pace {
 
     /// Takes note of a batch that begins.
     pub(super) fn began(&mut self, now: Instant) {
-        self.between_looks = ((now - self.began) / LOOKS).clamp(LEAST, REST / LOOKS);
-        self.began = now;
-        self.due = now + REST;
+        let due = now + REST;
+        self.between_looks = ((due - self.due) / LOOKS).clamp(LEAST, REST / LOOKS);
+        self.due = due;
     }
 
     /// Whether a small batch may begin.
@@ -80,10 +79,10 @@ mod tests {
 
     #[test]
     fn looks_are_as_near_as_batches() {
-        let start = Instant::now();
-        let mut pace = Pace::new(start);
+        let mut began = Instant::now();
+        let mut pace = Pace::new(began);
         for (millis, between_looks) in [(1_000, 20), (50, 10), (10, 2), (0, 1)] {
-            let began = pace.began + Duration::from_millis(millis);
+            began += Duration::from_millis(millis);
             pace.began(began);
             pace.looked(began);
             assert!(!pace.is_look_due(began));
@@ -93,10 +92,12 @@ mod tests {
 
     #[test]
     fn the_last_look_is_when_the_batch_is_due() {
-        let start = Instant::now();
-        let mut pace = Pace::new(start);
-        pace.began(start + Duration::from_millis(70));
-        let (mut now, mut looks) = (pace.began, 0);
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        pace.began(now);
+        now += Duration::from_millis(70);
+        pace.began(now);
+        let mut looks = 0;
         while !pace.is_due(now) {
             pace.looked(now);
             now = pace.look;

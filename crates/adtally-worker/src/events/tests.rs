@@ -81,7 +81,7 @@ impl Bench {
             publisher: self.publisher.clone(),
             zone: ReportingZone::UTC,
             metrics: Metrics::new(&Registry::new()),
-            notice: Notice::new(Health::new().check("packs")),
+            notice: notice(),
             is_last: true,
             at_once: 1,
             full_bytes: 1,
@@ -106,9 +106,17 @@ impl Bench {
         end.expect("it ends")
     }
 
+    fn held(&self) -> Held {
+        Held::new(self.publisher.clone(), notice())
+    }
+
     fn sql(&self, sql: &str) -> String {
         self.database.psql(sql).unwrap().trim().to_owned()
     }
+}
+
+fn notice() -> Notice {
+    Notice::new(Health::new().check("packs"))
 }
 
 pub(super) fn click() -> Event {
@@ -205,16 +213,12 @@ async fn only_a_small_batch_that_follows_another_waits() {
     let bench = Bench::new().await;
     let clicks = bench.config.topology().clicks_queue();
     let (_session, mut clicks) = bench.subscribe(&clicks).await;
-    let held = || {
-        let notice = Notice::new(Health::new().check("packs"));
-        Held::new(bench.publisher.clone(), notice)
-    };
     let (spares, later) = (Spares::default(), Duration::from_secs(1));
     let much = 1 << 20;
     for (is_last, full_bytes, waits) in
         [(false, much, true), (true, much, false), (false, 1, false)]
     {
-        let mut intake = Intake::new(held(), is_last, full_bytes);
+        let mut intake = Intake::new(bench.held(), is_last, full_bytes);
         let now = Instant::now();
         assert!(intake.looks(now) && !intake.rests(now), "nothing is there");
         for waits in [false, waits] {
@@ -235,11 +239,7 @@ async fn many_small_messages_do_not_wait() {
     let clicks = bench.config.topology().clicks_queue();
     let session = ConsumerSession::connect(&bench.config).await.unwrap();
     let mut clicks = session.subscribe(&clicks, 100).await.unwrap();
-    let held = Held::new(
-        bench.publisher.clone(),
-        Notice::new(Health::new().check("packs")),
-    );
-    let mut intake = Intake::new(held, false, 1 << 20);
+    let mut intake = Intake::new(bench.held(), false, 1 << 20);
     let now = Instant::now();
     for number in 0..=MANY {
         bench.publish(&click()).await;
