@@ -17,8 +17,6 @@ use crate::usage::{Meter, peak_memory, present_memory};
 /// Queued events of the two arms.
 const MANY: u64 = 10_000_000;
 const FEW: u64 = 100_000;
-/// Each of these arms takes minutes, and memory depends little on what else the machine does.
-const PAIRS: usize = 3;
 /// With the broker alive, until the API's memory is what its connections take.
 const WARM_UP: Duration = Duration::from_secs(5);
 /// How long the broker is dead.
@@ -28,18 +26,17 @@ const SPOOL: &str = "4G";
 
 /// Bar 7.
 pub(crate) async fn memory(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
-    let pairs = args.pairs.min(PAIRS);
-    let mut figures = worker(lab, pairs).await?;
-    figures.extend(api(lab, args, pairs).await?);
+    let mut figures = worker(lab, args).await?;
+    figures.extend(api(lab, args).await?);
     Ok(figures)
 }
 
 /// A worker's peak with a long queue, over its peak with a short one.
-async fn worker(lab: &Lab, pairs: usize) -> anyhow::Result<Vec<Figure>> {
+async fn worker(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
     let name = "worker's peak, 10 M over 100 k queued";
     let pairs = in_turn(
         name,
-        pairs,
+        args.pairs,
         async || drained(lab, MANY).await,
         async || drained(lab, FEW).await,
     )
@@ -64,8 +61,9 @@ async fn drained(lab: &Lab, events: u64) -> anyhow::Result<Arm> {
 }
 
 /// The API's peak through a minute without a broker, over its memory before.
-async fn api(lab: &Lab, args: &BenchArgs, pairs: usize) -> anyhow::Result<Vec<Figure>> {
+async fn api(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
     let name = "API's peak, broker dead over alive";
+    let pairs = args.pairs;
     let mut done = Vec::with_capacity(pairs);
     // Not in turn: before and after are of one process.
     for number in 1..=pairs {
