@@ -1,6 +1,7 @@
 //! Arms in turn: ours, reference, ours, reference.
 
 use crate::figure::Arm;
+use crate::usage::stolen;
 
 /// Runs `pairs` pairs of arms, one after the other, and tells of each.
 ///
@@ -14,14 +15,20 @@ pub(crate) async fn in_turn(
 ) -> anyhow::Result<Vec<(Arm, Arm)>> {
     let mut done = Vec::with_capacity(pairs);
     for number in 1..=pairs {
-        let pair = (ours().await?, reference().await?);
+        let start = stolen();
+        let ours = ours().await?;
+        let between = stolen();
+        let pair = (ours, reference().await?);
         log::info!(
-            "{name}: pair {number} of {pairs}: {:.1} against {:.1}, ratio {:.3}; cpu {:?} against {:?}",
+            "{name}: pair {number} of {pairs}: {:.1} against {:.1}, ratio {:.3}; cpu {:?} against {:?}; \
+             stolen {:.1} s against {:.1} s",
             pair.0.value,
             pair.1.value,
             pair.0.value / pair.1.value,
             pair.0.cpu.0,
             pair.1.cpu.0,
+            between - start,
+            stolen() - between,
         );
         done.push(pair);
     }

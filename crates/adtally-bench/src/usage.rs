@@ -140,6 +140,18 @@ fn seconds(ticks: u64) -> f64 {
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
+/// Processor seconds since the machine's start that its host gave to others while something here wanted
+/// to run (`steal`); zero where nobody counts them.
+pub(crate) fn stolen() -> f64 {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    // `cpu`, user, nice, system, idle, iowait, irq, softirq, steal.
+    let ticks = text
+        .split_whitespace()
+        .nth(8)
+        .and_then(|ticks| ticks.parse().ok());
+    seconds(ticks.unwrap_or_default())
+}
+
 /// The most memory a process ever held, in bytes.
 pub(crate) fn peak_memory(pid: u32) -> anyhow::Result<u64> {
     memory(pid, "VmHWM:")
