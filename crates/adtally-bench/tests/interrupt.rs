@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-const DEADLINE: Duration = Duration::from_secs(90);
+/// Also where the servers are still to be installed.
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// The process id of the PostgreSQL whose data is below `dir`, as soon as there is one.
 fn postmaster(dir: &Path) -> u32 {
