@@ -33,8 +33,8 @@ async fn measure(args: &BenchArgs) -> anyhow::Result<()> {
         () = stop.requested() => Err(anyhow!("stopped before the last bar had its figure")),
     };
     // Hours may have gone into the bars before, whatever ended this one.
-    tell(args, &figures)?;
-    ended?;
+    let told = tell(args, &figures);
+    ended.and(told)?;
     ensure!(report::all_floors_hold(&figures), "a floor is missed");
     Ok(())
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,28 +13,16 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Also where the servers are still to be installed.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// The process id of the PostgreSQL whose data is below `dir`, as soon as there is one.
-fn postmaster(dir: &Path) -> u32 {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let runs = fs::read_dir(dir).unwrap().map(|run| run.unwrap().path());
-        let mut files = runs.map(|run| run.join("postgres/data/postmaster.pid"));
-        let first_line = files.find_map(|file| {
-            let text = fs::read_to_string(file).ok()?;
-            text.lines().next()?.parse().ok()
-        });
-        if let Some(pid) = first_line {
-            return pid;
-        }
-        assert!(Instant::now() < deadline, "no PostgreSQL in time");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+/// The port of the PostgreSQL whose data is below `dir`: the fourth line of its `postmaster.pid`.
+fn port(dir: &Path) -> Option<u16> {
+    let runs = fs::read_dir(dir).unwrap().map(|run| run.unwrap().path());
+    let mut files = runs.map(|run| run.join("postgres/data/postmaster.pid"));
+    let text = files.find_map(|file| fs::read_to_string(file).ok())?;
+    text.lines().nth(3)?.parse().ok()
 }
 
-/// A process that nobody has reaped yet has ended all the same.
-fn runs(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    !stat.is_empty() && !stat.contains(") Z ")
+fn listens(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 #[test]
@@ -45,8 +34,14 @@ fn who_interrupts_it_finds_no_server_and_no_file_left() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let postmaster = postmaster(data.path());
-    assert!(runs(postmaster));
+    let deadline = Instant::now() + DEADLINE;
+    let port = loop {
+        if let Some(port) = port(data.path()).filter(|port| listens(*port)) {
+            break port;
+        }
+        assert!(Instant::now() < deadline, "no PostgreSQL in time");
+        std::thread::sleep(Duration::from_millis(10));
+    };
 
     kill_process(Pid::from_child(&bench), Signal::INT).unwrap();
     let ended = bench.wait_with_output().unwrap();
@@ -54,6 +49,6 @@ fn who_interrupts_it_finds_no_server_and_no_file_left() {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(said.contains("stopped before the last bar"), "{said}");
-    assert!(!runs(postmaster));
+    assert!(!listens(port), "{said}");
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
 }
