@@ -27,7 +27,7 @@ struct CheckState {
 /// What `/readyz` answers.
 #[derive(Debug, Clone, Serialize)]
 pub struct Readiness {
-    /// Whether every check is ready and the process is not stopping.
+    /// Whether there are checks, every one is ready, and the process is not stopping.
     pub ready: bool,
     /// Whether the process was asked to stop.
     pub stopping: bool,
@@ -42,7 +42,7 @@ pub struct Check {
 }
 
 impl Health {
-    /// A process without checks: ready.
+    /// A process that has not said yet what it needs: not ready, as whoever asks may be early.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -68,7 +68,8 @@ impl Health {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let state = self.lock();
-        let ready = !state.stopping && state.checks.values().all(|check| check.ready);
+        let is_at_work = !state.stopping && !state.checks.is_empty();
+        let ready = is_at_work && state.checks.values().all(|check| check.ready);
         Readiness {
             ready,
             stopping: state.stopping,
@@ -111,6 +112,7 @@ mod tests {
     #[test]
     fn a_process_is_ready_when_all_its_checks_are() {
         let health = Health::new();
+        assert!(!health.readiness().ready, "nobody knows yet what it needs");
         let (broker, database) = (health.check("broker"), health.check("database"));
         broker.ready();
         assert!(

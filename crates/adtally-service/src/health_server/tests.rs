@@ -19,12 +19,14 @@ async fn get(address: SocketAddr, path: &'static str) -> String {
 #[tokio::test]
 async fn a_process_answers_for_its_health_on_a_plain_runtime() {
     let (health, registry) = (Health::new(), Registry::new());
-    let check = health.check("broker");
     // An address nobody else uses: its port is asked for once more when it is free again.
     let bind = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 9), 0));
     let server = HealthServer::start(bind, health.clone(), registry).unwrap();
     let address = server.address();
 
+    let early = get(address, "/readyz").await;
+    assert!(early.starts_with("HTTP/1.1 503 "), "{early}");
+    let check = health.check("broker");
     assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200 OK"));
     let starting = get(address, "/readyz").await;
     assert!(starting.starts_with("HTTP/1.1 503 "), "{starting}");
