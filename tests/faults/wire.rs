@@ -9,6 +9,11 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
 use crate::ground::Ground;
 
+/// How `basic.publish` and `basic.ack` begin on the wire: class and method, as in the specification
+/// of AMQP 0-9-1.
+pub(crate) const PUBLISH: [u8; 4] = [0, 60, 0, 40];
+pub(crate) const ACK: [u8; 4] = [0, 60, 0, 80];
+
 /// A channel of somebody else.
 pub(crate) struct Wire<'a> {
     ground: &'a Ground,

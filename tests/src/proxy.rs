@@ -1,8 +1,9 @@
 //! A TCP proxy that does what networks do at night.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use adtally_devstack::free_port;
@@ -13,9 +14,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::until;
+
 /// Chunks on their way through the proxy for each direction of a connection. More makes its sender
 /// wait, as a full pipe would.
 const IN_FLIGHT: usize = 64;
+
+/// The most bytes of a chunk.
+const CHUNK: usize = 16 * 1024;
 
 /// What the proxy does to traffic. It takes effect at once, on open connections as well.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,11 +68,25 @@ impl Fault {
     }
 }
 
+/// What happened in a proxy.
+#[derive(Default)]
+struct Seen {
+    resets: AtomicU64,
+    /// What was sent into a hole since the fault began.
+    held: Mutex<Vec<u8>>,
+}
+
+impl Seen {
+    fn held(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A proxy in front of one server.
 pub struct Proxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
-    resets: Arc<AtomicU64>,
+    seen: Arc<Seen>,
     // Last: its tasks end with it.
     _runtime: Runtime,
 }
@@ -90,18 +110,12 @@ impl Proxy {
             .block_on(TcpListener::bind(address))
             .expect("the free port");
         let (fault, faults) = watch::channel(Fault::Pass);
-        let resets = Arc::default();
-        runtime.spawn(serve(
-            listener,
-            address,
-            server,
-            faults,
-            Arc::clone(&resets),
-        ));
+        let seen = Arc::default();
+        runtime.spawn(serve(listener, address, server, faults, Arc::clone(&seen)));
         Self {
             address,
             fault,
-            resets,
+            seen,
             _runtime: runtime,
         }
     }
@@ -120,13 +134,26 @@ impl Proxy {
 
     /// Begins a fault, or ends it with [`Fault::Pass`].
     pub fn set(&self, fault: Fault) {
+        self.seen.held().clear();
         self.fault.send_replace(fault);
     }
 
     /// How many connections it has reset so far.
     #[must_use]
     pub fn resets(&self) -> u64 {
-        self.resets.load(Ordering::Relaxed)
+        self.seen.resets.load(Ordering::Relaxed)
+    }
+
+    /// Waits until somebody has sent these bytes into the hole that [`Proxy::set`] began.
+    ///
+    /// # Panics
+    /// When nobody has within a minute.
+    pub fn until_held(&self, what: &str, bytes: &[u8]) {
+        until(what, || {
+            let held = self.seen.held();
+            let is_held = held.windows(bytes.len()).any(|window| window == bytes);
+            is_held.then_some(())
+        });
     }
 }
 
@@ -135,7 +162,7 @@ async fn serve(
     address: SocketAddr,
     server: SocketAddr,
     mut faults: watch::Receiver<Fault>,
-    resets: Arc<AtomicU64>,
+    seen: Arc<Seen>,
 ) {
     let mut listener = Some(listener);
     let mut connections = JoinSet::new();
@@ -159,7 +186,7 @@ async fn serve(
         };
         tokio::select! {
             Ok((client, _)) = accepted => {
-                connections.spawn(connect(client, server, faults.clone(), Arc::clone(&resets)));
+                connections.spawn(connect(client, server, faults.clone(), Arc::clone(&seen)));
             }
             changed = faults.changed() => if changed.is_err() { return },
             Some(_) = connections.join_next() => {}
@@ -172,7 +199,7 @@ async fn connect(
     client: TcpStream,
     server: SocketAddr,
     mut faults: watch::Receiver<Fault>,
-    resets: Arc<AtomicU64>,
+    seen: Arc<Seen>,
 ) {
     // Where only answers vanish, requests arrive.
     let reachable = faults.wait_for(|fault| !fault.holds(Way::ToServer));
@@ -196,11 +223,13 @@ async fn connect(
         way: Way::ToServer,
         faults: faults.clone(),
         passed: sent,
+        seen: Arc::clone(&seen),
     };
     let down = Pipe {
         way: Way::ToClient,
         faults,
         passed: Arc::default(),
+        seen: Arc::clone(&seen),
     };
     let mut pipes = JoinSet::new();
     pipes.spawn(up.run(from_client, to_server));
@@ -211,7 +240,7 @@ async fn connect(
                 let _ = stream.set_zero_linger();
             }
             pipes.shutdown().await;
-            resets.fetch_add(1, Ordering::Relaxed);
+            seen.resets.fetch_add(1, Ordering::Relaxed);
         }
         () = async { while pipes.join_next().await.is_some() {} } => {}
     }
@@ -258,6 +287,7 @@ struct Pipe {
     way: Way,
     faults: watch::Receiver<Fault>,
     passed: Arc<AtomicU64>,
+    seen: Arc<Seen>,
 }
 
 impl Pipe {
@@ -274,7 +304,7 @@ impl Pipe {
                 }
             };
             let copying = async {
-                let mut buffer = vec![0; 16 * 1024];
+                let mut buffer = vec![0; CHUNK];
                 while let Ok(read @ 1..) = from.read(&mut buffer).await {
                     let at = Instant::now() + faults.borrow().delay();
                     let chunk = buffer.get(..read).unwrap_or_default().to_vec();
@@ -291,22 +321,45 @@ impl Pipe {
         tokio::join!(reading, self.write(to, due));
     }
 
-    async fn write(mut self, mut to: OwnedWriteHalf, mut due: mpsc::Receiver<(Instant, Vec<u8>)>) {
-        while let Some((at, chunk)) = due.recv().await {
+    async fn write(self, mut to: OwnedWriteHalf, mut due: mpsc::Receiver<(Instant, Vec<u8>)>) {
+        while let Some((at, mut chunk)) = due.recv().await {
             tokio::time::sleep_until(at.into()).await;
-            let way = self.way;
-            let is_held = self.faults.borrow().holds(way);
-            let passes = self.faults.wait_for(|fault| !fault.holds(way));
-            let Ok(fault) = passes.await.map(|fault| *fault) else {
-                return;
-            };
-            // What was on its way when the connection was reset never arrives.
-            let is_lost = is_held && matches!(fault, Fault::Reset | Fault::Refuse);
-            if is_lost || !self.pass(&mut to, &chunk).await {
+            if self.faults.borrow().holds(self.way) {
+                let Some(held) = self.hold(chunk, &mut due).await else {
+                    return;
+                };
+                chunk = held;
+            }
+            if !self.pass(&mut to, &chunk).await {
                 return;
             }
         }
         let _ = to.shutdown().await;
+    }
+
+    /// Holds back what comes until the hole is over; all of it, unless it is lost.
+    async fn hold(
+        &self,
+        mut held: Vec<u8>,
+        due: &mut mpsc::Receiver<(Instant, Vec<u8>)>,
+    ) -> Option<Vec<u8>> {
+        let way = self.way;
+        let mut faults = self.faults.clone();
+        let mut over = pin!(faults.wait_for(|fault| !fault.holds(way)));
+        self.seen.held().extend_from_slice(&held);
+        loop {
+            tokio::select! {
+                fault = &mut over => {
+                    // What was on its way when the connection was reset never arrives.
+                    let is_lost = matches!(*fault.ok()?, Fault::Reset | Fault::Refuse);
+                    return (!is_lost).then_some(held);
+                }
+                Some((_, chunk)) = due.recv(), if held.len() < IN_FLIGHT * CHUNK => {
+                    self.seen.held().extend_from_slice(&chunk);
+                    held.extend(chunk);
+                }
+            }
+        }
     }
 
     async fn pass(&self, to: &mut OwnedWriteHalf, chunk: &[u8]) -> bool {

@@ -12,6 +12,7 @@ use super::Row;
 use crate::ground::Ground;
 use crate::shims::ForgetfulDisk;
 use crate::stage::{Setting, Stage, before_rabbitmq};
+use crate::wire::PUBLISH;
 
 pub(super) const ROWS: [Row; 6] = [
     Row::of_processes("row_01_api_killed_before_it_publishes", before_publish),
@@ -38,7 +39,7 @@ fn before_publish(ground: &Ground) {
     for _ in 0..3 {
         // What the API sends now is still on its way when it dies, and never arrives.
         proxy.set(Fault::Hole(Way::ToServer));
-        std::thread::sleep(Duration::from_millis(500));
+        proxy.until_held("a publish is held back", &PUBLISH);
         stage.api.kill();
         proxy.set(Fault::Reset);
         stage.api.until_ready();

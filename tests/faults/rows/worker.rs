@@ -16,7 +16,7 @@ use super::Row;
 use crate::ground::Ground;
 use crate::hold::Hold;
 use crate::stage::{Setting, Stage, before_rabbitmq};
-use crate::wire::Wire;
+use crate::wire::{ACK, Wire};
 
 pub(super) const ROWS: [Row; 9] = [
     Row::of_processes("row_06_worker_killed_before_its_commit", before_commit),
@@ -84,10 +84,8 @@ fn before_ack(ground: &Ground) {
     let mut duplicates = 0.0;
     for _ in 0..3 {
         proxy.set(Fault::Hole(Way::ToServer));
-        let before = stage.system.event_ids().len();
-        until("unacknowledged events are stored", || {
-            (stage.system.event_ids().len() > before).then_some(())
-        });
+        // They are acknowledged once they are stored, and not before.
+        proxy.until_held("an acknowledgement is held back", &ACK);
         stage.worker().kill();
         proxy.set(Fault::Reset);
         stage.worker().until_ready();
