@@ -72,6 +72,8 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
         workers: config.http_workers,
         connections: config.connections_per_worker,
     };
+    // Before anybody can ask.
+    let readiness = readiness::watch(publisher.state(), spool.clone(), &health);
     let (server, addresses) = match server::serve(&bounds, context.clone(), &health, &registry) {
         Ok(serving) => serving,
         Err(error) => {
@@ -85,7 +87,7 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     let handle = server.handle();
     let mut serving = tokio::spawn(server);
-    let watching = tokio::spawn(readiness::watch(publisher.state(), spool.clone(), &health));
+    let watching = tokio::spawn(readiness);
     let replaying = spool
         .clone()
         .map(|spool| tokio::spawn(spool.replay(publisher.with_deadline(REPLAY_DEADLINE))));

@@ -163,7 +163,7 @@ fn a_spool_without_room_and_a_directory_in_use_are_told() {
     let path = directory.path().to_str().unwrap();
     let more = ["--spool-dir", path, "--spool-max-bytes", "4K"];
     let api = Api::start_with("spool-full", NO_DATABASE, "amqp://127.0.0.1:1", &more);
-    assert!(api.get("/readyz").starts_with("HTTP/1.1 200"));
+    api.until_ready();
     let event = r#"{"ad_id":1,"kind":"click"}"#;
     let answers: Vec<_> = (0..40).map(|_| api.post("/v1/events", event)).collect();
     let refused = answers
