@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 
 use crate::until;
 
-/// Chunks on their way through the proxy for each direction of a connection. More makes its sender
-/// wait, as a full pipe would.
+/// Chunks on their way through the proxy for each direction of a connection, and as many bytes again in a
+/// hole. More makes its sender wait, as a full pipe would.
 const IN_FLIGHT: usize = 64;
 
 /// The most bytes of a chunk.
