@@ -78,6 +78,7 @@ async fn figure(
 async fn through_api(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
     let ground = lab.ground().await?;
     let api = Program::api(&ground, &[]).await?;
+    lab.touch_free_memory().await?;
     let warm = saturate(api.address, batch, args.connections, WARM_UP).await?;
     let meter = Meter::start(lab, &[("api", &api)])?;
     let answers = saturate(api.address, batch, args.connections, args.duration()).await?;
@@ -108,6 +109,7 @@ pub(super) async fn maximum(lab: &Lab, args: &BenchArgs) -> anyhow::Result<f64> 
 
 pub(super) async fn through_bare(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
     let bare = Program::bare(lab).await?;
+    lab.touch_free_memory().await?;
     saturate(bare.address, batch, args.connections, WARM_UP).await?;
     let meter = Meter::start(lab, &[("bare", &bare)])?;
     let answers = saturate(bare.address, batch, args.connections, args.duration()).await?;

@@ -33,6 +33,7 @@ pub(super) async fn through_adtally(lab: &Lab, args: &BenchArgs) -> anyhow::Resu
     let ground = lab.ground().await?;
     let api = Program::api(&ground, &[]).await?;
     let workers = [Program::worker(&ground).await?];
+    lab.touch_free_memory().await?;
     let warm = saturate(api.address, 1, args.connections, WARM_UP).await?;
     reach(&workers, warm.accepted, Progress::total).await?;
     let [worker] = &workers;
