@@ -20,7 +20,7 @@ pub(super) const ADS: u32 = 10_000;
 /// single events are also measured over as many as an API serves when it is busy.
 const MANY_CONNECTIONS: usize = 512;
 /// Before each arm is measured.
-pub(super) const WARM_UP: Duration = Duration::from_secs(1);
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Bar 1: one event in each request.
 pub(crate) async fn single(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<Figure>> {
@@ -78,8 +78,7 @@ async fn figure(
 async fn through_api(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
     let ground = lab.ground().await?;
     let api = Program::api(&ground, &[]).await?;
-    lab.touch_free_memory().await?;
-    let warm = saturate(api.address, batch, args.connections, WARM_UP).await?;
+    let warm = warm_up(lab, api.address, batch, args.connections).await?;
     let meter = Meter::start(lab, &[("api", &api)])?;
     let answers = saturate(api.address, batch, args.connections, args.duration()).await?;
     let arm = Arm::rate(
@@ -109,8 +108,7 @@ pub(super) async fn maximum(lab: &Lab, args: &BenchArgs) -> anyhow::Result<f64> 
 
 pub(super) async fn through_bare(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
     let bare = Program::bare(lab).await?;
-    lab.touch_free_memory().await?;
-    saturate(bare.address, batch, args.connections, WARM_UP).await?;
+    warm_up(lab, bare.address, batch, args.connections).await?;
     let meter = Meter::start(lab, &[("bare", &bare)])?;
     let answers = saturate(bare.address, batch, args.connections, args.duration()).await?;
     let arm = Arm::rate(
@@ -120,6 +118,17 @@ pub(super) async fn through_bare(lab: &Lab, batch: usize, args: &BenchArgs) -> a
     );
     bare.stop().await?;
     Ok(arm)
+}
+
+/// What comes before each arm under load: memory as after other arms, and one second of the load.
+pub(super) async fn warm_up(
+    lab: &Lab,
+    address: SocketAddr,
+    batch: usize,
+    connections: usize,
+) -> anyhow::Result<Answers> {
+    lab.touch_free_memory().await?;
+    saturate(address, batch, connections, WARM_UP).await
 }
 
 /// Requests as fast as they are answered.

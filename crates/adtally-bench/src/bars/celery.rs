@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::accept::{WARM_UP, saturate};
+use super::accept::{saturate, warm_up};
 use super::end_to_end;
 use crate::args::BenchArgs;
 use crate::figure::{Arm, Bound, Figure, per};
@@ -47,7 +47,7 @@ async fn through_adtally(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Arm> {
 /// The same load for the same time. What it has queued by then takes it much longer to store.
 async fn through_celery(lab: &Lab, args: &BenchArgs, variant: Variant) -> anyhow::Result<Arm> {
     let peer = Django::start(lab, variant).await?;
-    let warm = saturate(peer.address, 1, args.connections, WARM_UP).await?;
+    let warm = warm_up(lab, peer.address, 1, args.connections).await?;
     peer.reach(warm.accepted).await?;
     let meter = Meter::of_pids(lab, &peer.pids())?;
     let started = Instant::now();

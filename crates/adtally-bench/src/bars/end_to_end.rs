@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::accept::{WARM_UP, few_and_many, saturate, through_bare};
+use super::accept::{few_and_many, saturate, through_bare, warm_up};
 use crate::args::BenchArgs;
 use crate::drain::{Progress, reach};
 use crate::figure::{Arm, Bound, Figure};
@@ -33,8 +33,7 @@ pub(super) async fn through_adtally(lab: &Lab, args: &BenchArgs) -> anyhow::Resu
     let ground = lab.ground().await?;
     let api = Program::api(&ground, &[]).await?;
     let workers = [Program::worker(&ground).await?];
-    lab.touch_free_memory().await?;
-    let warm = saturate(api.address, 1, args.connections, WARM_UP).await?;
+    let warm = warm_up(lab, api.address, 1, args.connections).await?;
     reach(&workers, warm.accepted, Progress::total).await?;
     let [worker] = &workers;
     let meter = Meter::start(lab, &[("api", &api), ("worker", worker)])?;

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use hdrhistogram::Histogram;
 
-use super::accept::{WARM_UP, check_queued, load, maximum, saturate};
+use super::accept::{check_queued, load, maximum, warm_up};
 use crate::args::BenchArgs;
 use crate::figure::{Arm, Bound, Figure, as_f64};
 use crate::generator::{Answers, Pace};
@@ -43,7 +43,7 @@ pub(crate) async fn latency(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<F
 async fn through_api(lab: &Lab, args: &BenchArgs, rate: f64) -> anyhow::Result<Arm> {
     let ground = lab.ground().await?;
     let api = Program::api(&ground, &[]).await?;
-    let warm = saturate(api.address, 1, args.connections, WARM_UP).await?;
+    let warm = warm_up(lab, api.address, 1, args.connections).await?;
     let meter = Meter::start(lab, &[("api", &api)])?;
     let answers = at_rate(&api, args, rate).await?;
     let arm = Arm::time(
@@ -60,7 +60,7 @@ async fn through_api(lab: &Lab, args: &BenchArgs, rate: f64) -> anyhow::Result<A
 /// The bare handler at the same rate, then a bare confirm: their latencies add up.
 async fn through_parts(lab: &Lab, args: &BenchArgs, rate: f64) -> anyhow::Result<Arm> {
     let bare = Program::bare(lab).await?;
-    saturate(bare.address, 1, args.connections, WARM_UP).await?;
+    warm_up(lab, bare.address, 1, args.connections).await?;
     let meter = Meter::start(lab, &[("bare", &bare)])?;
     let answers = at_rate(&bare, args, rate).await?;
     let confirmed = confirms(lab, args, rate).await?;
