@@ -29,8 +29,7 @@ const MAKE_LOG: &str = "SELECT count(pg_logical_emit_message(false, 'bench', rep
 /// What a stored event takes, with its part of the index, more or less.
 const BYTES_OF_ROW: u32 = 180;
 
-/// Free memory that is touched before an arm in which events are accepted, and the pieces in which it
-/// is taken.
+/// Free memory that is touched before an arm under load, and the pieces in which it is taken.
 const TOUCHED_BYTES: u64 = 3 * 1_024 * 1_024 * 1_024;
 const PIECE_BYTES: usize = 1_024 * 1_024;
 
@@ -99,27 +98,28 @@ impl Lab {
         Ok(ground)
     }
 
-    /// Has the machine's free memory be used as if arms had run before: see
-    /// [`Ground::touch_memory`]. RabbitMQ, which keeps bodies in memory and writes them to two files,
-    /// takes gigabytes of it in seconds, a bare handler none.
-    pub(crate) async fn touch_free_memory(&self) -> anyhow::Result<()> {
-        tokio::task::spawn_blocking(|| {
-            let system = rustix::system::sysinfo();
-            let free = system.freeram.saturating_mul(system.mem_unit.into());
-            let pieces = (free / 2).min(TOUCHED_BYTES) / PIECE_BYTES as u64;
-            let touched: Vec<_> = (0..pieces).map(|_| vec![1_u8; PIECE_BYTES]).collect();
-            std::hint::black_box(touched);
-        })
-        .await?;
-        Ok(())
-    }
-
     /// Writes everything to disk that waits for it, so that no arm pays for the one before.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
         self.postgres.psql("CHECKPOINT").await?;
         tokio::task::spawn_blocking(rustix::fs::sync).await?;
         Ok(())
     }
+}
+
+/// Has the machine's free memory be used as if arms had run before: see [`Ground::touch_memory`].
+///
+/// RabbitMQ, which keeps bodies in memory and writes them to two files, takes gigabytes of it in
+/// seconds, a bare handler none.
+pub(crate) async fn touch_free_memory() -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(|| {
+        let system = rustix::system::sysinfo();
+        let free = system.freeram.saturating_mul(system.mem_unit.into());
+        let pieces = (free / 2).min(TOUCHED_BYTES) / PIECE_BYTES as u64;
+        let touched: Vec<_> = (0..pieces).map(|_| vec![1_u8; PIECE_BYTES]).collect();
+        std::hint::black_box(touched);
+    })
+    .await?;
+    Ok(())
 }
 
 impl Ground<'_> {

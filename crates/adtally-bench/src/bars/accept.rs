@@ -8,7 +8,7 @@ use anyhow::bail;
 use crate::args::BenchArgs;
 use crate::figure::{Arm, Bound, Figure};
 use crate::generator::{Answers, Pace, drive};
-use crate::lab::{Ground, Lab};
+use crate::lab::{Ground, Lab, touch_free_memory};
 use crate::pairs::in_turn;
 use crate::program::Program;
 use crate::queues::drain;
@@ -78,7 +78,7 @@ async fn figure(
 async fn through_api(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
     let ground = lab.ground().await?;
     let api = Program::api(&ground, &[]).await?;
-    let warm = warm_up(lab, api.address, batch, args.connections).await?;
+    let warm = warm_up(api.address, batch, args.connections).await?;
     let meter = Meter::start(lab, &[("api", &api)])?;
     let answers = saturate(api.address, batch, args.connections, args.duration()).await?;
     let arm = Arm::rate(
@@ -108,7 +108,7 @@ pub(super) async fn maximum(lab: &Lab, args: &BenchArgs) -> anyhow::Result<f64> 
 
 pub(super) async fn through_bare(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
     let bare = Program::bare(lab).await?;
-    warm_up(lab, bare.address, batch, args.connections).await?;
+    warm_up(bare.address, batch, args.connections).await?;
     let meter = Meter::start(lab, &[("bare", &bare)])?;
     let answers = saturate(bare.address, batch, args.connections, args.duration()).await?;
     let arm = Arm::rate(
@@ -122,12 +122,11 @@ pub(super) async fn through_bare(lab: &Lab, batch: usize, args: &BenchArgs) -> a
 
 /// What comes before each arm under load: memory as after other arms, and one second of the load.
 pub(super) async fn warm_up(
-    lab: &Lab,
     address: SocketAddr,
     batch: usize,
     connections: usize,
 ) -> anyhow::Result<Answers> {
-    lab.touch_free_memory().await?;
+    touch_free_memory().await?;
     saturate(address, batch, connections, WARM_UP).await
 }
 

@@ -47,7 +47,7 @@ async fn through_adtally(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Arm> {
 /// The same load for the same time. What it has queued by then takes it much longer to store.
 async fn through_celery(lab: &Lab, args: &BenchArgs, variant: Variant) -> anyhow::Result<Arm> {
     let peer = Django::start(lab, variant).await?;
-    let warm = warm_up(lab, peer.address, 1, args.connections).await?;
+    let warm = warm_up(peer.address, 1, args.connections).await?;
     peer.reach(warm.accepted).await?;
     let meter = Meter::of_pids(lab, &peer.pids())?;
     let started = Instant::now();

@@ -33,7 +33,7 @@ pub(super) async fn through_adtally(lab: &Lab, args: &BenchArgs) -> anyhow::Resu
     let ground = lab.ground().await?;
     let api = Program::api(&ground, &[]).await?;
     let workers = [Program::worker(&ground).await?];
-    let warm = warm_up(lab, api.address, 1, args.connections).await?;
+    let warm = warm_up(api.address, 1, args.connections).await?;
     reach(&workers, warm.accepted, Progress::total).await?;
     let [worker] = &workers;
     let meter = Meter::start(lab, &[("api", &api), ("worker", worker)])?;

@@ -43,7 +43,7 @@ pub(crate) async fn latency(lab: &Lab, args: &BenchArgs) -> anyhow::Result<Vec<F
 async fn through_api(lab: &Lab, args: &BenchArgs, rate: f64) -> anyhow::Result<Arm> {
     let ground = lab.ground().await?;
     let api = Program::api(&ground, &[]).await?;
-    let warm = warm_up(lab, api.address, 1, args.connections).await?;
+    let warm = warm_up(api.address, 1, args.connections).await?;
     let meter = Meter::start(lab, &[("api", &api)])?;
     let answers = at_rate(&api, args, rate).await?;
     let arm = Arm::time(
@@ -60,7 +60,7 @@ async fn through_api(lab: &Lab, args: &BenchArgs, rate: f64) -> anyhow::Result<A
 /// The bare handler at the same rate, then a bare confirm: their latencies add up.
 async fn through_parts(lab: &Lab, args: &BenchArgs, rate: f64) -> anyhow::Result<Arm> {
     let bare = Program::bare(lab).await?;
-    warm_up(lab, bare.address, 1, args.connections).await?;
+    warm_up(bare.address, 1, args.connections).await?;
     let meter = Meter::start(lab, &[("bare", &bare)])?;
     let answers = at_rate(&bare, args, rate).await?;
     let confirmed = confirms(lab, args, rate).await?;

@@ -74,7 +74,7 @@ async fn while_draining(lab: &Lab, args: &BenchArgs, name: &str) -> anyhow::Resu
 async fn alone(lab: &Lab, args: &BenchArgs, pace: Pace) -> anyhow::Result<Arm> {
     let ground = lab.ground().await?;
     let api = Program::api(&ground, &[]).await?;
-    let warm = warm_up(lab, api.address, 1, args.connections).await?;
+    let warm = warm_up(api.address, 1, args.connections).await?;
     let meter = Meter::start(lab, &[("api", &api)])?;
     let answers = load(api.address, 1, args.connections, pace, args.duration()).await?;
     let arm = arm_of(&answers, meter)?;
@@ -90,7 +90,7 @@ async fn beside_a_worker(lab: &Lab, args: &BenchArgs, pace: Pace) -> anyhow::Res
     backlog::fill(&ground, backlog, ADS).await?;
     lab.settle().await?;
     let api = Program::api(&ground, &[]).await?;
-    let warm = warm_up(lab, api.address, 1, args.connections).await?;
+    let warm = warm_up(api.address, 1, args.connections).await?;
     let worker = Program::worker(&ground).await?;
     let meter = Meter::start(lab, &[("api", &api), ("worker", &worker)])?;
     let answers = load(api.address, 1, args.connections, pace, args.duration()).await?;
