@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token};
 
+use crate::latencies::Latencies;
 use crate::traffic::Requests;
 use connection::{Connection, Progress};
 use timer::Timer;
@@ -40,8 +40,8 @@ pub(crate) struct Answers {
     pub(crate) accepted: u64,
     /// From the first request to the last answer.
     pub(crate) elapsed: Duration,
-    /// Microseconds from a request's due time to its answer.
-    pub(crate) latencies: Histogram<u64>,
+    /// From a request's due time to its answer.
+    pub(crate) latencies: Latencies,
 }
 
 /// Sends `requests` to `address` for `duration` and waits for the last answer.
@@ -88,7 +88,7 @@ struct Run {
     answered: u64,
     accepted: u64,
     last_answer: Duration,
-    latencies: Histogram<u64>,
+    latencies: Latencies,
 }
 
 impl Run {
@@ -121,7 +121,7 @@ impl Run {
             answered: 0,
             accepted: 0,
             last_answer: Duration::ZERO,
-            latencies: Histogram::new(3)?,
+            latencies: Latencies::default(),
         })
     }
 
@@ -176,9 +176,7 @@ impl Run {
         self.answered += 1;
         self.accepted += accepted;
         self.last_answer = now;
-        let micros = now.saturating_sub(due).as_micros();
-        self.latencies
-            .record(u64::try_from(micros).unwrap_or(u64::MAX))?;
+        self.latencies.record(due, now.saturating_sub(due))?;
         self.idle.push_back(number);
         // At once: the server need not wait until the other answers are read.
         self.send_due(requests)

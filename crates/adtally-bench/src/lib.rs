@@ -13,6 +13,7 @@ mod drain;
 mod figure;
 mod generator;
 mod lab;
+mod latencies;
 mod pairs;
 mod peers;
 mod program;

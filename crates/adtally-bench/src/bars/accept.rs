@@ -151,12 +151,11 @@ pub(super) async fn load(
     tokio::task::spawn_blocking(move || {
         let mut requests = Requests::new(ADS, batch);
         let answers = drive(address, connections, pace, duration, &mut requests)?;
-        let percentile = |share| answers.latencies.value_at_quantile(share);
         log::debug!(
-            "{pace:?}: latency in us: p50 {}, p99 {}, p99.9 {}",
-            percentile(0.5),
-            percentile(0.99),
-            percentile(0.999)
+            "{pace:?}: latency in ms: p50 {}, p99 {}, p99.9 {}",
+            answers.latencies.of_run(0.5)?,
+            answers.latencies.of_run(0.99)?,
+            answers.latencies.of_run(0.999)?
         );
         Ok(answers)
     })

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use hdrhistogram::Histogram;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 
 use crate::lab::Lab;
+use crate::latencies::Latencies;
 
 /// The delivery mode of a message that survives a restart.
 const PERSISTENT: u8 = 2;
@@ -20,8 +20,8 @@ const PERSISTENT: u8 = 2;
 pub(crate) struct Confirmed {
     pub(crate) messages: u64,
     pub(crate) elapsed: Duration,
-    /// Microseconds from a message's due time to its confirm.
-    pub(crate) latencies: Histogram<u64>,
+    /// From a message's due time to its confirm.
+    pub(crate) latencies: Latencies,
 }
 
 /// Publishes `body` to a quorum queue of its own for `duration`: `rate` messages a second, or with no
@@ -70,7 +70,7 @@ async fn run(
 ) -> anyhow::Result<Confirmed> {
     let started = Instant::now();
     let mut flying = FuturesUnordered::new();
-    let mut latencies = Histogram::new(3)?;
+    let mut latencies = Latencies::default();
     let mut sent = 0_u32;
     loop {
         let now = started.elapsed();
@@ -82,9 +82,9 @@ async fn run(
             break;
         } else {
             tokio::select! {
-                Some(latency) = flying.next() => {
-                    let latency: anyhow::Result<Duration> = latency;
-                    latencies.record(u64::try_from(latency?.as_micros())?)?;
+                Some(sent) = flying.next() => {
+                    let (due, latency) = sent?;
+                    latencies.record(due, latency)?;
                 }
                 () = tokio::time::sleep(due.saturating_sub(now)), if due < duration && flying.len() < window => {}
             }
@@ -97,13 +97,14 @@ async fn run(
     })
 }
 
+/// When the message was due, and how much later it was confirmed.
 async fn send(
     channel: &Channel,
     queue: &str,
     body: &[u8],
     started: Instant,
     due: Duration,
-) -> anyhow::Result<Duration> {
+) -> anyhow::Result<(Duration, Duration)> {
     let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     let options = BasicPublishOptions::default();
     let confirm = channel
@@ -111,7 +112,7 @@ async fn send(
         .await?
         .await?;
     match confirm {
-        Confirmation::Ack(_) => Ok(started.elapsed().saturating_sub(due)),
+        Confirmation::Ack(_) => Ok((due, started.elapsed().saturating_sub(due))),
         other => bail!("the broker answered {other:?}"),
     }
 }
