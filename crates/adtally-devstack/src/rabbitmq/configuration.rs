@@ -11,7 +11,7 @@ use crate::{DevstackError, secret};
 const LOOPBACK: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
 
 /// Quorum queues write and sync their log in one call instead of two. A message is on disk before its
-/// confirm as with the default, sooner and for less work (BENCHMARKS.md).
+/// confirm as with the default, sooner and for less work (docs/experiments.md).
 const ADVANCED: &str = "[{ra, [{wal_write_strategy, o_sync}]}].\n";
 
 /// Inherited variables with these beginnings would reach into the node.
