@@ -11,8 +11,8 @@ const DIGITS: u8 = 3;
 
 /// Latencies by the second in which what was answered was due.
 ///
-/// A percentile of a whole run is that of its worst second when the machine stood still in it. The
-/// median over the seconds is what the program does in any other.
+/// Where the machine stands still for a second, that second decides the high percentiles of a whole
+/// run. The median over the seconds is what the others came to.
 #[derive(Debug, Default)]
 pub(crate) struct Latencies(Vec<Histogram<u64>>);
 

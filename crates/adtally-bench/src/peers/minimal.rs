@@ -82,8 +82,8 @@ async fn run(
             break;
         } else {
             tokio::select! {
-                Some(sent) = flying.next() => {
-                    let (due, latency) = sent?;
+                Some(confirmed) = flying.next() => {
+                    let (due, latency) = confirmed?;
                     latencies.record(due, latency)?;
                 }
                 () = tokio::time::sleep(due.saturating_sub(now)), if due < duration && flying.len() < window => {}
