@@ -1,6 +1,7 @@
 //! Storing events: from deliveries to rows, acknowledged after the commit.
 
 mod batch;
+mod full;
 mod intake;
 mod letters;
 mod newer;
@@ -24,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::patience::insist;
 use crate::session::End;
 use batch::Batch;
-pub(crate) use batch::MANY;
+pub(crate) use full::Full;
 use intake::Intake;
 use letters::letter_of_event;
 pub(crate) use letters::letter_of_message;
@@ -61,8 +62,8 @@ pub(crate) struct EventConsumer {
     pub(crate) is_last: bool,
     /// How many batches are stored at the same time.
     pub(crate) at_once: usize,
-    /// A batch is full with so many bytes of messages.
-    pub(crate) full_bytes: usize,
+    /// What a batch takes at most.
+    pub(crate) full: Full,
     /// The wish to stop.
     pub(crate) stop: Shutdown,
     /// Memory of batches that are done with.
@@ -77,7 +78,7 @@ impl EventConsumer {
     /// otherwise they would come straight back and count as failed each time.
     pub(crate) async fn run(self: Arc<Self>, mut subscription: Subscription) -> End {
         let held = Held::new(self.publisher.clone(), self.notice.clone());
-        let mut intake = Intake::new(held, self.is_last, self.full_bytes);
+        let mut intake = Intake::new(held, self.is_last, self.full);
         let mut storing = Storing::new(self.at_once);
         let mut suspects_turn = false;
         let (end, mut unsettled) = loop {

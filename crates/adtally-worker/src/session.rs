@@ -9,7 +9,7 @@ use adtally_service::{Check, Shutdown};
 use adtally_store::{Store, StoreError};
 use tokio::task::JoinSet;
 
-use crate::events::{EventConsumer, Notice, Spares, Stalled};
+use crate::events::{EventConsumer, Full, Notice, Spares, Stalled};
 use crate::tasks::{TaskConsumer, TaskContext};
 use crate::worker::{Checks, Worker};
 
@@ -48,8 +48,8 @@ impl End {
 /// A queue that may hold events.
 pub(crate) struct EventQueue {
     pub(crate) subscription: Subscription,
-    /// A batch is full with so many bytes of messages.
-    pub(crate) full_bytes: usize,
+    /// What a batch takes at most.
+    pub(crate) full: Full,
     /// Nothing stands behind this queue: what is refused there is gone.
     pub(crate) is_last: bool,
 }
@@ -118,7 +118,7 @@ impl Session {
                 } else {
                     worker.store_connections
                 },
-                full_bytes: queue.full_bytes,
+                full: queue.full,
                 stop: stop.clone(),
                 spares: Spares::default(),
             };

@@ -3,22 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use adtally_broker::{
-    BrokerConfig, BrokerError, ConsumerSession, Publisher, PublisherOptions, Subscription,
-};
+use adtally_broker::{BrokerConfig, BrokerError, ConsumerSession, Publisher, Subscription};
 use adtally_domain::ReportingZone;
 use adtally_service::{Check, Health, Shutdown};
 use adtally_store::Store;
 
-use crate::events::MANY;
+use crate::events::Full;
 use crate::metrics::Metrics;
 use crate::patience::Patience;
 use crate::session::{End, EventQueue, Session};
 use crate::startup;
 
-/// Bytes of a full batch of impressions, some 20,000 events: each batch also costs the database a commit
-/// and three small statements, however many events are in it.
-const IMPRESSIONS_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of a full batch of impressions, some 40,000 events: each batch also costs the database a commit,
+/// three small statements and what COPY sets up, however many events are in it.
+const IMPRESSIONS_BYTES: usize = 8 * 1024 * 1024;
 /// The same of all other queues. Clicks are few, and what two busy queues take in memory adds up.
 const OTHERS_BYTES: usize = 512 * 1024;
 /// The dead and unrouted queues are short or something is wrong; there is no hurry.
@@ -133,20 +131,21 @@ impl Worker {
     ) -> Result<(Vec<EventQueue>, Subscription), BrokerError> {
         let topology = self.broker.topology();
         let mut events = Vec::new();
-        for (queue, full_bytes, is_last) in [
+        for (queue, bytes, is_last) in [
             (topology.clicks_queue(), OTHERS_BYTES, false),
             (topology.impressions_queue(), IMPRESSIONS_BYTES, false),
             (topology.unrouted_queue(), OTHERS_BYTES, true),
             (topology.dead_queue(), OTHERS_BYTES, true),
         ] {
+            let full = Full::of_bytes(bytes);
             let prefetch = if is_last {
                 LAST_PREFETCH
             } else {
-                event_prefetch(full_bytes, self.store_connections)
+                full.prefetch(self.store_connections)
             };
             events.push(EventQueue {
                 subscription: connection.subscribe(&queue, prefetch).await?,
-                full_bytes,
+                full,
                 is_last,
             });
         }
@@ -156,29 +155,11 @@ impl Worker {
     }
 }
 
-/// Packs enough for the batches that are stored and one that gathers, whether they are full or as small
-/// as are worth a transaction only together.
-fn event_prefetch(full_bytes: usize, at_once: usize) -> u16 {
-    let packs_of_batch = full_bytes.div_ceil(PublisherOptions::default().pack_bytes);
-    let packs = packs_of_batch.max(MANY).saturating_mul(at_once + 1);
-    u16::try_from(packs).unwrap_or(u16::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use adtally_store::StoreError;
 
     use super::*;
-
-    #[test]
-    fn the_prefetch_is_what_is_stored_and_what_gathers_meanwhile() {
-        let pack = PublisherOptions::default().pack_bytes;
-        assert_eq!(usize::from(event_prefetch(100 * pack, 1)), 200);
-        assert_eq!(usize::from(event_prefetch(100 * pack, 3)), 400);
-        assert_eq!(usize::from(event_prefetch(1, 1)), 2 * MANY);
-        assert_eq!(usize::from(event_prefetch(1, 3)), 4 * MANY);
-        assert_eq!(event_prefetch(usize::MAX, usize::MAX - 1), u16::MAX);
-    }
 
     #[test]
     fn a_worker_that_left_its_queues_is_ready_only_once_it_has_subscribed_again() {

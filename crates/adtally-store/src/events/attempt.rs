@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::batch::{self, Batch};
 use super::known::Expectation;
-use super::passes::Passes;
+use super::passes::{self, Passes};
 use super::rows::Row;
 use super::{EventBatch, Stored, copy, known, refused};
 use crate::error::{is_contention, is_lost, is_missing_partition, is_unique_violation};
@@ -23,6 +23,7 @@ const ATTEMPTS: u32 = 12;
 pub(crate) struct Memory {
     pub(crate) partitions: PartitionCache,
     pub(crate) known: Expectation,
+    pub(crate) inner: passes::Inner,
 }
 
 /// What an attempt met.
@@ -58,7 +59,7 @@ pub(super) fn store(
         if !closed.is_empty() {
             batch.bury_too_old(|time| closed.contains(&utc_day(time)));
         }
-        match attempt(conn, zone, &batch, given) {
+        match attempt(conn, memory, zone, &batch, given) {
             Ok(stored) => {
                 memory.known.learn(held_known);
                 return Ok(stored);
@@ -121,12 +122,13 @@ fn ids_of(given: &EventBatch) -> impl Iterator<Item = Uuid> + Clone {
 
 fn attempt(
     conn: &mut PgConnection,
+    memory: &Memory,
     zone: ReportingZone,
     batch: &Batch<'_>,
     given: &EventBatch,
 ) -> Result<Stored, Setback> {
     conn.build_transaction().read_committed().run(|conn| {
-        let passes = Passes::of(conn, &batch.rows)?;
+        let passes = Passes::of(conn, &memory.inner, &batch.rows)?;
         copy::insert(conn, &passes).map_err(Setback::Events)?;
         let times = batch.rows.iter().map(Row::occurred_at);
         // From here on this transaction holds its lock on events, so nothing is dropped under it.

@@ -6,6 +6,8 @@
 //! before the impressions of their time, they leave one half-full page after the other: an index of twice
 //! the size, with twice the splits. In two passes, the second fills what the first left.
 
+use std::sync::{Mutex, PoisonError};
+
 use adtally_domain::EventId;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -36,10 +38,14 @@ pub(super) struct Passes<'a> {
 
 impl<'a> Passes<'a> {
     /// The best order for rows that are `sorted` by id.
-    pub(super) fn of(conn: &mut PgConnection, sorted: &'a [Row<'a>]) -> QueryResult<Self> {
+    pub(super) fn of(
+        conn: &mut PgConnection,
+        inner: &Inner,
+        sorted: &'a [Row<'a>],
+    ) -> QueryResult<Self> {
         // Not the last one: a single event from a clock that is ahead would speak for all.
         let are_two = match sorted.get(sorted.len() / 4 * 3) {
-            Some(row) if sorted.len() >= MANY => has_pages_behind(conn, row.id())?,
+            Some(row) if sorted.len() >= MANY => inner.has_pages_behind(conn, row.id())?,
             _ => false,
         };
         Ok(Self { sorted, are_two })
@@ -54,20 +60,40 @@ impl<'a> Passes<'a> {
     }
 }
 
-/// Whether there are more ids behind this one than a page takes, in the partition of its day: each has an
-/// index of its own. Few of them are read, in the index's order; sorting all of them instead pays only in
-/// a partition that is small.
-fn has_pages_behind(conn: &mut PgConnection, id: EventId) -> QueryResult<bool> {
+/// The last id found with more than a page of others behind it, if any. Events are not deleted one by
+/// one, so this holds for all ids before it that are of its day. A backlog need not ask for each batch.
+#[derive(Debug, Default)]
+pub(crate) struct Inner(Mutex<Option<EventId>>);
+
+impl Inner {
+    /// Whether there are more ids behind this one than a page takes, in the partition of its day: each
+    /// has an index of its own.
+    fn has_pages_behind(&self, conn: &mut PgConnection, id: EventId) -> QueryResult<bool> {
+        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_some_and(|inner| id < inner && utc_day(id.time()) == utc_day(inner.time())) {
+            return Ok(true);
+        }
+        let Some(found) = last_inner(conn, id)? else {
+            return Ok(false);
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        Ok(true)
+    }
+}
+
+/// The last id after `id` in its partition that has more than a page of others behind it. Few of them
+/// are read, in the index's order; sorting all of them instead pays only in a partition that is small.
+fn last_inner(conn: &mut PgConnection, id: EventId) -> QueryResult<Option<EventId>> {
     let end = EventId::floor(partitions::end_of(utc_day(id.time())));
-    let behind: Option<Uuid> = dsl::events
+    let inner: Option<Uuid> = dsl::events
         .select(dsl::event_id)
         .filter(dsl::event_id.gt(id.as_uuid()))
         .filter(dsl::event_id.lt(end))
-        .order(dsl::event_id)
+        .order(dsl::event_id.desc())
         .offset(LAST_PAGE)
         .first(conn)
         .optional()?;
-    Ok(behind.is_some())
+    Ok(inner.and_then(EventId::from_uuid))
 }
 
 /// The last byte is random: an id is a UUIDv7 or a hash. With ids of a client's own that are not, less is

@@ -12,7 +12,7 @@ use super::spares::Spares;
 use super::suspects::{Suspicion, judge};
 
 /// Messages or bytes that are worth a transaction at any time.
-pub(crate) const MANY: usize = 32;
+pub(super) const MANY: usize = 32;
 const MUCH: usize = 1024 * 1024;
 
 /// Deliveries of one queue and what is in them.
@@ -69,6 +69,11 @@ impl Gathering {
     /// Whether they are too few for a transaction of their own, if more may come soon.
     pub(super) fn is_small(&self) -> bool {
         self.deliveries.len() < MANY && self.bytes < MUCH
+    }
+
+    /// How many messages there are.
+    pub(super) fn messages(&self) -> usize {
+        self.deliveries.len()
     }
 
     /// Bytes of the messages, as they came.

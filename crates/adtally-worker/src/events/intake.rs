@@ -4,6 +4,7 @@ use adtally_broker::Delivery;
 use tokio::time::Instant;
 
 use super::batch::{Batch, Gathering};
+use super::full::Full;
 use super::newer::Held;
 use super::pace::Pace;
 use super::spares::Spares;
@@ -18,18 +19,18 @@ pub(super) struct Intake {
     pace: Pace,
     /// Nothing stands behind this queue, and little is ever in hand of it.
     is_last: bool,
-    full_bytes: usize,
+    full: Full,
 }
 
 impl Intake {
-    pub(super) fn new(held: Held, is_last: bool, full_bytes: usize) -> Self {
+    pub(super) fn new(held: Held, is_last: bool, full: Full) -> Self {
         Self {
             gathering: Gathering::default(),
             suspects: Suspects::new(),
             held,
             pace: Pace::new(Instant::now()),
             is_last,
-            full_bytes,
+            full,
         }
     }
 
@@ -51,7 +52,8 @@ impl Intake {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.gathering.bytes() >= self.full_bytes
+        self.full
+            .is_reached(self.gathering.messages(), self.gathering.bytes())
     }
 
     /// Whether there is a batch to store: one that is large enough, or a small one when it is time for

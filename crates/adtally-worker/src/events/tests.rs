@@ -9,7 +9,7 @@ use adtally_service::Health;
 use adtally_service::metrics::Registry;
 use adtally_store::StoreConfig;
 
-use super::batch::Gathering;
+use super::batch::{Gathering, MANY};
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -84,7 +84,7 @@ impl Bench {
             notice: notice(),
             is_last: true,
             at_once: 1,
-            full_bytes: 1,
+            full: Full::of_bytes(1),
             stop: stop.clone(),
             spares: Spares::default(),
         };
@@ -215,10 +215,8 @@ async fn only_a_small_batch_that_follows_another_waits() {
     let (_session, mut clicks) = bench.subscribe(&clicks).await;
     let (spares, later) = (Spares::default(), Duration::from_secs(1));
     let much = 1 << 20;
-    for (is_last, full_bytes, waits) in
-        [(false, much, true), (true, much, false), (false, 1, false)]
-    {
-        let mut intake = Intake::new(bench.held(), is_last, full_bytes);
+    for (is_last, bytes, waits) in [(false, much, true), (true, much, false), (false, 1, false)] {
+        let mut intake = Intake::new(bench.held(), is_last, Full::of_bytes(bytes));
         let now = Instant::now();
         assert!(intake.looks(now) && !intake.rests(now), "nothing is there");
         for waits in [false, waits] {
@@ -239,7 +237,7 @@ async fn many_small_messages_do_not_wait() {
     let clicks = bench.config.topology().clicks_queue();
     let session = ConsumerSession::connect(&bench.config).await.unwrap();
     let mut clicks = session.subscribe(&clicks, 100).await.unwrap();
-    let mut intake = Intake::new(bench.held(), false, 1 << 20);
+    let mut intake = Intake::new(bench.held(), false, Full::of_bytes(1 << 20));
     let now = Instant::now();
     for number in 0..=MANY {
         bench.publish(&click()).await;
