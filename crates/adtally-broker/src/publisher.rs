@@ -218,9 +218,9 @@ impl Publisher {
         task: &TaskMessage,
         delay: Duration,
     ) -> Result<(), NotKept> {
-        let queue = self.config.topology().retry_queue_for(delay);
+        let (queue, wait) = self.config.topology().retry_queue_for(delay);
         let exchange = self.config.topology().tasks_exchange();
-        let shipment = Shipment::task(celery::encode(task), &exchange, &queue).expiring(delay);
+        let shipment = Shipment::task(celery::encode(task), &exchange, &queue).expiring(wait);
         self.send(shipment, self.deadline()).await
     }
 

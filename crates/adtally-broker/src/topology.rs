@@ -135,14 +135,18 @@ impl Topology {
             .collect()
     }
 
-    /// The retry queue for a wait of `delay`: the shortest that can hold it so long, else the
-    /// longest there is.
-    pub(crate) fn retry_queue_for(&self, delay: Duration) -> String {
+    /// The retry queue for a wait of `delay`, and how much of it a message waits there: in the
+    /// shortest that can hold it so long, else in the longest there is, as long as that can.
+    ///
+    /// The wait is never more than that: RabbitMQ closes the channel on which a message asks for more
+    /// than ten years.
+    pub(crate) fn retry_queue_for(&self, delay: Duration) -> (String, Duration) {
+        let [.., longest] = RETRY_RUNGS;
         let fitting = RETRY_RUNGS
-            .iter()
-            .find(|rung| Duration::from_secs(**rung) >= delay);
-        let [.., longest] = &RETRY_RUNGS;
-        self.retry_queue(*fitting.unwrap_or(longest))
+            .into_iter()
+            .find(|rung| Duration::from_secs(*rung) >= delay);
+        let rung = fitting.unwrap_or(longest);
+        (self.retry_queue(rung), delay.min(Duration::from_secs(rung)))
     }
 
     /// A key of the default exchange, and so the name of a queue, that does not exist.
@@ -318,17 +322,16 @@ mod tests {
     #[test]
     fn a_wait_goes_to_the_shortest_retry_queue_that_can_hold_it() {
         let topology = Topology::new("t").unwrap();
-        for (millis, queue) in [
-            (0, "t.tasks.retry.2s"),
-            (2_000, "t.tasks.retry.2s"),
-            (2_001, "t.tasks.retry.10s"),
-            (299_999, "t.tasks.retry.300s"),
-            (86_400_000, "t.tasks.retry.1800s"),
+        for (millis, queue, waited) in [
+            (0, "t.tasks.retry.2s", 0),
+            (2_000, "t.tasks.retry.2s", 2_000),
+            (2_001, "t.tasks.retry.10s", 2_001),
+            (299_999, "t.tasks.retry.300s", 299_999),
+            (86_400_000, "t.tasks.retry.1800s", 1_800_000),
+            (u64::MAX, "t.tasks.retry.1800s", 1_800_000),
         ] {
-            assert_eq!(
-                topology.retry_queue_for(Duration::from_millis(millis)),
-                queue
-            );
+            let (found, wait) = topology.retry_queue_for(Duration::from_millis(millis));
+            assert_eq!((&*found, wait.as_millis()), (queue, waited));
         }
     }
 

@@ -314,6 +314,17 @@ fn a_written_message_is_read_back_whole() {
 }
 
 #[test]
+fn a_time_however_far_is_still_the_same_when_it_is_read_back() {
+    // Milliseconds that were meant as seconds, the last second there is, and long ago.
+    for seconds in [1_795_327_200_123, 8_210_266_876_799, -62_198_755_200] {
+        let task = with_headers(json!({"eta": seconds})).unwrap();
+        let eta = headers(&task).remove("eta").unwrap();
+        let again = with_headers(json!({"eta": eta})).unwrap();
+        assert_eq!(again.eta.map(|eta| eta.timestamp()), Some(seconds));
+    }
+}
+
+#[test]
 fn a_written_message_has_what_a_celery_worker_can_not_do_without() {
     let mut task = AggregateHour {
         hour: "2026-11-22T06:30:00Z".parse().unwrap(),

@@ -29,7 +29,8 @@ pub(super) fn time(value: &Value) -> Result<Option<DateTime<Utc>>, ()> {
 
 fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let with_t = text.trim().replacen(' ', "T", 1);
-    let with_offset = DateTime::parse_from_rfc3339(&with_t).map(|time| time.to_utc());
+    // Not as RFC 3339: years beyond 9999, which we may have written ourselves, have a sign.
+    let with_offset = with_t.parse::<DateTime<Utc>>();
     let naive = || with_t.parse::<NaiveDateTime>().map(|time| time.and_utc());
     with_offset.or_else(|_| naive()).ok()
 }

@@ -78,6 +78,19 @@ async fn a_task_sent_by_python_through_the_default_exchange_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_for_the_end_of_time_waits_as_long_as_it_can_and_harms_no_other() {
+    let config = config("far");
+    let publisher = publisher(&config).await;
+    let (far, longest) = (task(), config.topology().retry_queues().pop().unwrap());
+    for delay in [Duration::from_millis(315_360_000_001), Duration::MAX] {
+        publisher.publish_task_after(&far, delay).await.unwrap();
+    }
+    publisher.publish_task(&task()).await.unwrap();
+    let session = ConsumerSession::connect(&config).await.unwrap();
+    assert_eq!(session.queue_depth(&longest).await, Ok(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_delayed_task_comes_after_its_wait_and_not_before() {
     let config = config("delay");
     let publisher = publisher(&config).await;
