@@ -9,14 +9,16 @@
 
 mod decode;
 mod encode;
+mod refresh;
 #[cfg(test)]
 mod tests;
 mod values;
 
 use thiserror::Error;
 
-pub use decode::{decode, refresh, task_id};
+pub use decode::{decode, task_id};
 pub(crate) use encode::{EncodedTask, encode};
+pub use refresh::refresh;
 
 /// Why a message is not a task that can be run.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -26,15 +26,25 @@ impl Parcel {
         if letter.is_event() {
             return Self::of_event(letter, topology);
         }
-        let mut envelope = envelope(&letter);
-        if task_of(&letter).is_some() {
-            celery::refresh(&mut envelope);
-        }
-        Ok(Self {
+        let task = task_of(&letter);
+        let mut parcel = Self {
             route: route(&letter, topology)?,
-            envelope,
+            envelope: envelope(&letter),
             body: letter.letter.body,
-        })
+        };
+        if task.is_some() {
+            parcel.refresh_task(letter.letter.id);
+        }
+        Ok(parcel)
+    }
+
+    fn refresh_task(&mut self, letter: Uuid) {
+        celery::refresh(&mut self.envelope, &mut self.body);
+        // Without a name it would be known by its body, which may be another now.
+        let name = &mut self.envelope.message_id;
+        if name.as_deref().is_none_or(str::is_empty) {
+            *name = Some(requeued_message_id(letter));
+        }
     }
 
     fn of_event(letter: DeadLetter, topology: &Topology) -> Result<Self, DeadLetterFault> {

@@ -102,6 +102,25 @@ fn a_message_goes_back_byte_for_byte_and_a_task_as_if_it_had_never_been_tried() 
 }
 
 #[test]
+fn a_task_that_says_all_in_its_body_is_wanted_again_and_finds_its_letter() {
+    let body = json!({"task": "adtally.sweep_dirty", "id": "7", "args": [], "retries": 3,
+                      "expires": "2026-01-01T00:00:00Z"});
+    for message_id in [json!(null), json!("")] {
+        let headers = json!({"message_id": message_id, "content_type": "application/json"});
+        let body = body.to_string();
+        let task = letter("t.tasks", "max_attempts", headers, body.as_bytes());
+        let parcel = Parcel::of(task, &topology()).unwrap();
+        let sent: Value = serde_json::from_slice(&parcel.body).unwrap();
+        assert_eq!(
+            (&sent["expires"], &sent["retries"]),
+            (&json!(null), &json!(0))
+        );
+        let name = requeued_message_id(Uuid::from_u128(7));
+        assert_eq!(parcel.envelope.message_id, Some(name));
+    }
+}
+
+#[test]
 fn a_body_that_is_no_text_is_shown_in_digits() {
     let shown = |body: &[u8]| {
         let whole = WholeDeadLetter::from(letter("s", "r", json!({}), body));

@@ -40,18 +40,6 @@ pub fn task_id(envelope: &Envelope, body: &[u8]) -> Option<Uuid> {
     message.decode().ok().map(|task| task.id)
 }
 
-/// Lets a task that was kept run as if it had never been tried, and however late it is.
-pub fn refresh(envelope: &mut Envelope) {
-    for (name, fresh) in [
-        ("retries", HeaderValue::Int(0)),
-        ("expires", HeaderValue::Null),
-    ] {
-        if let Some(value) = envelope.headers.get_mut(name) {
-            *value = fresh;
-        }
-    }
-}
-
 /// What of a delivery makes up a task message.
 pub(super) struct Message<'a> {
     pub(super) content_type: Option<&'a str>,
