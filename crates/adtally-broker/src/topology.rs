@@ -107,6 +107,12 @@ impl Topology {
         Route::new(self.events_exchange(), event_routing_key(kind))
     }
 
+    /// The way to the tasks.
+    #[must_use]
+    pub fn route_of_tasks(&self) -> Route {
+        Route::new(self.tasks_exchange(), &self.tasks_queue())
+    }
+
     /// The way to `queue`; `None` when it is not one of those that workers read.
     #[must_use]
     pub fn route_to(&self, queue: &str) -> Option<Route> {
@@ -115,11 +121,10 @@ impl Topology {
             .find(|kind| self.events_queue(*kind) == queue)
             .map(|kind| self.route_of_events(kind));
         events.or_else(|| {
-            let tasks = self.tasks_queue();
             let others = [
                 Route::new(self.dead_queue(), ""),
                 Route::new(self.unrouted_queue(), ""),
-                Route::new(self.tasks_exchange(), &tasks),
+                self.route_of_tasks(),
             ];
             // Each of these exchanges has the name of its queue.
             others.into_iter().find(|route| route.exchange == queue)

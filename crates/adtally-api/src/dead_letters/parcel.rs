@@ -27,8 +27,12 @@ impl Parcel {
             return Self::of_event(letter, topology);
         }
         let task = task_of(&letter);
+        let route = match task {
+            Some(_) => route_of_task(&letter, topology)?,
+            None => route(&letter, topology)?,
+        };
         let mut parcel = Self {
-            route: route(&letter, topology)?,
+            route,
             envelope: envelope(&letter),
             body: letter.letter.body,
         };
@@ -79,6 +83,17 @@ pub(super) fn task_of(letter: &DeadLetter) -> Option<Uuid> {
 /// What the message said about itself; nothing where that was not kept.
 fn envelope(letter: &DeadLetter) -> Envelope {
     serde_json::from_value(letter.letter.headers.clone()).unwrap_or_default()
+}
+
+/// Tasks are run from one queue only. In the dead and the unrouted queue, where one may have been found,
+/// it would be found again.
+fn route_of_task(letter: &DeadLetter, topology: &Topology) -> Result<Route, DeadLetterFault> {
+    let found = &letter.letter.source;
+    if *found == topology.dead_queue() || *found == topology.unrouted_queue() {
+        Ok(topology.route_of_tasks())
+    } else {
+        route(letter, topology)
+    }
 }
 
 fn route(letter: &DeadLetter, topology: &Topology) -> Result<Route, DeadLetterFault> {

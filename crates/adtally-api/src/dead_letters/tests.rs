@@ -121,6 +121,24 @@ fn a_task_that_says_all_in_its_body_is_wanted_again_and_finds_its_letter() {
 }
 
 #[test]
+fn a_task_found_where_none_are_run_goes_to_the_tasks() {
+    let headers = json!({"content_type": "application/json",
+                         "headers": {"task": "adtally.sweep_dirty", "id": "7"}});
+    for found in ["t.dead", "t.unrouted", "t.tasks"] {
+        let task = letter(found, "not_a_pack", headers.clone(), b"[[], {}, null]");
+        let parcel = Parcel::of(task, &topology()).unwrap();
+        assert_eq!(
+            Some(parcel.route),
+            topology().route_to("t.tasks"),
+            "{found}"
+        );
+    }
+    let foreign = letter("u.dead", "not_a_pack", headers, b"[[], {}, null]");
+    let fault = DeadLetterFault::ForeignQueue("u.dead".to_owned());
+    assert_eq!(Parcel::of(foreign, &topology()), Err(fault));
+}
+
+#[test]
 fn a_body_that_is_no_text_is_shown_in_digits() {
     let shown = |body: &[u8]| {
         let whole = WholeDeadLetter::from(letter("s", "r", json!({}), body));
