@@ -6,7 +6,7 @@ use adtally_broker::Delivery;
 use adtally_broker::pack::{self, PackError};
 use adtally_store::EventBatch;
 
-use super::letters::{letter_of_entry, letter_of_message};
+use super::letters::{Origin, letter_of_message};
 use super::newer::NewerPack;
 use super::spares::Spares;
 use super::suspects::{Suspicion, judge};
@@ -124,9 +124,13 @@ impl Gathering {
 /// The version of a newer pack, of which nothing was read.
 fn read(delivery: &Delivery, content: &mut EventBatch) -> Result<(), u64> {
     let before = content.len();
+    let mut origin = None;
     let read = pack::read(&delivery.body, |entry| match entry {
         Ok(event) => content.push(&event),
-        Err(bad) => content.dead_letters.push(letter_of_entry(delivery, &bad)),
+        Err(bad) => {
+            let origin = origin.get_or_insert_with(|| Origin::of(delivery));
+            content.dead_letters.push(origin.letter_of(bad));
+        }
     });
     if read.is_err() {
         content.truncate(before);

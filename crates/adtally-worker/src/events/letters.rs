@@ -9,17 +9,36 @@ use adtally_store::NewDeadLetter;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The dead letter of one entry of a pack.
-pub(super) fn letter_of_entry(delivery: &Delivery, bad: &BadEvent) -> NewDeadLetter {
-    NewDeadLetter {
-        id: letter_id(delivery, bad.index, bad.body.as_bytes()),
-        reason: "invalid_event".to_owned(),
-        detail: bad.reason.clone(),
-        body: bad.body.clone().into_bytes(),
-        event_id: bad.event_id.and_then(EventId::from_uuid),
-        ad_id: bad.ad_id.and_then(AdId::new),
-        occurred_at: bad.occurred_at,
-        ..letter_of_message(delivery, "", "")
+/// The message that bad entries of a pack came in: what is the same in the letter of each.
+pub(super) struct Origin<'a> {
+    delivery: &'a Delivery,
+    source: &'a str,
+    headers: Value,
+}
+
+impl<'a> Origin<'a> {
+    pub(super) fn of(delivery: &'a Delivery) -> Self {
+        let death = last_death(&delivery.headers);
+        Self {
+            delivery,
+            source: death.map_or(&delivery.queue, |(queue, _)| queue),
+            headers: headers_of(delivery),
+        }
+    }
+
+    /// The dead letter of one entry.
+    pub(super) fn letter_of(&self, bad: BadEvent) -> NewDeadLetter {
+        NewDeadLetter {
+            id: letter_id(self.delivery, bad.index, bad.body.as_bytes()),
+            source: self.source.to_owned(),
+            reason: "invalid_event".to_owned(),
+            detail: bad.reason,
+            body: bad.body.into_bytes(),
+            headers: self.headers.clone(),
+            event_id: bad.event_id.and_then(EventId::from_uuid),
+            ad_id: bad.ad_id.and_then(AdId::new),
+            occurred_at: bad.occurred_at,
+        }
     }
 }
 

@@ -299,6 +299,31 @@ async fn of_a_pack_that_breaks_off_no_event_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_bad_entry_has_a_letter_of_its_own_that_says_where_it_came_from() {
+    let bench = Bench::new().await;
+    let clicks = bench.config.topology().clicks_queue();
+    let (_session, mut clicks) = bench.subscribe(&clicks).await;
+    bench.publish(&click()).await;
+    let mut delivery = next(&mut clicks).await;
+    delivery.body = br#"{"v": 1, "events": [7, {"ad_id": 3}]}"#.to_vec();
+    let whole = letter_of_message(&delivery, "", "");
+    let batch = Batch::alone(delivery, &Spares::default()).unwrap();
+    let letters = &batch.content.dead_letters;
+    let bodies: Vec<_> = letters.iter().map(|letter| &letter.body[..]).collect();
+    assert_eq!(bodies, [&b"7"[..], br#"{"ad_id": 3}"#]);
+    assert_eq!(letters[0].id, whole.id, "the first may have been put back");
+    assert_ne!(letters[1].id, whole.id);
+    assert_eq!(letters[1].ad_id, AdId::new(3));
+    for letter in letters {
+        assert_eq!(
+            (&letter.source, &letter.headers),
+            (&whole.source, &whole.headers)
+        );
+        assert_eq!(letter.reason, "invalid_event");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_handled_alone_use_one_batch_again_and_again() {
     let bench = Bench::new().await;
     let clicks = bench.config.topology().clicks_queue();
