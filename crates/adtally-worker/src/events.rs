@@ -1,7 +1,9 @@
 //! Storing events: from deliveries to rows, acknowledged after the commit.
 
+mod alone;
 mod batch;
 mod full;
+mod held;
 mod intake;
 mod letters;
 mod newer;
@@ -15,26 +17,23 @@ mod tests;
 
 use std::sync::Arc;
 
-use adtally_broker::{Backoff, BrokerError, Delivery, NotKept, Publisher, Subscription, ack_all};
-use adtally_domain::{Event, ReportingZone};
+use adtally_broker::{Backoff, BrokerError, Delivery, Publisher, Subscription, ack_all};
+use adtally_domain::ReportingZone;
 use adtally_service::Shutdown;
 use adtally_store::{EventBatch, Store};
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
-use crate::patience::insist;
 use crate::session::End;
 use batch::Batch;
 pub(crate) use full::Full;
+use held::Held;
 use intake::Intake;
-use letters::letter_of_event;
 pub(crate) use letters::letter_of_message;
-use newer::Held;
 pub(crate) use newer::Notice;
 pub(crate) use spares::Spares;
 pub(crate) use stalled::Stalled;
 use storing::Storing;
-use suspects::Suspicion;
 
 /// How often a batch is tried before the worker lets go of its messages and waits for the database.
 const QUICK_TRIES: u32 = 3;
@@ -168,47 +167,18 @@ impl EventConsumer {
         tokio::task::yield_now().await;
     }
 
-    /// Settles a message under suspicion once nothing else is in hand.
-    async fn settle_alone(
-        self: &Arc<Self>,
-        suspect: Delivery,
-        intake: &mut Intake,
-        storing: &mut Storing,
-    ) -> Result<(), Unsettled> {
-        if let Err((end, mut unsettled)) = storing.all().await {
-            unsettled.push(suspect);
-            return Err((end, unsettled));
-        }
-        match Batch::alone(suspect, &self.spares) {
-            Ok(batch) => Arc::clone(self).make_safe(batch).await,
-            Err(newer) => {
-                intake.held.keep(newer);
-                Ok(())
-            }
+    /// Stores a batch and acknowledges it.
+    async fn make_safe(self: Arc<Self>, batch: Batch) -> Result<(), Unsettled> {
+        let begin = Instant::now();
+        match self.store(&batch.content).await {
+            Ok(()) => self.acknowledge(batch, begin).await,
+            Err(end) => Err((end, batch.deliveries)),
         }
     }
 
-    /// Stores a batch, or does what its suspicion asks for, and acknowledges it.
-    async fn make_safe(self: Arc<Self>, batch: Batch) -> Result<(), Unsettled> {
-        let begin = Instant::now();
-        let made_safe = match batch.suspicion(self.is_last) {
-            Suspicion::None => self.store(&batch.content).await,
-            Suspicion::Split => self.split(&batch.content).await,
-            Suspicion::SetAside => self.set_aside(&batch.deliveries).await,
-            Suspicion::LastTry => match self.store(&batch.content).await {
-                Err(_) => self.renew(&batch.deliveries).await,
-                stored => stored,
-            },
-            Suspicion::Bury => match self.bury(&batch).await {
-                Err(_) => self.renew(&batch.deliveries).await,
-                buried => buried,
-            },
-        };
-        if let Err(end) = made_safe {
-            return Err((end, batch.deliveries));
-        }
+    /// Acknowledges what is safe: from here on what is not acknowledged comes again and is known.
+    async fn acknowledge(&self, batch: Batch, begin: Instant) -> Result<(), Unsettled> {
         self.spares.put(batch.content);
-        // From here on the events are safe: what is not acknowledged comes again and is known.
         let acked = ack_all(batch.deliveries).await;
         acked.map_err(|error| (over(&error), Vec::new()))?;
         self.metrics
@@ -234,51 +204,6 @@ impl EventConsumer {
             }
             self.stop.requested_within(backoff.next_delay()).await;
         }
-    }
-
-    /// Replaces the one pack of a batch by its halves, to find out which event ends workers.
-    async fn split(&self, content: &EventBatch) -> Result<(), End> {
-        if !content.dead_letters.is_empty() {
-            let letters = EventBatch::new(&[], content.dead_letters.clone());
-            self.store(&Arc::new(letters)).await?;
-        }
-        let events: Vec<Event> = content.events().collect();
-        let (first, second) = events.split_at(events.len() / 2);
-        for half in [first, second] {
-            let sent = insist(&self.stop, || self.publisher.publish_pack(half)).await;
-            sent.map_err(|error| not_kept(&error))?;
-        }
-        Ok(())
-    }
-
-    async fn set_aside(&self, deliveries: &[Delivery]) -> Result<(), End> {
-        for delivery in deliveries {
-            let sent = insist(&self.stop, || self.publisher.publish_dead(delivery)).await;
-            sent.map_err(|error| not_kept(&error))?;
-        }
-        Ok(())
-    }
-
-    /// Sends messages again as if they had never come back: the database does not take what is in
-    /// them, which may be no fault of theirs, and once more the broker might drop them.
-    async fn renew(&self, deliveries: &[Delivery]) -> Result<(), End> {
-        for delivery in deliveries {
-            let sent = insist(&self.stop, || self.publisher.publish_again(delivery)).await;
-            sent.map_err(|error| not_kept(&error))?;
-        }
-        Ok(())
-    }
-
-    /// Keeps the one event of a batch as a dead letter.
-    async fn bury(&self, batch: &Batch) -> Result<(), End> {
-        let of_events = batch
-            .deliveries
-            .iter()
-            .zip(batch.content.events())
-            .map(|(delivery, event)| letter_of_event(delivery, &event));
-        let letters = batch.content.dead_letters.iter().cloned();
-        let letters = EventBatch::new(&[], letters.chain(of_events).collect());
-        self.store(&Arc::new(letters)).await
     }
 }
 
@@ -306,8 +231,4 @@ async fn leave(subscription: Subscription, unsettled: impl IntoIterator<Item = D
 
 fn over(error: &BrokerError) -> End {
     End::Broker(error.to_string())
-}
-
-fn not_kept(error: &NotKept) -> End {
-    End::Broker(format!("a message cannot be sent: {error}"))
 }

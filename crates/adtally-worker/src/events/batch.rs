@@ -9,7 +9,6 @@ use adtally_store::EventBatch;
 use super::letters::{Origin, letter_of_message};
 use super::newer::NewerPack;
 use super::spares::Spares;
-use super::suspects::{Suspicion, judge};
 
 /// Messages or bytes that are worth a transaction at any time.
 pub(super) const MANY: usize = 32;
@@ -40,15 +39,9 @@ impl Batch {
         })
     }
 
-    /// What to do with the batch, by how often its only message came back.
-    pub(super) fn suspicion(&self, is_last: bool) -> Suspicion {
-        match self.deliveries.as_slice() {
-            [delivery] => {
-                let entries = self.content.len() + self.content.dead_letters.len();
-                judge(delivery.delivery_count, entries, is_last)
-            }
-            _ => Suspicion::None,
-        }
+    /// How many events and other entries there are.
+    pub(super) fn entries(&self) -> usize {
+        self.content.len() + self.content.dead_letters.len()
     }
 }
 

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::batch::{Batch, Gathering};
 use super::full::Full;
-use super::newer::Held;
+use super::held::Held;
 use super::pace::Pace;
 use super::spares::Spares;
 use super::suspects::{Suspects, is_suspect};

@@ -20,20 +20,15 @@ const LAST_TRY: u64 = 18;
 /// From this many on, the last try ended the worker: so the event is kept as a dead letter.
 const BURY_FROM: u64 = 19;
 
-/// What to do with a message that came back.
+/// Where to send a message that came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Suspicion {
-    /// Store what is in it.
+    /// Nowhere: it is handled here.
     None,
-    /// Replace the pack by its halves.
+    /// Its pack is replaced by its halves.
     Split,
-    /// Send it to the dead queue.
+    /// To the dead queue.
     SetAside,
-    /// Store what is in it; should the database not take it, send it again as if it had never come
-    /// back.
-    LastTry,
-    /// Keep it as a dead letter; should the database not take it, send it again likewise.
-    Bury,
 }
 
 /// How long a message under suspicion waits for others to arrive, and go first.
@@ -101,22 +96,29 @@ impl<T> Suspects<T> {
     }
 }
 
-/// What to do with a message with so many `entries` that came back so often; `is_last` says that
-/// it is in a queue with nothing behind it.
+/// Where to send a message with so many `entries` that came back so often; `is_last` says that it is in
+/// a queue with nothing behind it.
 pub(super) fn judge(returns: u64, entries: usize, is_last: bool) -> Suspicion {
     if returns < SPLIT_FROM {
         Suspicion::None
     } else if entries > 1 {
         Suspicion::Split
-    } else if returns >= BURY_FROM && is_last {
-        Suspicion::Bury
-    } else if returns >= LAST_TRY && is_last {
-        Suspicion::LastTry
     } else if returns >= SET_ASIDE_FROM && !is_last {
         Suspicion::SetAside
     } else {
         Suspicion::None
     }
+}
+
+/// Whether what came back so often is a dead letter without another try, all of it if it could not be
+/// split.
+pub(super) fn is_not_to_try(returns: u64, is_last: bool) -> bool {
+    is_last && returns >= BURY_FROM
+}
+
+/// Whether what came back so often must not go back once more.
+pub(super) fn is_not_to_return(returns: u64, is_last: bool) -> bool {
+    is_last && returns >= LAST_TRY
 }
 
 #[cfg(test)]
@@ -150,10 +152,17 @@ mod tests {
 
     #[test]
     fn what_comes_back_to_the_last_queue_is_kept_before_the_broker_drops_it() {
-        assert_eq!(judge(17, 1, true), Suspicion::None);
-        assert_eq!(judge(18, 1, true), Suspicion::LastTry);
-        assert_eq!(judge(19, 1, true), Suspicion::Bury);
         assert_eq!(judge(18, 2, true), Suspicion::Split);
+        assert_eq!(judge(19, 1, true), Suspicion::None);
         assert_eq!(judge(40, 1, false), Suspicion::SetAside);
+        for (returns, is_last, returned, tried) in [
+            (17, true, true, true),
+            (18, true, false, true),
+            (19, true, false, false),
+            (40, false, true, true),
+        ] {
+            assert_eq!(is_not_to_return(returns, is_last), !returned, "{returns}");
+            assert_eq!(is_not_to_try(returns, is_last), !tried, "{returns}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What came back too often to the last queue, on real servers.
 
+mod unsent;
+
 use std::time::Duration;
 
 use adtally_broker::{BrokerConfig, ConsumerSession, PublisherOptions};
@@ -11,6 +13,7 @@ use adtally_store::StoreConfig;
 
 use super::batch::{Gathering, MANY};
 use super::*;
+use crate::patience::insist;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -44,45 +47,61 @@ impl Bench {
         (session, subscription)
     }
 
-    async fn publish(&self, event: &Event) {
-        let (stop, events) = (Shutdown::manual(), [event.clone()]);
-        let sent = insist(&stop, || self.publisher.publish_pack(&events));
+    async fn publish(&self, events: &[Event]) {
+        let stop = Shutdown::manual();
+        let sent = insist(&stop, || self.publisher.publish_pack(events));
         sent.await.unwrap();
+    }
+
+    /// Moves a pack from the clicks to the dead queue.
+    async fn die(&self) {
+        let clicks = self.config.topology().clicks_queue();
+        let (_session, mut clicks) = self.subscribe(&clicks).await;
+        let delivery = next(&mut clicks).await;
+        self.publisher.publish_dead(&delivery).await.unwrap();
+        delivery.ack().await.unwrap();
+    }
+
+    /// Has the one message of a queue come back to it so many `times`.
+    async fn come_back(&self, queue: &str, times: u64) {
+        let (_session, mut subscription) = self.subscribe(queue).await;
+        let mut delivery = next(&mut subscription).await;
+        while delivery.delivery_count < times - 1 {
+            delivery.give_back().await.unwrap();
+            delivery = next(&mut subscription).await;
+        }
+        // Once it is back, nobody here must take it again.
+        subscription.cancel().await.unwrap();
+        delivery.give_back().await.unwrap();
     }
 
     /// Leaves a pack of one event in the dead queue that came back to it so many `times`.
     async fn given_up(&self, times: u64) -> Event {
         let event = click();
-        let topology = self.config.topology();
-        let (_session, mut clicks) = self.subscribe(&topology.clicks_queue()).await;
-        self.publish(&event).await;
-        let delivery = next(&mut clicks).await;
-        self.publisher.publish_dead(&delivery).await.unwrap();
-        delivery.ack().await.unwrap();
-        let (_session, mut dead) = self.subscribe(&topology.dead_queue()).await;
-        let mut delivery = next(&mut dead).await;
-        while delivery.delivery_count < times - 1 {
-            delivery.give_back().await.unwrap();
-            delivery = next(&mut dead).await;
-        }
-        // Once it is back, nobody here must take it again.
-        dead.cancel().await.unwrap();
-        delivery.give_back().await.unwrap();
+        self.publish(std::slice::from_ref(&event)).await;
+        self.die().await;
+        self.come_back(&self.config.topology().dead_queue(), times)
+            .await;
         event
     }
 
     /// Works on the dead queue until it ends by itself, or `sql` answers `t`.
     async fn work_until(&self, sql: &str) -> End {
         let dead = self.config.topology().dead_queue();
-        let (session, subscription) = self.subscribe(&dead).await;
+        self.work_on(&dead, self.publisher.clone(), sql).await
+    }
+
+    /// Works on `queue` likewise.
+    async fn work_on(&self, queue: &str, publisher: Publisher, sql: &str) -> End {
+        let (session, subscription) = self.subscribe(queue).await;
         let stop = Shutdown::manual();
         let consumer = EventConsumer {
             store: self.store.clone(),
-            publisher: self.publisher.clone(),
+            publisher,
             zone: ReportingZone::UTC,
             metrics: Metrics::new(&Registry::new()),
             notice: notice(),
-            is_last: true,
+            is_last: queue == self.config.topology().dead_queue(),
             at_once: 1,
             full: Full::of_bytes(1),
             stop: stop.clone(),
@@ -220,7 +239,7 @@ async fn only_a_small_batch_that_follows_another_waits() {
         let now = Instant::now();
         assert!(intake.looks(now) && !intake.rests(now), "nothing is there");
         for waits in [false, waits] {
-            bench.publish(&click()).await;
+            bench.publish(&[click()]).await;
             intake.add(next(&mut clicks).await);
             assert_eq!(intake.is_due(now), !waits);
             assert_eq!(intake.rests(now), waits);
@@ -240,7 +259,7 @@ async fn many_small_messages_do_not_wait() {
     let mut intake = Intake::new(bench.held(), false, Full::of_bytes(1 << 20));
     let now = Instant::now();
     for number in 0..=MANY {
-        bench.publish(&click()).await;
+        bench.publish(&[click()]).await;
         intake.add(next(&mut clicks).await);
         if number == 0 {
             intake.take(&Spares::default(), now);
@@ -257,7 +276,7 @@ async fn only_what_may_be_sent_again_keeps_its_body() {
     let clicks = bench.config.topology().clicks_queue();
     let (_session, mut clicks) = bench.subscribe(&clicks).await;
     for _ in 0..3 {
-        bench.publish(&click()).await;
+        bench.publish(&[click()]).await;
     }
     let (first, mut newer) = (next(&mut clicks).await, next(&mut clicks).await);
     let alone = next(&mut clicks).await;
@@ -283,7 +302,7 @@ async fn of_a_pack_that_breaks_off_no_event_is_stored() {
     let (_session, mut clicks) = bench.subscribe(&clicks).await;
     let mut gathering = Gathering::default();
     for is_cut in [false, true, false] {
-        bench.publish(&click()).await;
+        bench.publish(&[click()]).await;
         let mut delivery = next(&mut clicks).await;
         if is_cut {
             // All of its event is there, and nothing after it.
@@ -303,7 +322,7 @@ async fn each_bad_entry_has_a_letter_of_its_own_that_says_where_it_came_from() {
     let bench = Bench::new().await;
     let clicks = bench.config.topology().clicks_queue();
     let (_session, mut clicks) = bench.subscribe(&clicks).await;
-    bench.publish(&click()).await;
+    bench.publish(&[click()]).await;
     let mut delivery = next(&mut clicks).await;
     delivery.body = br#"{"v": 1, "events": [7, {"ad_id": 3}]}"#.to_vec();
     let whole = letter_of_message(&delivery, "", "");
@@ -330,7 +349,7 @@ async fn messages_handled_alone_use_one_batch_again_and_again() {
     let (_session, mut clicks) = bench.subscribe(&clicks).await;
     let spares = Spares::default();
     for newer in [false, true, false] {
-        bench.publish(&click()).await;
+        bench.publish(&[click()]).await;
         let mut delivery = next(&mut clicks).await;
         if newer {
             delivery.body = br#"{"v": 2, "rows": []}"#.to_vec();

@@ -1,0 +1,97 @@
+//! Messages in hand that nothing else waits for, until the broker takes them again.
+
+use std::time::Duration;
+
+use adtally_broker::{Delivery, Publisher};
+use adtally_service::Shutdown;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::newer::{NewerPack, Notice, QUIET};
+
+/// How long a pack is kept before other workers get a chance at it, and a message that the broker did
+/// not take before it is sent once more.
+const HOLD: Duration = Duration::from_secs(30);
+/// A message that came back so often is sent again rather than returned, long before the broker loses
+/// patience.
+const RENEW_FROM: u64 = 10;
+
+/// The messages in one consumer's hands.
+pub(super) struct Held {
+    publisher: Publisher,
+    notice: Notice,
+    release: Shutdown,
+    messages: JoinSet<Option<Delivery>>,
+}
+
+impl Held {
+    pub(super) fn new(publisher: Publisher, notice: Notice) -> Self {
+        Self {
+            publisher,
+            notice,
+            release: Shutdown::manual(),
+            messages: JoinSet::new(),
+        }
+    }
+
+    /// Keeps a pack for a while. The prefetch bounds how many there can be.
+    pub(super) fn keep(&mut self, NewerPack { delivery, version }: NewerPack) {
+        self.notice.saw(version, Instant::now());
+        let (publisher, notice) = (self.publisher.clone(), self.notice.clone());
+        let release = self.release.clone();
+        self.hold(keep(*delivery, publisher, notice, release));
+    }
+
+    /// Sends a message again as if it had never come back, as soon as the broker takes it.
+    pub(super) fn renew(&mut self, delivery: Delivery) {
+        let (publisher, release) = (self.publisher.clone(), self.release.clone());
+        self.hold(async move { renew(delivery, &publisher, &release).await });
+    }
+
+    fn hold(&mut self, held: impl Future<Output = Option<Delivery>> + Send + 'static) {
+        while self.messages.try_join_next().is_some() {}
+        self.messages.spawn(held);
+    }
+
+    /// The messages that are still in hand.
+    pub(super) async fn release(mut self) -> Vec<Delivery> {
+        self.release.trigger();
+        let mut messages = Vec::new();
+        while let Some(message) = self.messages.join_next().await {
+            messages.extend(message.ok().flatten());
+        }
+        messages
+    }
+}
+
+/// Sends the pack again after a while; the pack itself when it is released before.
+async fn keep(
+    delivery: Delivery,
+    publisher: Publisher,
+    notice: Notice,
+    release: Shutdown,
+) -> Option<Delivery> {
+    if delivery.delivery_count < RENEW_FROM && release.requested_within(HOLD).await {
+        return Some(delivery);
+    }
+    let kept = renew(delivery, &publisher, &release).await;
+    if kept.is_none() && !release.requested_within(QUIET).await {
+        notice.review(Instant::now());
+    }
+    kept
+}
+
+/// Sends a message again; the message itself when it is released before the broker takes it.
+async fn renew(delivery: Delivery, publisher: &Publisher, release: &Shutdown) -> Option<Delivery> {
+    while let Err(error) = publisher.publish_again(&delivery).await {
+        log::debug!("a message stays in hand: {error}");
+        if release.requested_within(HOLD).await {
+            return Some(delivery);
+        }
+    }
+    // Should the session be over, the message is queued twice, and its ids count once all the same.
+    if let Err(error) = delivery.ack().await {
+        log::debug!("a message that was sent again comes twice: {error}");
+    }
+    None
+}
