@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::session::End;
 use batch::Batch;
 pub(crate) use full::Full;
-use held::Held;
+use held::{Held, is_worn};
 use intake::Intake;
 pub(crate) use letters::letter_of_message;
 pub(crate) use newer::Notice;
@@ -109,7 +109,7 @@ impl EventConsumer {
         };
         let end = storing.finish(end, &mut unsettled).await;
         unsettled.extend(intake.into_deliveries().await);
-        leave(subscription, unsettled).await;
+        self.leave(subscription, unsettled).await;
         end
     }
 
@@ -205,6 +205,32 @@ impl EventConsumer {
             self.stop.requested_within(backoff.next_delay()).await;
         }
     }
+
+    /// Returns messages to their queue once nothing comes from it any more.
+    ///
+    /// Most brokers count that as a failure, and drop what failed too often in a queue with nothing
+    /// behind it. There, what came back often is sent again instead.
+    async fn leave(&self, subscription: Subscription, unsettled: Vec<Delivery>) {
+        // A session that is over has given everything back by itself.
+        if subscription.cancel().await.is_err() {
+            return;
+        }
+        let mut renews = self.is_last;
+        for delivery in unsettled {
+            let mut is_renewed = false;
+            if renews && is_worn(&delivery) {
+                is_renewed = self.publisher.publish_again(&delivery).await.is_ok();
+                renews = is_renewed;
+            }
+            let settled = match is_renewed {
+                true => delivery.ack().await,
+                false => delivery.give_back().await,
+            };
+            if settled.is_err() {
+                break;
+            }
+        }
+    }
 }
 
 async fn next_delivery(subscription: &mut Subscription) -> Result<Delivery, End> {
@@ -215,17 +241,6 @@ async fn next_delivery(subscription: &mut Subscription) -> Result<Delivery, End>
             "the subscription to {} ended",
             subscription.queue()
         ))),
-    }
-}
-
-async fn leave(subscription: Subscription, unsettled: impl IntoIterator<Item = Delivery>) {
-    // A session that is over has given everything back by itself.
-    if subscription.cancel().await.is_ok() {
-        for delivery in unsettled {
-            if delivery.give_back().await.is_err() {
-                break;
-            }
-        }
     }
 }
 

@@ -16,6 +16,12 @@ const HOLD: Duration = Duration::from_secs(30);
 /// patience.
 const RENEW_FROM: u64 = 10;
 
+/// Whether a message came back so often that it should be sent again rather than returned. Only one that
+/// is handled alone has its body to be sent with, and no other comes back so often.
+pub(super) fn is_worn(delivery: &Delivery) -> bool {
+    delivery.delivery_count >= RENEW_FROM && !delivery.body.is_empty()
+}
+
 /// The messages in one consumer's hands.
 pub(super) struct Held {
     publisher: Publisher,
