@@ -4,7 +4,7 @@
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
@@ -27,8 +27,19 @@ pub(crate) struct Directory {
 struct State {
     /// `None` until the first load.
     targets: Option<HashMap<AdId, HeaderValue>>,
-    /// Counts the changes made through this process.
-    changes: u64,
+    /// What this process wrote since the last read began: the rows read may be older.
+    written: HashMap<AdId, Option<HeaderValue>>,
+}
+
+impl State {
+    fn set(&mut self, ad: AdId, location: Option<HeaderValue>) {
+        if let Some(targets) = &mut self.targets {
+            match location {
+                Some(location) => targets.insert(ad, location),
+                None => targets.remove(&ad),
+            };
+        }
+    }
 }
 
 /// What the directory knows about an ad.
@@ -57,14 +68,10 @@ impl Directory {
 
     /// Takes over an ad this process just wrote, ahead of the next load.
     pub(crate) fn put(&self, ad: AdId, approved: bool, target_url: Option<&str>) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.changes += 1;
-        if let Some(targets) = &mut state.targets {
-            match location(approved, target_url) {
-                Some(location) => targets.insert(ad, location),
-                None => targets.remove(&ad),
-            };
-        }
+        let location = location(approved, target_url);
+        let mut state = self.lock();
+        state.written.insert(ad, location.clone());
+        state.set(ad, location);
     }
 
     /// Reads the ads from `store`.
@@ -72,40 +79,37 @@ impl Directory {
     /// # Errors
     /// The store's; what was loaded before stays.
     pub(crate) async fn load(&self, store: &Store) -> Result<(), StoreError> {
-        loop {
-            let changes = self.changes();
-            if self.replace(store.ads_directory().await?, changes) {
-                return Ok(());
-            }
-        }
+        self.begin_read();
+        self.end_read(store.ads_directory().await?);
+        Ok(())
     }
 
     /// Takes `ads` as if just loaded.
     #[cfg(test)]
     pub(crate) fn fill(&self, ads: Vec<AdTarget>) {
-        assert!(self.replace(ads, self.changes()));
+        self.begin_read();
+        self.end_read(ads);
     }
 
-    fn changes(&self) -> u64 {
-        self.state
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .changes
+    fn begin_read(&self) {
+        self.lock().written.clear();
     }
 
-    /// Takes `ads`, read after `changes` changes; refuses when there were more since, for the rows
-    /// may be older than those.
-    fn replace(&self, ads: Vec<AdTarget>, changes: u64) -> bool {
+    /// Takes `ads`, and over them what was written while they were read.
+    fn end_read(&self, ads: Vec<AdTarget>) {
         let targets = ads
             .into_iter()
             .filter_map(|ad| Some((ad.id, location(ad.approved, ad.target_url.as_deref())?)));
-        let targets: HashMap<_, _> = targets.collect();
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.changes != changes {
-            return false;
-        }
+        let targets = targets.collect();
+        let mut state = self.lock();
         state.targets = Some(targets);
-        true
+        for (ad, location) in std::mem::take(&mut state.written) {
+            state.set(ad, location);
+        }
+    }
+
+    fn lock(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -22,7 +22,7 @@ fn only_approved_ads_with_a_web_address_lead_somewhere() {
         ad(3, true, None),
         ad(4, true, Some("javascript:alert(1)")),
     ];
-    assert!(directory.replace(ads, 0));
+    directory.fill(ads);
     let expected = HeaderValue::from_static("https://example.com/a?b=%C3%B6");
     assert_eq!(target(&directory, 1), Target::To(expected));
     for id in [2, 3, 4, 5] {
@@ -31,14 +31,20 @@ fn only_approved_ads_with_a_web_address_lead_somewhere() {
 }
 
 #[test]
-fn a_load_older_than_a_change_does_not_undo_it() {
+fn what_is_written_during_a_read_stands_over_the_rows_and_never_holds_the_read_up() {
     let directory = Directory::default();
-    assert!(directory.replace(vec![ad(1, true, Some("https://old.example/"))], 0));
-    let before = directory.changes();
+    let old = || ad(1, true, Some("https://old.example/"));
+    directory.begin_read();
     directory.put(AdId::new(1).unwrap(), true, Some("https://new.example/"));
-    assert!(!directory.replace(vec![ad(1, true, Some("https://old.example/"))], before));
-    let expected = HeaderValue::from_static("https://new.example/");
-    assert_eq!(target(&directory, 1), Target::To(expected));
-    directory.put(AdId::new(1).unwrap(), false, Some("https://new.example/"));
+    directory.put(AdId::new(2).unwrap(), false, Some("https://new.example/"));
+    directory.end_read(vec![old(), ad(2, true, Some("https://old.example/"))]);
+    let new = HeaderValue::from_static("https://new.example/");
+    assert_eq!(target(&directory, 1), Target::To(new));
+    assert_eq!(target(&directory, 2), Target::Nowhere);
+    directory.put(AdId::new(1).unwrap(), false, None);
     assert_eq!(target(&directory, 1), Target::Nowhere);
+    // A later read knows better than what was written before it.
+    directory.fill(vec![old()]);
+    let old = HeaderValue::from_static("https://old.example/");
+    assert_eq!(target(&directory, 1), Target::To(old));
 }
