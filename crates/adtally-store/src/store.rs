@@ -1,10 +1,14 @@
 //! The store itself: a pool of connections behind async methods.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use adtally_domain::Timestamp;
 use diesel::Connection;
 use diesel::pg::PgConnection;
+use tokio::task::JoinHandle;
 
 use crate::events::Memory;
 use crate::pool::Pool;
@@ -60,8 +64,9 @@ impl Store {
 
     /// Runs `work` with a connection on a thread for blocking work, for at most the call time-out.
     ///
-    /// The thread of a call that was given up stays until libpq lets go of it. The pool bounds their
-    /// number, and whatever such a call still commits is safe to have happened.
+    /// A call that is given up before a thread takes it never begins. One that has begun keeps its
+    /// thread until it gets no connection or libpq lets go of it; whatever it still commits is safe
+    /// to have happened. So only tokio's own bound on blocking threads limits their number.
     pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -108,12 +113,23 @@ impl Store {
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
+    let mut call = Call(tokio::task::spawn_blocking(work));
+    match (&mut call.0).await {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(StoreError::Unavailable(
             "the process is stopping".to_owned(),
         )),
+    }
+}
+
+/// Work that is taken out of the queue of threads when nobody waits for it any more. What a thread
+/// has begun goes on.
+struct Call<T>(JoinHandle<T>);
+
+impl<T> Drop for Call<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
