@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use adtally_domain::ReportingZone;
 use clap::Args;
 
-use crate::secret::url_fault;
+use crate::url_fault::url_fault;
 use crate::{Failure, SecretUrl};
 
 /// Where PostgreSQL is.

@@ -11,6 +11,7 @@ pub mod metrics;
 mod outage;
 mod secret;
 mod shutdown;
+mod url_fault;
 
 pub use args::{Broker, BrokerArgs, Database, DatabaseArgs, HealthArgs, ZoneArgs};
 pub use exit::{ExitKind, Failure, ResultExt, report, run_main, serve};

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use url::Url;
-
 /// A URL whose password shows nowhere unless asked for with [`SecretUrl::expose`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretUrl(String);
@@ -90,25 +88,6 @@ fn without_parameters(text: &str) -> Cow<'_, str> {
     };
     let rest = value.split_at(end.unwrap_or(value.len())).1;
     Cow::Owned(format!("{head}***{}", without_parameters(rest)))
-}
-
-/// Why `text` cannot be the URL of a server with one of `schemes`; `None` when it can.
-pub(crate) fn url_fault(text: &str, schemes: &[&str]) -> Option<String> {
-    let expected = format!(
-        "expected {}://user:password@host:port/name",
-        schemes.first()?
-    );
-    match Url::parse(text) {
-        Ok(url) if !schemes.contains(&url.scheme()) => {
-            Some(format!("its scheme is wrong; {expected}"))
-        }
-        Ok(_) => None,
-        // A list of hosts, which libpq takes, is no URL to this parser; libpq judges it itself.
-        Err(_) if schemes.contains(&"postgres") && text.contains(',') => None,
-        Err(error) => Some(format!(
-            "it is no URL ({error}); {expected}, special characters of the password as %XX"
-        )),
-    }
 }
 
 #[cfg(test)]
