@@ -132,13 +132,22 @@ impl Directory {
         std::fs::remove_file(self.segment(number))
     }
 
-    /// Keeps unreadable bytes of a segment in a sparse file beside it, at their own places: keeping
-    /// them twice changes nothing.
-    pub(super) fn keep_aside(&self, number: u64, at: u64, bytes: &[u8]) -> io::Result<()> {
+    /// Keeps unreadable parts of a segment, each with its place, in a sparse file beside it, at those
+    /// places: keeping them twice changes nothing. Returns once they are on disk.
+    pub(super) fn keep_aside<'a>(
+        &self,
+        number: u64,
+        parts: impl IntoIterator<Item = (u64, &'a [u8])>,
+    ) -> io::Result<()> {
         let path = self.segment(number).with_extension("corrupt");
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(false);
-        options.mode(FILE_MODE).open(path)?.write_all_at(bytes, at)
+        let file = options.mode(FILE_MODE).open(path)?;
+        for (at, bytes) in parts {
+            file.write_all_at(bytes, at)?;
+        }
+        file.sync_all()?;
+        self.handle.sync_all()
     }
 
     /// Replaces a small file as a whole.

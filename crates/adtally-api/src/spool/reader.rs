@@ -20,8 +20,11 @@ pub(super) struct Reader {
     ledger: Arc<Ledger>,
     position: Position,
     loaded: Option<Stretch>,
-    /// Segments that could not be read when they were last tried; the others come first.
+    /// Segments that could not be read, or whose damage could not be kept aside, when they were last
+    /// tried; the others come first.
     unreadable: Vec<u64>,
+    /// Why that was so of the last of them.
+    trouble: Option<io::Error>,
     /// Events of one batch, give or take a record.
     pub(super) batch_events: usize,
 }
@@ -45,6 +48,7 @@ impl Reader {
             position,
             loaded: None,
             unreadable: Vec::new(),
+            trouble: None,
             batch_events: BATCH_EVENTS,
         }
     }
@@ -63,9 +67,16 @@ impl Reader {
                     None => return Ok(None),
                 },
             };
-            let Some(batch) = self.batch(&mut loaded) else {
-                self.put_aside(loaded.place.segment);
-                continue;
+            let batch = match self.batch(&mut loaded) {
+                Ok(Some(batch)) => batch,
+                Ok(None) => {
+                    self.put_aside(loaded.place.segment);
+                    continue;
+                }
+                Err(error) => {
+                    self.pass_over(loaded.place.segment, error);
+                    continue;
+                }
             };
             if !loaded.is_over() {
                 self.loaded = Some(loaded);
@@ -93,43 +104,45 @@ impl Reader {
     /// The next stretch that can be read. What cannot is passed over until nothing else is left: a
     /// disk with one bad spot, or a process short of files, must not hold up the rest.
     fn load(&mut self) -> io::Result<Option<Stretch>> {
-        let mut latest = None;
         loop {
             let Some(place) = self.ledger.unread(self.position) else {
                 let unreadable = std::mem::take(&mut self.unreadable);
-                if unreadable.is_empty() {
-                    return Ok(None);
-                }
                 self.ledger.bring_back(&unreadable);
-                return match latest {
-                    Some(error) => Err(error),
-                    None => continue,
-                };
+                return self.trouble.take().map_or(Ok(None), Err);
             };
-            let Unread { segment, from, end } = place;
-            match self.directory.read(segment, from, end) {
-                Ok(bytes) => {
-                    let stretch = Stretch::new(place, bytes);
-                    stretch.keep_damage_aside(&self.directory, &self.ledger);
-                    return Ok(Some(stretch));
-                }
-                Err(error) => {
-                    self.ledger.set_aside(segment);
-                    self.unreadable.push(segment);
-                    latest = Some(error);
-                }
+            match self.loaded_from(place) {
+                Ok(stretch) => return Ok(Some(stretch)),
+                Err(error) => self.pass_over(place.segment, error),
             }
         }
     }
 
+    /// Reads a stretch. Its damage is safe elsewhere before anything else becomes of it: once its
+    /// sound records are confirmed, the segment goes.
+    fn loaded_from(&self, place: Unread) -> io::Result<Stretch> {
+        let Unread { segment, from, end } = place;
+        let stretch = Stretch::new(place, self.directory.read(segment, from, end)?);
+        stretch.keep_damage_aside(&self.directory, &self.ledger)?;
+        Ok(stretch)
+    }
+
+    fn pass_over(&mut self, segment: u64, error: io::Error) {
+        self.ledger.set_aside(segment);
+        self.unreadable.push(segment);
+        self.trouble = Some(error);
+    }
+
     /// The next batch of what is loaded; `None` when a newer build wrote what comes now.
-    fn batch(&self, loaded: &mut Stretch) -> Option<Batch> {
+    ///
+    /// # Errors
+    /// Why what cannot be read of it cannot be kept aside. Nothing of the segment is lost.
+    fn batch(&self, loaded: &mut Stretch) -> io::Result<Option<Batch>> {
         let (mut events, mut said) = (Vec::new(), 0);
         while events.len() < self.batch_events
             && let Some(record) = loaded.first_record()
         {
             match loaded.content(&record) {
-                Content::Newer if events.is_empty() => return None,
+                Content::Newer if events.is_empty() => return Ok(None),
                 Content::Newer => break,
                 Content::Events { sound, all_sound } => {
                     if events.is_empty() {
@@ -137,7 +150,7 @@ impl Reader {
                         self.ledger.next_is_from(segment, record.head.written_at);
                     }
                     if !all_sound {
-                        loaded.keep_aside(&record.bytes(), 1, &self.directory, &self.ledger);
+                        loaded.keep_record_aside(&record, &self.directory, &self.ledger)?;
                     }
                     said += record.head.events;
                     events.extend(sound);
@@ -146,7 +159,7 @@ impl Reader {
             }
         }
         let end = loaded.position();
-        Some(Batch { events, said, end })
+        Ok(Some(Batch { events, said, end }))
     }
 
     fn put_aside(&self, segment: u64) {

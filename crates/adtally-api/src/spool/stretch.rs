@@ -1,6 +1,7 @@
 //! A stretch of a segment in memory, walked through record by record.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
 
 use adtally_broker::pack::{self, PackError};
@@ -90,37 +91,56 @@ impl Stretch {
         }
     }
 
-    /// Counts and keeps all damage, and says so once.
-    pub(super) fn keep_damage_aside(&self, directory: &Directory, ledger: &Ledger) {
-        let mut total = 0;
-        for piece in &self.pieces {
-            if let Piece::Damaged { bytes, records } = piece {
-                self.keep_aside(bytes, *records, directory, ledger);
-                total += records;
-            }
-        }
-        if total > 0 {
-            let segment = self.place.segment;
-            log::error!(
-                "spool: {total} records of segment {segment} are damaged; their bytes are kept in its .corrupt file, the rest is replayed"
-            );
-        }
-    }
-
-    /// Counts unreadable records and keeps their bytes.
-    pub(super) fn keep_aside(
+    /// Keeps all damage aside, counts it and says so once.
+    ///
+    /// # Errors
+    /// Why it is not safe there. The segment must stay then.
+    pub(super) fn keep_damage_aside(
         &self,
-        bytes: &Range<usize>,
-        records: u64,
         directory: &Directory,
         ledger: &Ledger,
-    ) {
-        ledger.metrics.corrupt.inc_by(records);
-        let Unread { segment, from, .. } = self.place;
-        let at = from + bytes.start as u64;
-        if let Err(error) = directory.keep_aside(segment, at, self.slice(bytes)) {
-            log::warn!("spool: damaged bytes of segment {segment} cannot be kept: {error}");
+    ) -> io::Result<()> {
+        let damage = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Damaged { bytes, records } => Some((bytes.clone(), *records)),
+            Piece::Record(_) => None,
+        });
+        let (places, records): (Vec<_>, Vec<_>) = damage.unzip();
+        if places.is_empty() {
+            return Ok(());
         }
+        self.keep_aside(&places, directory)?;
+        let (total, segment) = (records.iter().sum::<u64>(), self.place.segment);
+        ledger.metrics.corrupt.inc_by(total);
+        log::error!(
+            "spool: {total} records of segment {segment} are damaged; their bytes are kept in its .corrupt file, the rest is replayed"
+        );
+        Ok(())
+    }
+
+    /// Counts a record that holds unreadable events and keeps its bytes.
+    ///
+    /// # Errors
+    /// Why they are not safe there. The segment must stay then.
+    pub(super) fn keep_record_aside(
+        &self,
+        record: &Record,
+        directory: &Directory,
+        ledger: &Ledger,
+    ) -> io::Result<()> {
+        self.keep_aside(&[record.bytes()], directory)?;
+        ledger.metrics.corrupt.inc();
+        Ok(())
+    }
+
+    fn keep_aside(&self, places: &[Range<usize>], directory: &Directory) -> io::Result<()> {
+        let Unread { segment, from, .. } = self.place;
+        let parts = places
+            .iter()
+            .map(|place| (from + place.start as u64, self.slice(place)));
+        directory.keep_aside(segment, parts).map_err(|error| {
+            let what = format!("damaged bytes of segment {segment} cannot be kept aside");
+            io::Error::new(error.kind(), format!("{what}: {error}"))
+        })
     }
 
     fn slice(&self, range: &Range<usize>) -> &[u8] {

@@ -82,3 +82,53 @@ async fn a_record_that_holds_no_pack_is_kept_aside_and_one_of_a_newer_build_left
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
     assert_eq!(spool.ledger().metrics.events.get(), 2);
 }
+
+#[tokio::test]
+async fn damage_that_cannot_be_kept_aside_keeps_its_segment_until_it_can() {
+    type Harm = fn(&mut Vec<u8>, &[usize]);
+    let torn: Harm = |bytes, ends| bytes.truncate(ends[4] - 7);
+    let no_pack: Harm = |bytes, _| record::append(bytes, b"[]", 1, NOW);
+    for (harm, sound) in [(torn, 0..4), (no_pack, 0..5)] {
+        let directory = TempDir::new().unwrap();
+        let (path, ends) = left(&directory).await;
+        let mut bytes = std::fs::read(&path).unwrap();
+        harm(&mut bytes, &ends);
+        std::fs::write(&path, &bytes).unwrap();
+        // A directory of that name stands for a disk that takes no file.
+        let aside = path.with_extension("corrupt");
+        std::fs::create_dir(&aside).unwrap();
+        let spool = opened(&directory, 1 << 30, &TestDisk::default());
+        spool.append(&events(8..9)).await.unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            seen.extend(drained_until_trouble(&spool));
+        }
+        assert_eq!(seen.iter().filter(|it| **it == event(8)).count(), 1);
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        assert_eq!(spool.ledger().metrics.corrupt.get(), 0);
+        std::fs::remove_dir(&aside).unwrap();
+        assert_eq!(drained(&spool), events(sound));
+        assert_eq!(spool.ledger().metrics.corrupt.get(), 1);
+        assert!(aside.exists() && !path.exists());
+    }
+}
+
+/// Confirms what comes before the reader says that something is wrong.
+fn drained_until_trouble(spool: &Spool) -> Vec<Event> {
+    let mut reader = lock(&spool.0.reader);
+    let reader = reader.as_mut().unwrap();
+    let mut events = Vec::new();
+    loop {
+        match reader.next() {
+            Ok(Some(batch)) => {
+                reader.confirm(&batch);
+                events.extend(batch.events);
+            }
+            Ok(None) => panic!("nothing is wrong"),
+            Err(error) => {
+                assert!(error.to_string().contains("kept aside"), "{error}");
+                return events;
+            }
+        }
+    }
+}
