@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use adtally_broker::BrokerConfig;
 use adtally_domain::{Intake, ReportingZone, parse_age};
-use adtally_service::{BrokerArgs, DatabaseArgs, Failure, ZoneArgs};
+use adtally_service::{BrokerArgs, DatabaseArgs, Failure, ZoneArgs, path_or_empty, switch};
 use adtally_store::StoreConfig;
 use clap::Parser;
-use clap::builder::BoolishValueParser;
 
 use crate::spool::{SpoolOptions, parse_size};
 
@@ -44,10 +43,10 @@ pub struct ApiArgs {
           value_parser = parse_age)]
     pub final_after: Duration,
     /// Keep visitors' addresses whole instead of cutting them to their /24 or /48 network
-    #[arg(long, env = "ADTALLY_KEEP_IP", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "ADTALLY_KEEP_IP", value_parser = switch)]
     pub keep_ip: bool,
     /// Keep events in this directory while the broker cannot take them; each API has its own
-    #[arg(long, env = "ADTALLY_SPOOL_DIR", value_name = "DIRECTORY")]
+    #[arg(long, env = "ADTALLY_SPOOL_DIR", value_name = "DIRECTORY", value_parser = path_or_empty())]
     pub spool_dir: Option<PathBuf>,
     /// The most bytes the spool may hold, such as 512M or 1G
     #[arg(long, env = "ADTALLY_SPOOL_MAX_BYTES", value_name = "BYTES", default_value = "1G",
@@ -95,7 +94,8 @@ impl ApiArgs {
         let urls: Vec<_> = broker.urls.iter().map(|url| url.expose()).collect();
         let broker = BrokerConfig::new(&urls, &broker.prefix, "adtally-api")
             .map_err(|error| Failure::configuration(format!("--amqp-url: {error}")))?;
-        let zone = self.zone.timezone.as_deref().map(str::parse).transpose();
+        let zone = self.zone.resolve()?;
+        let spool_dir = self.spool_dir.filter(|path| !path.as_os_str().is_empty());
         let mut store = StoreConfig::new(database.url.expose());
         store.pool_size = database.pool_size;
         store.application_name = "adtally-api".to_owned();
@@ -106,13 +106,13 @@ impl ApiArgs {
             bind: self.bind,
             store,
             broker,
-            zone: zone.map_err(|error| Failure::configuration(format!("--timezone: {error}")))?,
+            zone,
             intake: Intake {
                 max_event_age: self.max_event_age,
                 keep_ip: self.keep_ip,
             },
             final_after: self.final_after,
-            spool: self.spool_dir.map(|directory| SpoolOptions {
+            spool: spool_dir.map(|directory| SpoolOptions {
                 directory,
                 max_bytes: self.spool_max_bytes,
             }),
@@ -186,6 +186,13 @@ mod tests {
             };
             assert_eq!(config.spool, Some(expected));
         }
+    }
+
+    #[test]
+    fn what_is_empty_counts_as_unset() {
+        let config = resolved(&["--timezone", "", "--spool-dir", ""]);
+        let config = config.unwrap_or_else(|error| panic!("{error}"));
+        assert!(config.zone.is_none() && config.spool.is_none());
     }
 
     #[test]

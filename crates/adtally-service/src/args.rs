@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use adtally_domain::ReportingZone;
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::url_fault::url_fault;
 use crate::{Failure, SecretUrl};
@@ -24,7 +25,7 @@ pub struct DatabaseArgs {
     )]
     pub database_url: Option<String>,
     /// A file that holds PostgreSQL's URL
-    #[arg(long, env = "ADTALLY_DATABASE_URL_FILE", value_name = "FILE")]
+    #[arg(long, env = "ADTALLY_DATABASE_URL_FILE", value_name = "FILE", value_parser = path_or_empty())]
     pub database_url_file: Option<PathBuf>,
     /// The most connections this process opens to PostgreSQL
     #[arg(long, env = "ADTALLY_DATABASE_POOL_SIZE", default_value_t = 10, value_name = "N",
@@ -85,7 +86,7 @@ pub struct BrokerArgs {
     )]
     pub amqp_url: Vec<String>,
     /// A file that holds RabbitMQ's URL or URLs
-    #[arg(long, env = "ADTALLY_AMQP_URL_FILE", value_name = "FILE")]
+    #[arg(long, env = "ADTALLY_AMQP_URL_FILE", value_name = "FILE", value_parser = path_or_empty())]
     pub amqp_url_file: Option<PathBuf>,
     /// How the names of exchanges and queues begin
     #[arg(long, env = "ADTALLY_PREFIX", default_value = "adtally", value_parser = prefix)]
@@ -166,6 +167,25 @@ pub struct HealthArgs {
         default_value = "127.0.0.1:0"
     )]
     pub health_bind: SocketAddr,
+}
+
+/// Reads the variable of a flag that takes no value: 1, true, yes or 0, false, no. Empty, as compose
+/// files set it, counts as unset.
+///
+/// # Errors
+/// What to write instead of anything else.
+pub fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "t" | "yes" | "y" | "on" => Ok(true),
+        "" | "0" | "false" | "f" | "no" | "n" | "off" => Ok(false),
+        _ => Err("write 1, true or yes, or else 0, false or no".to_owned()),
+    }
+}
+
+/// Reads a path that may be empty, which clap's own parser refuses: an empty variable counts as
+/// unset.
+pub fn path_or_empty() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// Where a secret comes from. An empty variable, as compose files set them, counts as unset.

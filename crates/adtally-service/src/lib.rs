@@ -13,7 +13,9 @@ mod secret;
 mod shutdown;
 mod url_fault;
 
-pub use args::{Broker, BrokerArgs, Database, DatabaseArgs, HealthArgs, ZoneArgs};
+pub use args::{
+    Broker, BrokerArgs, Database, DatabaseArgs, HealthArgs, ZoneArgs, path_or_empty, switch,
+};
 pub use exit::{ExitKind, Failure, ResultExt, report, run_main, serve};
 pub use health::{Check, Health, Readiness};
 pub use health_server::{HealthServer, health_routes};

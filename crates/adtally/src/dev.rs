@@ -37,8 +37,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A server that is missing or does not start (69), a configuration that contradicts itself or
 /// what is stored (78).
 pub(crate) async fn run(args: &DevArgs, shutdown: Shutdown) -> anyhow::Result<()> {
-    // What is wrong with the flags is told before anything is made or started.
-    args.zone.resolve()?;
+    args.check()?;
     let data_dir = args.prepare_data_dir()?;
     let _lock = DirectoryLock::acquire(&data_dir).or_exit(ExitKind::Failure)?;
     let board = Board::new(&data_dir);

@@ -26,6 +26,7 @@ pub(crate) use render::render;
 /// # Errors
 /// When neither server answers, or a time is none.
 pub(crate) async fn run(args: &StatsArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    args.check()?;
     let totals = match &args.api {
         Some(api) => ApiTotals::connect(api).await?.read(args).await?,
         None => StoredTotals::connect(args).await?.read(args).await?,

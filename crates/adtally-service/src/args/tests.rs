@@ -108,12 +108,32 @@ fn an_empty_value_counts_as_unset_and_two_sources_are_refused() {
     assert_eq!(failure.kind, ExitKind::Usage);
     assert!(failure.message.ends_with("keep one"), "{failure}");
 
+    let files = parse(&["--database-url-file", "", "--amqp-url-file", ""]);
+    assert!(!files.database.is_given() && !files.broker.is_given());
+
     let one = parse(&["--database-url", "", "--database-url-file", "/nonexistent"]);
     assert!(one.database.is_given());
     assert_eq!(
         one.database.resolve().unwrap_err().kind,
         ExitKind::Configuration
     );
+}
+
+#[test]
+fn a_switch_takes_what_people_write_and_nothing_else() {
+    for (text, expected) in [
+        ("1", Some(true)),
+        ("Yes", Some(true)),
+        ("true", Some(true)),
+        ("0", Some(false)),
+        ("no", Some(false)),
+        ("FALSE", Some(false)),
+        ("", Some(false)),
+        ("flase", None),
+        ("2", None),
+    ] {
+        assert_eq!(switch(text).ok(), expected, "{text:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The flags of `adtally audit`.
 
-use adtally_service::{BrokerArgs, DatabaseArgs};
+use adtally_service::{BrokerArgs, DatabaseArgs, switch};
 use clap::Args;
 
 const EXAMPLES: &str = "\
@@ -24,6 +24,6 @@ pub struct AuditArgs {
     #[arg(long, env = "ADTALLY_API_URL", value_name = "URL")]
     pub(super) api: Option<String>,
     /// Print one JSON document instead of text
-    #[arg(long, env = "ADTALLY_AUDIT_JSON")]
+    #[arg(long, env = "ADTALLY_AUDIT_JSON", value_parser = switch)]
     pub(super) json: bool,
 }

@@ -1,7 +1,7 @@
 //! The flags of `adtally dead-letters`.
 
 use adtally_domain::AdId;
-use adtally_service::{BrokerArgs, DatabaseArgs, Failure};
+use adtally_service::{BrokerArgs, DatabaseArgs, Failure, switch};
 use adtally_store::{DeadLetterFilter, DeadLetterState, Store};
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
@@ -51,7 +51,7 @@ pub(super) struct ListArgs {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,
     /// Print one JSON document instead of a table
-    #[arg(long, env = "ADTALLY_DEAD_LETTERS_JSON")]
+    #[arg(long, env = "ADTALLY_DEAD_LETTERS_JSON", value_parser = switch)]
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) database: DatabaseArgs,
@@ -64,7 +64,7 @@ pub(super) struct ShowArgs {
     #[arg(value_name = "ID")]
     pub(super) id: Uuid,
     /// Print one JSON document instead of text
-    #[arg(long, env = "ADTALLY_DEAD_LETTERS_JSON")]
+    #[arg(long, env = "ADTALLY_DEAD_LETTERS_JSON", value_parser = switch)]
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) database: DatabaseArgs,
@@ -76,7 +76,7 @@ pub(super) struct RequeueArgs {
     #[command(flatten)]
     pub(super) selection: SelectionArgs,
     /// Also send letters that were requeued before and have not failed since
-    #[arg(long, env = "ADTALLY_DEAD_LETTERS_AGAIN")]
+    #[arg(long, env = "ADTALLY_DEAD_LETTERS_AGAIN", value_parser = switch)]
     pub(super) again: bool,
     #[command(flatten)]
     pub(super) database: DatabaseArgs,
@@ -96,18 +96,14 @@ pub(super) struct DiscardArgs {
 /// Which letters to change.
 #[derive(Debug, Clone, Args)]
 pub(super) struct SelectionArgs {
-    /// The letters' ids
-    #[arg(
-        value_name = "ID",
-        required_unless_present = "all",
-        conflicts_with = "all"
-    )]
+    /// The letters' ids, unless --all is given
+    #[arg(value_name = "ID")]
     ids: Vec<Uuid>,
     /// All letters that the filters let through, and of those the new ones unless --state is given
-    #[arg(long, env = "ADTALLY_DEAD_LETTERS_ALL")]
+    #[arg(long, env = "ADTALLY_DEAD_LETTERS_ALL", value_parser = switch)]
     all: bool,
     /// Do it also when no filter is given
-    #[arg(long, env = "ADTALLY_DEAD_LETTERS_YES")]
+    #[arg(long, env = "ADTALLY_DEAD_LETTERS_YES", value_parser = switch)]
     yes: bool,
     #[command(flatten)]
     filter: FilterArgs,
@@ -198,6 +194,12 @@ impl SelectionArgs {
         if !self.all && self.filter.is_given() {
             return Err(Failure::usage(
                 "filters choose among --all: give --all or ids",
+            ));
+        }
+        // Not told by clap, which takes a variable that says no for the flag.
+        if self.all != self.ids.is_empty() {
+            return Err(Failure::usage(
+                "which dead letters? give their ids, or else --all",
             ));
         }
         if self.all && !self.filter.is_given() && !self.yes {

@@ -4,17 +4,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use adtally_devstack::packages::Install;
-use adtally_service::{BrokerArgs, DatabaseArgs, Failure, ZoneArgs};
+use adtally_service::{BrokerArgs, DatabaseArgs, Failure, ZoneArgs, switch};
 use clap::Args;
 
 /// Start everything on this machine: servers, API, workers and beat
 #[derive(Debug, Clone, Args)]
 pub struct DevArgs {
     /// Send two days of generated traffic, print its totals, and keep a trickle going
-    #[arg(long, env = "ADTALLY_DEMO")]
+    #[arg(long, env = "ADTALLY_DEMO", value_parser = switch)]
     pub(super) demo: bool,
     /// Start PostgreSQL and RabbitMQ only
-    #[arg(long, env = "ADTALLY_SERVICES_ONLY", conflicts_with = "demo")]
+    #[arg(long, env = "ADTALLY_SERVICES_ONLY", value_parser = switch)]
     pub(super) services_only: bool,
     /// Where the servers keep their data and everything its logs
     #[arg(
@@ -45,7 +45,7 @@ pub struct DevArgs {
           value_parser = age)]
     pub(super) max_event_age: String,
     /// Never install server packages that are missing
-    #[arg(long, env = "ADTALLY_NO_INSTALL")]
+    #[arg(long, env = "ADTALLY_NO_INSTALL", value_parser = switch)]
     no_install: bool,
     #[command(flatten)]
     pub(super) zone: ZoneArgs,
@@ -56,6 +56,20 @@ pub struct DevArgs {
 }
 
 impl DevArgs {
+    /// Whether the flags make sense, before anything is made or started. That two exclude each other
+    /// is not told by clap, which takes a variable that says no for the flag.
+    ///
+    /// # Errors
+    /// A [`Failure`] that names the flags.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if self.demo && self.services_only {
+            return Err(Failure::usage(
+                "--demo needs what --services-only leaves out: give one of the two",
+            ));
+        }
+        self.zone.resolve().map(drop)
+    }
+
     /// Whether missing server packages may be installed.
     pub(super) fn install(&self) -> Install {
         if self.no_install {
@@ -82,4 +96,30 @@ impl DevArgs {
 /// Checks the text here, so that a typo is told at once and not by a process started later.
 fn age(text: &str) -> Result<String, adtally_domain::InvalidAge> {
     adtally_domain::parse_age(text).map(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use adtally_service::ExitKind;
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Dev {
+        #[command(flatten)]
+        args: DevArgs,
+    }
+
+    #[test]
+    fn a_demo_needs_services_and_an_empty_zone_is_none() {
+        let checked = |flags: &[&str]| {
+            let dev = Dev::try_parse_from([&["dev"], flags].concat()).unwrap();
+            dev.args.check()
+        };
+        checked(&["--demo", "--timezone", ""]).unwrap();
+        checked(&["--services-only"]).unwrap();
+        let both = checked(&["--services-only", "--demo"]).unwrap_err();
+        assert_eq!(both.kind, ExitKind::Usage);
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adtally_domain::parse_age;
-use adtally_service::{BrokerArgs, DatabaseArgs};
+use adtally_service::{BrokerArgs, DatabaseArgs, switch};
 use clap::Args;
 
 use crate::api::ApiArgs;
@@ -50,7 +50,7 @@ pub struct LoadArgs {
     #[command(flatten)]
     pub(super) verify: VerifyArgs,
     /// Print one JSON document instead of text
-    #[arg(long, env = "ADTALLY_LOAD_JSON")]
+    #[arg(long, env = "ADTALLY_LOAD_JSON", value_parser = switch)]
     pub(super) json: bool,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct TrafficArgs {
 #[command(next_help_heading = "Verification")]
 pub(super) struct VerifyArgs {
     /// Check every event's fate in the database once the queues are empty
-    #[arg(long, env = "ADTALLY_LOAD_VERIFY")]
+    #[arg(long, env = "ADTALLY_LOAD_VERIFY", value_parser = switch)]
     pub(super) verify: bool,
     /// How long the queues may take to empty and the events to arrive
     #[arg(long, env = "ADTALLY_LOAD_VERIFY_TIMEOUT", value_name = "TIME", default_value = "2m",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adtally_domain::{AdId, parse_age};
-use adtally_service::DatabaseArgs;
+use adtally_service::{DatabaseArgs, Failure, switch};
 use clap::{Args, ValueEnum};
 
 const EXAMPLES: &str = "\
@@ -33,14 +33,14 @@ pub struct StatsArgs {
     #[arg(long, env = "ADTALLY_STATS_AD", value_name = "ID", value_parser = ad_id)]
     pub(super) ad: Option<AdId>,
     /// One row for each ad instead of one for all of them
-    #[arg(long, env = "ADTALLY_STATS_BY_AD", conflicts_with = "ad")]
+    #[arg(long, env = "ADTALLY_STATS_BY_AD", value_parser = switch)]
     pub(super) by_ad: bool,
     /// The most rows to show with --by-ad
     #[arg(long, env = "ADTALLY_STATS_LIMIT", value_name = "N", default_value_t = 1_000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,
     /// Print one JSON document instead of a table
-    #[arg(long, env = "ADTALLY_STATS_JSON")]
+    #[arg(long, env = "ADTALLY_STATS_JSON", value_parser = switch)]
     pub(super) json: bool,
     /// Ask the API at this URL instead of the database
     #[arg(long, env = "ADTALLY_STATS_API", value_name = "URL")]
@@ -51,6 +51,22 @@ pub struct StatsArgs {
     pub(super) final_after: Duration,
     #[command(flatten)]
     pub(super) database: DatabaseArgs,
+}
+
+impl StatsArgs {
+    /// Whether the flags make sense together. Not told by clap, which takes a variable that says no
+    /// for the flag.
+    ///
+    /// # Errors
+    /// A usage [`Failure`] that names both.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if self.by_ad && self.ad.is_some() {
+            return Err(Failure::usage(
+                "--by-ad shows all ads and --ad one: give one of the two",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// The length of a bucket.
