@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
 use adtally_domain::AdId;
-use adtally_service::Shutdown;
+use adtally_service::{Failure, Shutdown};
 use adtally_store::{AdTarget, Store, StoreError};
 
 use crate::address::web_address;
@@ -120,13 +120,23 @@ fn location(approved: bool, target_url: Option<&str>) -> Option<HeaderValue> {
 }
 
 /// Keeps `directory` up to date until `shutdown`. A change of the database's state is logged once.
-pub(crate) async fn keep_fresh(directory: &Directory, store: &Store, shutdown: &Shutdown) {
+///
+/// # Errors
+/// A configuration failure when the database's URL asks for what this build does not have.
+pub(crate) async fn keep_fresh(
+    directory: &Directory,
+    store: &Store,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
     let mut was_away = false;
     loop {
         match directory.load(store).await {
             Ok(()) if was_away => {
                 log::info!("the database answers again; the directory of ads is up to date");
                 was_away = false;
+            }
+            Err(error @ StoreError::NoTls) => {
+                return Err(Failure::configuration(format!("--database-url: {error}")));
             }
             Err(error) if !was_away => {
                 log::warn!("{error}; events are accepted all the same, retrying");
@@ -140,7 +150,7 @@ pub(crate) async fn keep_fresh(directory: &Directory, store: &Store, shutdown: &
             REFRESH
         };
         if shutdown.requested_within(pause).await {
-            return;
+            return Ok(());
         }
     }
 }

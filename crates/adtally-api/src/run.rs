@@ -47,8 +47,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// The database and the broker may be away at start and at any time later.
 ///
 /// # Errors
-/// A failure with its exit code: malformed configuration, a spool directory that cannot be used or
-/// another zone than the stored one (78), an address that cannot be listened on (69).
+/// A failure with its exit code: malformed configuration, a spool directory that cannot be used,
+/// another zone than the stored one or a database that wants TLS of a build without (78), an address that cannot be listened on (69).
 pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = args.resolve()?;
     descriptors::allow(config.http_workers * config.connections_per_worker);
@@ -91,14 +91,11 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let replaying = spool
         .clone()
         .map(|spool| tokio::spawn(spool.replay(publisher.with_deadline(REPLAY_DEADLINE))));
-    let refreshing = tokio::spawn({
-        let (store, shutdown) = (store.clone(), shutdown.clone());
-        async move { directory::keep_fresh(&directory, &store, &shutdown).await }
-    });
 
     let ended = tokio::select! {
         result = &mut serving => result.context("the HTTP server failed").and_then(|end| Ok(end?)),
-        result = until_stopped(&zone, &store, &shutdown) => result,
+        () = shutdown.requested() => Ok(()),
+        result = watch_database(&zone, &directory, &store, &shutdown) => result,
     };
     health.stopping();
     shutdown.trigger();
@@ -114,16 +111,23 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
         spool.close().await;
     }
     watching.abort();
-    refreshing.abort();
     log::info!("stopped");
     ended
 }
 
-/// Waits for the request to stop, or for the news that this database belongs to another zone.
-async fn until_stopped(zone: &Zone, store: &Store, shutdown: &Shutdown) -> anyhow::Result<()> {
-    zone.check(store, shutdown).await?;
-    shutdown.requested().await;
-    Ok(())
+/// Keeps the ads up to date until the end, which is early when the database turns out to belong to
+/// another zone, or to be out of this build's reach for good.
+async fn watch_database(
+    zone: &Zone,
+    directory: &Directory,
+    store: &Store,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let watching = tokio::try_join!(
+        zone.check(store, shutdown),
+        directory::keep_fresh(directory, store, shutdown),
+    );
+    Ok(watching.map(drop)?)
 }
 
 fn keeper(publisher: &Publisher, spool: Option<&Spool>) -> Arc<dyn Keeper> {

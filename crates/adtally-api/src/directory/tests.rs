@@ -1,3 +1,6 @@
+use adtally_service::ExitKind;
+use adtally_store::StoreConfig;
+
 use super::*;
 
 fn ad(id: i64, approved: bool, target_url: Option<&str>) -> AdTarget {
@@ -47,4 +50,18 @@ fn what_is_written_during_a_read_stands_over_the_rows_and_never_holds_the_read_u
     directory.fill(vec![old()]);
     let old = HeaderValue::from_static("https://old.example/");
     assert_eq!(target(&directory, 1), Target::To(old));
+}
+
+#[cfg(feature = "bundled-pq")]
+#[tokio::test]
+async fn a_database_that_this_build_cannot_reach_by_tls_is_not_waited_for() {
+    let mut config = StoreConfig::new("postgres://127.0.0.1:1/none?sslmode=require");
+    config.connect_timeout = Duration::from_millis(100);
+    let store = Store::connect(config);
+    let (directory, shutdown) = (Directory::default(), Shutdown::manual());
+    let fresh = keep_fresh(&directory, &store, &shutdown);
+    let ended = tokio::time::timeout(Duration::from_secs(30), fresh).await;
+    let failure = ended.expect("nothing is waited for").unwrap_err();
+    assert_eq!(failure.kind, ExitKind::Configuration);
+    assert!(failure.message.starts_with("--database-url: "), "{failure}");
 }
