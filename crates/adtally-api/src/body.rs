@@ -18,6 +18,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::{Problem, ProblemCode};
 
+/// What a body's share has beyond its bytes. So a request of one event need not ask for more when
+/// its event takes the body's place.
+pub(crate) const HEADROOM: usize = 1_024;
+
 /// How a body's content is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MediaType {
@@ -52,7 +56,7 @@ impl Body {
     }
 
     /// Drops the content and keeps its share, for what was made of it.
-    pub(crate) fn into_share(self) -> Share {
+    fn into_share(self) -> Share {
         self.share
     }
 }
@@ -83,8 +87,8 @@ impl MediaType {
 }
 
 impl BodyReader {
-    /// A reader whose bodies, all together, hold at most `allowance` bytes at any time, and each of
-    /// which must have arrived within `deadline`.
+    /// A reader whose bodies, and what was made of them, hold at most `allowance` bytes all together at
+    /// any time, and each of which must have arrived within `deadline`.
     pub(crate) fn new(allowance: usize, deadline: Duration) -> Self {
         Self {
             allowance: Arc::new(Semaphore::new(allowance)),
@@ -119,6 +123,23 @@ impl BodyReader {
         }
     }
 
+    /// Drops the content of `body` and holds a share for the `bytes` that were made of it, which may
+    /// be more.
+    ///
+    /// # Errors
+    /// [`ProblemCode::Overloaded`] when the allowance does not have them.
+    pub(crate) fn exchange(&self, body: Body, bytes: usize) -> Result<Share, Problem> {
+        let mut share = body.into_share();
+        let held = share
+            .0
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        if bytes > held {
+            self.grow(&mut share, bytes - held)?;
+        }
+        Ok(share)
+    }
+
     async fn receive(&self, mut payload: dev::Payload, limit: usize) -> Result<Body, Problem> {
         let mut body = Body {
             bytes: Vec::new(),
@@ -135,7 +156,7 @@ impl BodyReader {
             if body.bytes.len() + chunk.len() > limit {
                 return Err(too_large(limit));
             }
-            self.share(&mut body, chunk.len())?;
+            self.grow(&mut body.share, chunk.len())?;
             body.bytes.extend_from_slice(&chunk);
             next = payload.next().await;
         }
@@ -156,23 +177,27 @@ impl BodyReader {
             return Err(too_large(limit));
         }
         let length = body.bytes.len();
-        self.share(&mut body, length)?;
+        self.grow(&mut body.share, length)?;
         Ok(body)
     }
 
-    fn share(&self, body: &mut Body, bytes: usize) -> Result<(), Problem> {
+    fn grow(&self, share: &mut Share, bytes: usize) -> Result<(), Problem> {
+        let bytes = match share.0 {
+            Some(_) => bytes,
+            None => bytes.saturating_add(HEADROOM),
+        };
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let share = Arc::clone(&self.allowance)
+        let more = Arc::clone(&self.allowance)
             .try_acquire_many_owned(permits)
             .map_err(|_| {
                 Problem::new(
                     ProblemCode::Overloaded,
-                    "too many bodies are being read; try again soon",
+                    "too many requests are being read or kept; try again soon",
                 )
             })?;
-        match &mut body.share.0 {
-            Some(held) => held.merge(share),
-            none => *none = Some(share),
+        match &mut share.0 {
+            Some(held) => held.merge(more),
+            none => *none = Some(more),
         }
         Ok(())
     }

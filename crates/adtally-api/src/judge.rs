@@ -15,6 +15,30 @@ pub(crate) struct Judged {
     pub(crate) refused: Vec<(usize, Rejection)>,
 }
 
+/// What an item of a request holds until it is answered, beside its texts: the event (192 bytes),
+/// what is still to be said of it, its place in a pack, which names each field, and the broker's
+/// verdict; or the reason of a refusal.
+const ITEM_BYTES: usize = 512;
+
+impl Judged {
+    /// About how many bytes it holds, now and until the request is answered.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts: usize = self.events.iter().map(text_bytes).sum();
+        (self.events.len() + self.refused.len()) * ITEM_BYTES + texts
+    }
+}
+
+fn text_bytes(event: &Event) -> usize {
+    let texts = [
+        &event.visitor_id,
+        &event.user_agent,
+        &event.referer,
+        &event.placement,
+        &event.source,
+    ];
+    texts.into_iter().flatten().map(String::len).sum()
+}
+
 /// An event that may be kept.
 #[derive(Debug)]
 pub(crate) struct Acceptable {

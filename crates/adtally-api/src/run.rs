@@ -28,7 +28,7 @@ use crate::zone::Zone;
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(15);
 
-/// Bytes that all bodies being read or judged may hold at once.
+/// Bytes that all bodies being read, and the events made of them, may hold at once.
 const BODY_ALLOWANCE: usize = 256 * 1_024 * 1_024;
 
 /// How long the broker may take to confirm an event that could go to the spool instead.

@@ -90,14 +90,40 @@ async fn a_body_that_is_not_what_it_says_is_refused() {
 
 #[actix_web::test]
 async fn bodies_share_one_allowance_and_give_it_back() {
-    let reader = BodyReader::new(1_500, Duration::from_secs(5));
+    let reader = BodyReader::new(3_000, Duration::from_secs(5));
     let request = || TestRequest::post().set_payload(vec![b'x'; LIMIT]);
     // Also without the content: what was made of it is still there.
     let held = read_with(&reader, request()).await.unwrap().into_share();
+    assert_eq!(
+        reader.allowance.available_permits(),
+        3_000 - LIMIT - HEADROOM
+    );
     let refused = read_with(&reader, request()).await.unwrap_err();
     assert_eq!(refused.code(), ProblemCode::Overloaded);
     drop(held);
     assert!(read_with(&reader, request()).await.is_ok());
+}
+
+#[actix_web::test]
+async fn what_was_made_of_a_body_counts_where_it_is_more() {
+    let reader = BodyReader::new(3_000, Duration::from_secs(5));
+    let read = async || {
+        let request = TestRequest::post().set_payload(vec![b'x'; LIMIT]);
+        read_with(&reader, request).await.unwrap()
+    };
+    let left = |bytes| 3_000 - bytes;
+    for (made, held) in [
+        (1, LIMIT + HEADROOM),
+        (LIMIT + HEADROOM, LIMIT + HEADROOM),
+        (2_500, 2_500),
+    ] {
+        let share = reader.exchange(read().await, made).unwrap();
+        assert_eq!(reader.allowance.available_permits(), left(held), "{made}");
+        drop(share);
+    }
+    let refused = reader.exchange(read().await, 3_001).unwrap_err();
+    assert_eq!(refused.code(), ProblemCode::Overloaded);
+    assert_eq!(reader.allowance.available_permits(), 3_000);
 }
 
 #[test]

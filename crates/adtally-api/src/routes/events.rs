@@ -69,8 +69,8 @@ pub(crate) async fn post_events(
     let ids = with_ids.then_some(entries.len());
     let judged = judge(&context.intake, entries, (context.clock)(), source);
     // Many requests wait at the same time: what they no longer need would crowd the processor's caches.
-    // The events take about as much memory as their body, so its share is held until the answer.
-    let _share = body.into_share();
+    // The events may take more memory than their body; their share is held until the answer.
+    let _share = context.bodies.exchange(body, judged.bytes())?;
     for (_, rejection) in &judged.refused {
         context.metrics.rejected(rejection.code, 1);
     }

@@ -1,9 +1,12 @@
+use std::task::Poll;
+
 use actix_web::FromRequest;
 use actix_web::test::TestRequest;
 use actix_web::web::Payload;
 use adtally_domain::EventKind;
 use serde_json::json;
 
+use crate::body::HEADROOM;
 use crate::keeper::Kept;
 use crate::problem::ProblemCode;
 use crate::testing::TestApi;
@@ -31,7 +34,7 @@ async fn one_event_is_answered_once_it_is_kept() {
 
 #[actix_web::test]
 async fn events_that_wait_for_the_broker_count_as_bodies() {
-    const ALL: usize = 64 * 1_024 * 1_024;
+    const ALL: usize = 64 * 1_024 * 1_024 - HEADROOM;
     let api = TestApi::that_never_hears_from_the_broker();
     let read_all = async || {
         let request = TestRequest::post().set_payload(vec![b' '; ALL]);
@@ -45,6 +48,28 @@ async fn events_that_wait_for_the_broker_count_as_bodies() {
     assert_eq!(refused.code(), ProblemCode::Overloaded);
     drop(waiting);
     assert!(read_all().await.is_ok());
+}
+
+#[actix_web::test]
+async fn small_events_count_with_the_memory_they_take_and_not_with_their_bytes() {
+    let api = TestApi::that_never_hears_from_the_broker();
+    let body = serde_json::to_vec(&vec![click(1); 10_000]).unwrap();
+    let mut waiting = Vec::new();
+    // 64 MiB would hold two hundred such bodies, but not the events of twenty.
+    let refused = loop {
+        assert!(waiting.len() < 20, "{} wait", waiting.len());
+        let mut request = Box::pin(api.post_events(body.clone()));
+        match futures_util::poll!(&mut request) {
+            Poll::Pending => waiting.push(request),
+            Poll::Ready(answer) => break answer,
+        }
+    };
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.code(), "overloaded");
+    assert!(waiting.len() >= 10, "{} wait", waiting.len());
+    waiting.pop();
+    let mut request = Box::pin(api.post_events(body));
+    assert!(futures_util::poll!(&mut request).is_pending());
 }
 
 #[actix_web::test]
