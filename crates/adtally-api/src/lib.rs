@@ -17,6 +17,7 @@ mod dead_letters;
 mod descriptors;
 mod directory;
 mod fields;
+mod gone;
 mod judge;
 mod keeper;
 mod metrics;

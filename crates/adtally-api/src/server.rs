@@ -11,6 +11,7 @@ use adtally_service::metrics::Registry;
 use adtally_service::{ExitKind, Failure, Health, health_routes};
 
 use crate::context::Context;
+use crate::gone;
 use crate::observe::observe;
 use crate::routes;
 
@@ -54,6 +55,7 @@ pub(crate) fn serve(
             .wrap(from_fn(observe))
             .configure(|config| everything(config, context, &health, &registry))
     })
+    .on_connect(gone::cut_off)
     .workers(bounds.workers)
     .max_connections(bounds.connections)
     .backlog(4_096)

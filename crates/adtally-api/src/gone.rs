@@ -1,0 +1,75 @@
+//! Clients that are gone, or take nothing they are sent.
+
+use std::any::Any;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use actix_web::dev::Extensions;
+use rustix::net::sockopt::{
+    set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_user_timeout,
+};
+use tokio::net::TcpStream;
+
+/// How long a client may take to acknowledge, or to take, what it is sent.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Has the kernel end a connection whose client went away without a word, or has not read its answer
+/// for a minute: actix waits for neither to end.
+///
+/// It does not see a client whose kernel answers for it: one that sends the beginning of another
+/// request on a connection it used before and stops, or reads its answer byte by byte. Such a one
+/// holds its connection, one of `--max-connections`; a proxy in front may be stricter.
+pub(crate) fn cut_off(connection: &dyn Any, _: &mut Extensions) {
+    if let Some(connection) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = after(PATIENCE, connection)
+    {
+        log::debug!("a client that goes away will be noticed late: {error}");
+    }
+}
+
+fn after(patience: Duration, connection: impl AsFd) -> io::Result<()> {
+    let millis = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    set_tcp_user_timeout(&connection, millis)?;
+    // Asked so often while nothing is under way, which the time above then is for as well.
+    set_tcp_keepidle(&connection, patience / 2)?;
+    set_tcp_keepintvl(&connection, patience / 4)?;
+    set_socket_keepalive(&connection, true)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_never_reads_is_cut_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        after(Duration::from_secs(4), &server).unwrap();
+        // This ends the wait with another error.
+        server
+            .set_write_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let error = loop {
+            if let Err(error) = server.write(&[0; 1 << 16]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    }
+
+    #[tokio::test]
+    async fn connections_are_bounded_as_actix_hands_them_over() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = super::TcpStream::connect(address).await.unwrap();
+        cut_off(&client, &mut Extensions::new());
+        let set = rustix::net::sockopt::tcp_user_timeout(&client).unwrap();
+        assert_eq!(set, 60_000);
+    }
+}
