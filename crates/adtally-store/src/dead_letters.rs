@@ -23,7 +23,7 @@ pub use list::{
     DeadLetterBatch, DeadLetterCursor, DeadLetterFilter, DeadLetterPage, DeadLetterSummary,
 };
 pub use requeue::Requeued;
-pub(crate) use row::insert;
+pub(crate) use row::{bury, insert};
 pub(crate) use settle::settle;
 
 use crate::schema::dead_letters::dsl;
@@ -170,8 +170,7 @@ pub struct DeadLetterCount {
 
 impl Store {
     /// Keeps dead letters and says how many of them are new, or new again after they had been
-    /// requeued. One that is new or discarded already stays as it is, and an event that has a letter
-    /// gets no other.
+    /// requeued. One that is new or discarded already stays as it is.
     ///
     /// # Errors
     /// The transient ones.

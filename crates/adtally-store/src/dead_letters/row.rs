@@ -1,6 +1,6 @@
 //! Dead letters as rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use adtally_domain::{AdId, EventId, Timestamp};
 use chrono::{DateTime, Utc};
@@ -56,7 +56,6 @@ pub(crate) fn insert<'a>(
 ) -> QueryResult<BTreeMap<String, u64>> {
     use diesel::query_dsl::methods::FilterDsl;
     let mut rows: Vec<NewRow<'_>> = letters.map(NewRow::from).collect();
-    send_home(conn, &mut rows)?;
     // Stable, and then one row for each id: an INSERT may touch a row only once.
     rows.sort_by_key(|row| row.id);
     rows.dedup_by_key(|row| row.id);
@@ -86,12 +85,18 @@ pub(crate) fn insert<'a>(
     Ok(changed)
 }
 
-/// Gives each letter of an event that has one already the id of that one: an event needs no second
-/// letter, whatever messages it came in. Of several it is one that an operator put back.
-fn send_home(conn: &mut PgConnection, rows: &mut [NewRow<'_>]) -> QueryResult<()> {
-    let events: Vec<Uuid> = rows.iter().filter_map(|row| row.event_id).collect();
+/// Keeps `letters` of events that the table refused. An event that has a letter goes to that one, of
+/// several to one that an operator put back. Says what [`insert`] says.
+pub(crate) fn bury(
+    conn: &mut PgConnection,
+    letters: &[NewDeadLetter],
+) -> QueryResult<BTreeMap<String, u64>> {
+    let events: Vec<Uuid> = letters
+        .iter()
+        .filter_map(|letter| letter.event_id.map(EventId::as_uuid))
+        .collect();
     if events.is_empty() {
-        return Ok(());
+        return insert(conn, letters.iter());
     }
     // The lock waits for whoever is putting the event back at this moment to say so.
     let kept: Vec<(Uuid, Option<Uuid>, String)> = dsl::dead_letters
@@ -100,25 +105,21 @@ fn send_home(conn: &mut PgConnection, rows: &mut [NewRow<'_>]) -> QueryResult<()
         .select((dsl::id, dsl::event_id, dsl::state))
         .for_update()
         .load(conn)?;
-    let mut homes: HashMap<Uuid, Vec<(bool, Uuid)>> = HashMap::new();
-    for (id, event, state) in kept {
-        let is_requeued = state == DeadLetterState::Requeued.as_str();
-        let event = event.unwrap_or_default();
-        homes.entry(event).or_default().push((is_requeued, id));
-    }
-    for row in rows {
-        let Some(event) = row.event_id else { continue };
-        let homes = homes.entry(event).or_default();
-        match homes
-            .iter()
-            .max_by_key(|(is_requeued, id)| (*is_requeued, *id == row.id))
-        {
-            Some((_, home)) => row.id = *home,
-            // That of the next one with this event.
-            None => homes.push((false, row.id)),
+    let home = |letter: &NewDeadLetter| {
+        let event = letter.event_id.map(EventId::as_uuid);
+        let of_event = kept.iter().filter(|(_, kept, _)| *kept == event);
+        // The one that an operator put back, or any other: one event needs no second letter.
+        let home = of_event.max_by_key(|(id, _, state)| {
+            let is_requeued = state == DeadLetterState::Requeued.as_str();
+            (is_requeued, *id == letter.id)
+        });
+        NewDeadLetter {
+            id: home.map_or(letter.id, |(id, ..)| *id),
+            ..letter.clone()
         }
-    }
-    Ok(())
+    };
+    let letters: Vec<NewDeadLetter> = letters.iter().map(home).collect();
+    insert(conn, letters.iter())
 }
 
 #[derive(Queryable, Selectable)]

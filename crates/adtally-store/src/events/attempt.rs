@@ -139,8 +139,10 @@ fn attempt(
             }
             _ => {}
         }
-        let letters = batch.buried.iter().chain(&given.dead_letters);
-        let letters = dead_letters::insert(conn, letters)?;
+        let mut letters = dead_letters::bury(conn, &batch.buried)?;
+        for (reason, new) in dead_letters::insert(conn, given.dead_letters.iter())? {
+            *letters.entry(reason).or_default() += new;
+        }
         dead_letters::settle(conn, ids_of(given))?;
         let clicks = batch.count(|row| row.kind() == EventKind::Click);
         Ok(Stored {

@@ -71,17 +71,11 @@ async fn an_event_that_its_sender_sends_again_settles_all_its_letters_and_no_oth
     let store = store();
     let events: Vec<Event> = (0..3).map(|_| click(HOUR)).collect();
     let second = NewDeadLetter {
-        event_id: None,
         id: Uuid::from_u128(9),
         ..letter_of(&events[0])
     };
     let letters = [letter_of(&events[0]), second, letter_of(&events[1])];
     keep(&store, &letters).await;
-    // As two workers may leave them that find the event in two messages at once.
-    let (event, second) = (events[0].id, letters[1].id);
-    store.sql(&format!(
-        "UPDATE dead_letters SET event_id = '{event}' WHERE id = '{second}'"
-    ));
     // The letter in the middle is within the ids of the batch, and its event is not stored.
     let sent = vec![events[2].clone(), events[0].clone()];
     store.save(sent).await;
@@ -158,36 +152,6 @@ async fn an_event_that_is_refused_gets_no_second_letter() {
         let expected = if given_up { DISCARDED } else { NEW };
         assert_eq!(state(&store, letter.id).await, expected);
     }
-}
-
-#[tokio::test]
-async fn an_event_that_two_messages_bring_has_one_letter() {
-    let (store, event) = (store(), click(HOUR));
-    let [first, second, third] = [7, 8, 9].map(|id| NewDeadLetter {
-        id: Uuid::from_u128(id),
-        ..letter_of(&event)
-    });
-    let bring = async |letters: &[&NewDeadLetter]| {
-        let letters = letters.iter().copied().cloned().collect();
-        let batch = EventBatch::new(&[], letters);
-        let stored = store.store.store_events(store.zone, batch).await;
-        stored.unwrap().dead_letters.into_values().sum::<u64>()
-    };
-    assert_eq!(bring(&[&first, &second]).await, 1);
-    assert_eq!(bring(&[&third]).await, 0);
-    assert_eq!(store.count("dead_letters"), 1);
-    assert_eq!(state(&store, first.id).await, NEW);
-
-    let sent = |letters: Vec<DeadLetter>| async move { letters.iter().map(|_| Ok(())).collect() };
-    let requeued = store
-        .store
-        .requeue_dead_letters::<(), _>(vec![first.id], false, |_| None, sent)
-        .await;
-    assert_eq!(requeued.unwrap(), [(first.id, Requeued::Now)]);
-    // It fails again in another message than that which was put back.
-    assert_eq!(bring(&[&third]).await, 1);
-    assert_eq!(store.count("dead_letters"), 1);
-    assert_eq!(state(&store, first.id).await.0, DeadLetterState::New);
 }
 
 #[tokio::test]

@@ -42,12 +42,12 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// The dead letter of an event that came back too often to be tried again. One that an operator put
-/// back goes to the letter it came from by the id of the event.
+/// The dead letter of an event that came back too often to be tried again.
 pub(super) fn letter_of_event(delivery: &Delivery, event: &Event) -> NewDeadLetter {
     let detail = format!("it came back {} times", delivery.delivery_count);
     let letter = NewDeadLetter::of_event(event, "returned_too_often", detail);
     NewDeadLetter {
+        id: requeued_from(delivery).unwrap_or(letter.id),
         source: delivery.queue.to_string(),
         headers: headers_of(delivery),
         ..letter
