@@ -48,7 +48,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// A failure with its exit code: malformed configuration, a spool directory that cannot be used,
-/// another zone than the stored one or a database that wants TLS of a build without (78), an address that cannot be listened on (69).
+/// another zone than the stored one or a database that wants TLS of a build without (78), an address
+/// that cannot be listened on (69).
 pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = args.resolve()?;
     descriptors::allow(config.http_workers * config.connections_per_worker);

@@ -42,3 +42,56 @@ fn refreshed(body: &[u8]) -> Option<Vec<u8>> {
         .then(|| serde_json::to_vec(&fields).ok())
         .flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ID: &str = "5c03d678-00e1-46a2-83da-72c1a02efb42";
+
+    #[test]
+    fn a_message_of_protocol_1_is_made_fresh_in_its_body_and_nowhere_else() {
+        let (args, limits) = (
+            r#""args":[123456789012345678901]"#,
+            r#""timelimit":[60,null]"#,
+        );
+        let of = |fields: &str| format!(r#"{{{args},{fields}"id":"{ID}","task":"a.b",{limits}}}"#);
+        let fresh = |body: &str| {
+            let (mut envelope, mut body) = (Envelope::default(), body.to_owned().into_bytes());
+            refresh(&mut envelope, &mut body);
+            assert_eq!(envelope, Envelope::default());
+            String::from_utf8(body).unwrap()
+        };
+        let late = of(r#""expires":"2026-01-01T00:00:00Z","retries":7,"#);
+        let sent = fresh(&late);
+        assert!(sent.contains(args) && sent.contains(limits), "{sent}");
+        let fields: Value = serde_json::from_str(&sent).unwrap();
+        assert_eq!(fields["expires"], Value::Null);
+        assert_eq!(fields["retries"], json!(0));
+        assert_eq!(fields["id"], json!(ID));
+        for unchanged in [
+            &*of(""),
+            &of(r#""retries":0,  "expires":null,"#),
+            "[[], {}, null]",
+        ] {
+            assert_eq!(fresh(unchanged), unchanged);
+        }
+    }
+
+    #[test]
+    fn the_body_of_protocol_2_is_left_alone() {
+        let task = HeaderValue::Text("a.b".to_owned());
+        let retries = HeaderValue::Int(3);
+        let mut envelope = Envelope {
+            headers: [("task".to_owned(), task), ("retries".to_owned(), retries)].into(),
+            ..Envelope::default()
+        };
+        let call = br#"{"args": [], "kwargs": {}, "retries": 3}"#;
+        let mut body = call.to_vec();
+        refresh(&mut envelope, &mut body);
+        assert_eq!(body, call);
+        assert_eq!(envelope.headers["retries"], HeaderValue::Int(0));
+    }
+}

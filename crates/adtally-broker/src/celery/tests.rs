@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::decode::Message;
 use super::encode::headers;
 use super::*;
-use crate::{Envelope, HeaderValue, Headers};
+use crate::{HeaderValue, Headers};
 
 /// Messages recorded from real Celery applications, by what they show.
 const RECORDED: &str = include_str!("../../tests/data/celery-messages.json");
@@ -183,49 +183,6 @@ fn a_message_of_protocol_1_is_read() {
         (task.args.len(), task.kwargs.len(), task.retries),
         (1, 1, 3)
     );
-}
-
-#[test]
-fn a_message_of_protocol_1_is_made_fresh_in_its_body_and_nowhere_else() {
-    let (args, limits) = (
-        r#""args":[123456789012345678901]"#,
-        r#""timelimit":[60,null]"#,
-    );
-    let of = |fields: &str| format!(r#"{{{args},{fields}"id":"{ID}","task":"a.b",{limits}}}"#);
-    let fresh = |body: &str| {
-        let (mut envelope, mut body) = (Envelope::default(), body.to_owned().into_bytes());
-        refresh(&mut envelope, &mut body);
-        assert_eq!(envelope, Envelope::default());
-        String::from_utf8(body).unwrap()
-    };
-    let late = of(r#""expires":"2026-01-01T00:00:00Z","retries":7,"#);
-    let sent = fresh(&late);
-    assert!(sent.contains(args) && sent.contains(limits), "{sent}");
-    let fields: Value = serde_json::from_str(&sent).unwrap();
-    assert_eq!(fields["expires"], Value::Null);
-    assert_eq!(fields["retries"], json!(0));
-    assert_eq!(fields["id"], json!(ID));
-    for unchanged in [
-        &*of(""),
-        &of(r#""retries":0,  "expires":null,"#),
-        "[[], {}, null]",
-    ] {
-        assert_eq!(fresh(unchanged), unchanged);
-    }
-}
-
-#[test]
-fn the_body_of_protocol_2_is_left_alone() {
-    let headers = header_table(&json!({"task": "a.b", "retries": 3}));
-    let mut envelope = Envelope {
-        headers,
-        ..Envelope::default()
-    };
-    let call = br#"{"args": [], "kwargs": {}, "retries": 3}"#;
-    let mut body = call.to_vec();
-    refresh(&mut envelope, &mut body);
-    assert_eq!(body, call);
-    assert_eq!(envelope.headers["retries"], HeaderValue::Int(0));
 }
 
 #[test]

@@ -23,7 +23,7 @@ const ATTEMPTS: u32 = 12;
 pub(crate) struct Memory {
     pub(crate) partitions: PartitionCache,
     pub(crate) known: Expectation,
-    pub(crate) inner: passes::Inner,
+    pub(crate) pages_behind: passes::PagesBehind,
 }
 
 /// What an attempt met.
@@ -128,7 +128,7 @@ fn attempt(
     given: &EventBatch,
 ) -> Result<Stored, Setback> {
     conn.build_transaction().read_committed().run(|conn| {
-        let passes = Passes::of(conn, &memory.inner, &batch.rows)?;
+        let passes = Passes::of(conn, &memory.pages_behind, &batch.rows)?;
         copy::insert(conn, &passes).map_err(Setback::Events)?;
         let times = batch.rows.iter().map(Row::occurred_at);
         // From here on this transaction holds its lock on events, so nothing is dropped under it.

@@ -40,12 +40,12 @@ impl<'a> Passes<'a> {
     /// The best order for rows that are `sorted` by id.
     pub(super) fn of(
         conn: &mut PgConnection,
-        inner: &Inner,
+        behind: &PagesBehind,
         sorted: &'a [Row<'a>],
     ) -> QueryResult<Self> {
         // Not the last one: a single event from a clock that is ahead would speak for all.
         let are_two = match sorted.get(sorted.len() / 4 * 3) {
-            Some(row) if sorted.len() >= MANY => inner.has_pages_behind(conn, row.id())?,
+            Some(row) if sorted.len() >= MANY => behind.any(conn, row.id())?,
             _ => false,
         };
         Ok(Self { sorted, are_two })
@@ -63,17 +63,17 @@ impl<'a> Passes<'a> {
 /// The last id found with more than a page of others behind it, if any. Events are not deleted one by
 /// one, so this holds for all ids before it that are of its day. A backlog need not ask for each batch.
 #[derive(Debug, Default)]
-pub(crate) struct Inner(Mutex<Option<EventId>>);
+pub(crate) struct PagesBehind(Mutex<Option<EventId>>);
 
-impl Inner {
+impl PagesBehind {
     /// Whether there are more ids behind this one than a page takes, in the partition of its day: each
     /// has an index of its own.
-    fn has_pages_behind(&self, conn: &mut PgConnection, id: EventId) -> QueryResult<bool> {
+    fn any(&self, conn: &mut PgConnection, id: EventId) -> QueryResult<bool> {
         let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.is_some_and(|inner| id < inner && utc_day(id.time()) == utc_day(inner.time())) {
+        if known.is_some_and(|last| id < last && utc_day(id.time()) == utc_day(last.time())) {
             return Ok(true);
         }
-        let Some(found) = last_inner(conn, id)? else {
+        let Some(found) = last_before_pages(conn, id)? else {
             return Ok(false);
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
@@ -83,9 +83,9 @@ impl Inner {
 
 /// The last id after `id` in its partition that has more than a page of others behind it. Few of them
 /// are read, in the index's order; sorting all of them instead pays only in a partition that is small.
-fn last_inner(conn: &mut PgConnection, id: EventId) -> QueryResult<Option<EventId>> {
+fn last_before_pages(conn: &mut PgConnection, id: EventId) -> QueryResult<Option<EventId>> {
     let end = EventId::floor(partitions::end_of(utc_day(id.time())));
-    let inner: Option<Uuid> = dsl::events
+    let last: Option<Uuid> = dsl::events
         .select(dsl::event_id)
         .filter(dsl::event_id.gt(id.as_uuid()))
         .filter(dsl::event_id.lt(end))
@@ -93,7 +93,7 @@ fn last_inner(conn: &mut PgConnection, id: EventId) -> QueryResult<Option<EventI
         .offset(LAST_PAGE)
         .first(conn)
         .optional()?;
-    Ok(inner.and_then(EventId::from_uuid))
+    Ok(last.and_then(EventId::from_uuid))
 }
 
 /// The last byte is random: an id is a UUIDv7 or a hash. With ids of a client's own that are not, less is

@@ -52,15 +52,21 @@ async fn a_pack_that_cannot_be_split_is_kept_before_the_broker_drops_it() {
 async fn what_neither_database_nor_broker_takes_holds_nothing_up_and_is_not_lost() {
     let bench = Bench::new().await;
     bench.sql(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN RAISE 'no space'; END $$; \
+        "CREATE SEQUENCE tries; CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM nextval('tries'); RAISE 'no space'; END $$; \
          CREATE TRIGGER refuse BEFORE INSERT ON dead_letters EXECUTE FUNCTION refuse()",
     );
     let dead = bench.config.topology().dead_queue();
     let stuck = bench.given_up(19).await;
     let later = async {
-        // The first one has been met by then.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        // No rollback takes a sequence back: the first one has been met, and refused for good.
+        let refused = format!("SELECT is_called AND last_value >= {QUICK_TRIES} FROM tries");
+        let met = async {
+            while bench.sql(&refused) != "t" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, met).await.unwrap();
         bench.publish(&[click()]).await;
         bench.die().await;
     };
