@@ -1,12 +1,15 @@
 //! Processes that are asked to stop, or killed, while there is work: nothing is lost or counted twice.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use adtally_devstack::Signal;
+use adtally_devstack::testing::TestStack;
+use adtally_tests::proxy::{Fault, Proxy, Way};
 use adtally_tests::{System, http, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -87,6 +90,45 @@ fn an_api_that_stops_under_load_keeps_what_it_accepted_and_nothing_it_did_not() 
     let possible: BTreeSet<_> = accepted.union(&unclear).cloned().collect();
     let strange: Vec<_> = system.event_ids().difference(&possible).cloned().collect();
     assert_eq!(strange, [""; 0]);
+}
+
+/// Whether a process has a thread whose name begins so.
+fn has_thread(pid: u32, name: &str) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process");
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok())
+        .any(|comm| comm.starts_with(name))
+}
+
+/// The publisher lives on the only HTTP thread, which ends while a browser's event is on its way.
+#[test]
+fn an_event_is_confirmed_though_the_http_thread_has_ended() {
+    let rabbitmq = TestStack::shared().rabbitmq();
+    let server = SocketAddr::from(([127, 0, 0, 1], rabbitmq.port()));
+    let proxy = Proxy::before(server);
+    let mut system = System::builder("thread-ends")
+        .variable("ADTALLY_AMQP_URL", proxy.url(&rabbitmq.url(), server))
+        .variable("ADTALLY_HTTP_WORKERS", "1")
+        .start();
+    let api = system.take_api();
+    assert!(has_thread(api.pid(), "actix-server wo"));
+    proxy.set(Fault::Hole(Way::ToServer));
+    let pixel = http::request(api.address, "GET", "/v1/pixel.gif?ad_id=7", &[], b"");
+    assert_eq!(pixel.expect("a pixel").status, 200);
+    proxy.until_held("the event is on its way", b"\"ad_id\":7");
+    api.signal(Signal::TERM);
+    until("the HTTP thread has ended", || {
+        (!has_thread(api.pid(), "actix-server wo")).then_some(())
+    });
+    proxy.set(Fault::Pass);
+    let status = until("the API ends", || api.exit_status());
+    assert_eq!(status.code(), Some(0));
+    assert!(!api.log().contains("not confirmed"), "{}", api.log());
+    let worker = system.worker();
+    until("the event is stored", || {
+        (system.event_ids().len() == 1).then_some(())
+    });
+    assert_eq!(worker.stop().code(), Some(0));
 }
 
 /// The database takes two batches and keeps all others waiting until the gate is open: so a worker

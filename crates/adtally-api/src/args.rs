@@ -56,7 +56,7 @@ pub struct ApiArgs {
     #[arg(long, env = "ADTALLY_TRUSTED_PROXIES", value_name = "N", default_value_t = 0,
           value_parser = clap::value_parser!(u8).range(0..=32))]
     pub trusted_proxies: u8,
-    /// Threads that answer requests; as many as processors unless given
+    /// Threads that answer requests; one less than processors unless given, and at least one
     #[arg(long, env = "ADTALLY_HTTP_WORKERS", value_name = "N")]
     pub http_workers: Option<NonZeroUsize>,
     /// The most connections held at once
@@ -100,8 +100,9 @@ impl ApiArgs {
         store.pool_size = database.pool_size;
         store.application_name = "adtally-api".to_owned();
         store.call_timeout = Duration::from_secs(10);
-        let processors = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-        let http_workers = self.http_workers.map_or(processors, NonZeroUsize::get);
+        let http_workers = self
+            .http_workers
+            .map_or_else(http_workers, NonZeroUsize::get);
         Ok(Config {
             bind: self.bind,
             store,
@@ -121,6 +122,12 @@ impl ApiArgs {
             connections_per_worker: self.max_connections.get().div_ceil(http_workers),
         })
     }
+}
+
+/// How many threads answer requests: one processor is left to the connection to the broker.
+fn http_workers() -> usize {
+    let processors = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+    (processors - 1).max(1)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod fields;
 mod gone;
 mod judge;
 mod keeper;
+mod lodger;
 mod metrics;
 mod observe;
 mod openapi;

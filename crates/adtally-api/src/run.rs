@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::descriptors;
 use crate::directory::{self, Directory};
 use crate::keeper::{BrokerKeeper, Keeper};
+use crate::lodger::Lodger;
 use crate::metrics::Metrics;
 use crate::readiness;
 use crate::server::{self, Bounds};
@@ -63,7 +64,9 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     };
     // Before the broker is called: a connection that is being made outlives an early exit.
     server::is_free(config.bind)?;
-    let publisher = Publisher::start(config.broker.clone(), publishing(spool.is_some()));
+    let options = publishing(spool.is_some());
+    let (publisher, publishing) = Publisher::with_task(config.broker.clone(), options);
+    let lodger = settle(publishing, config.http_workers);
     let keeper = keeper(&publisher, spool.as_ref());
     let context = Data::new(context(
         &config, keeper, &publisher, &store, &zone, &directory, &registry,
@@ -75,7 +78,8 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     };
     // Before anybody can ask.
     let readiness = readiness::watch(publisher.state(), spool.clone(), &health);
-    let (server, addresses) = match server::serve(&bounds, context.clone(), &health, &registry) {
+    let serving = server::serve(&bounds, context.clone(), &health, &registry, lodger);
+    let (server, addresses) = match serving {
         Ok(serving) => serving,
         Err(error) => {
             // A connection must end before its runtime does: its thread would panic.
@@ -137,6 +141,18 @@ fn keeper(publisher: &Publisher, spool: Option<&Spool>) -> Arc<dyn Keeper> {
         Some(spool) => Arc::new(SpoolKeeper::new(publisher, spool.clone())),
         None => Arc::new(BrokerKeeper::new(publisher)),
     }
+}
+
+/// Starts a task that all requests wait for, unless it is to lodge on the only HTTP thread.
+///
+/// There it costs a request fewer switches of threads, and sends when all who are ready have handed
+/// over. With several HTTP threads it would hold up the others whenever its own reads a long body.
+fn settle(task: impl Future<Output = ()> + Send + 'static, http_workers: usize) -> Option<Lodger> {
+    if http_workers == 1 {
+        return Some(Lodger::new(task, Handle::current()));
+    }
+    tokio::spawn(task);
+    None
 }
 
 /// With a spool to fall back on, the broker gets less time.

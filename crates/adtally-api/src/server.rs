@@ -1,6 +1,7 @@
 //! The HTTP server: routes, bounds, shutdown.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -12,6 +13,7 @@ use adtally_service::{ExitKind, Failure, Health, health_routes};
 
 use crate::context::Context;
 use crate::gone;
+use crate::lodger::Lodger;
 use crate::observe::observe;
 use crate::routes;
 
@@ -38,7 +40,8 @@ pub(crate) struct Bounds {
     pub(crate) connections: usize,
 }
 
-/// Listens on an address and serves. The server stops when its handle is told to.
+/// Listens on an address and serves, with `lodger` on an HTTP thread. The server stops when its handle
+/// is told to.
 ///
 /// # Errors
 /// A failure that names the address when it cannot be listened on.
@@ -47,9 +50,15 @@ pub(crate) fn serve(
     context: Data<Context>,
     health: &Health,
     registry: &Registry,
+    lodger: Option<Lodger>,
 ) -> Result<(Server, Vec<SocketAddr>), Failure> {
     let (health, registry) = (health.clone(), registry.clone());
+    let lodger = Arc::new(Mutex::new(lodger));
     let server = HttpServer::new(move || {
+        // Called on each HTTP thread.
+        if let Some(lodger) = lodger.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            actix_web::rt::spawn(lodger);
+        }
         let context = context.clone();
         App::new()
             .wrap(from_fn(observe))

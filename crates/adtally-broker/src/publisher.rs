@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use adtally_domain::{Event, EventKind, TaskMessage};
 use futures_util::future::join_all;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::celery;
@@ -81,6 +81,17 @@ impl Publisher {
     /// Must be called within a tokio runtime.
     #[must_use]
     pub fn start(config: BrokerConfig, options: PublisherOptions) -> Self {
+        let (publisher, task) = Self::with_task(config, options);
+        tokio::spawn(task);
+        publisher
+    }
+
+    /// A publisher and the task that connects and publishes, for a caller who chooses its thread. Until
+    /// it runs nothing is published, and closing waits.
+    pub fn with_task(
+        config: BrokerConfig,
+        options: PublisherOptions,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let options = Arc::new(options);
         let (outbox, inbox) = inbox(Arc::clone(&options));
         let (state_sender, state) = watch::channel(BrokerState::Connecting {
@@ -88,14 +99,20 @@ impl Publisher {
         });
         let (closing, close) = watch::channel(false);
         let owner = Owner::new(config.clone(), options.clone(), inbox, state_sender, close);
-        let task = tokio::spawn(owner.run());
-        let handover = Handover::new(outbox, options.waiting_bytes, closing, task);
-        Self {
+        let (end, ended) = oneshot::channel();
+        let task = async move {
+            owner.run().await;
+            // Nobody asks unless the publisher is being closed.
+            let _ = end.send(());
+        };
+        let handover = Handover::new(outbox, options.waiting_bytes, closing, ended);
+        let publisher = Self {
             config,
             options,
             handover: Arc::new(handover),
             state,
-        }
+        };
+        (publisher, task)
     }
 
     /// The same publisher for a caller that waits longer, or less long, for a confirm.

@@ -5,7 +5,6 @@ use std::thread::{self, ThreadId};
 
 use adtally_domain::EventKind;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::chunk::Chunk;
@@ -61,7 +60,8 @@ pub(super) struct Handover {
     /// The size of each.
     room_bytes: usize,
     closing: watch::Sender<bool>,
-    owner: Mutex<Option<JoinHandle<()>>>,
+    /// Tells that the owner has ended, until somebody was told.
+    owner_ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl Handover {
@@ -69,7 +69,7 @@ impl Handover {
         outbox: Outbox,
         bytes: usize,
         closing: watch::Sender<bool>,
-        owner: JoinHandle<()>,
+        owner_ended: oneshot::Receiver<()>,
     ) -> Self {
         let room_bytes = bytes.min(Semaphore::MAX_PERMITS);
         Self {
@@ -77,7 +77,7 @@ impl Handover {
             rooms: PerLane::from_fn(|| Arc::new(Semaphore::new(room_bytes))),
             room_bytes,
             closing,
-            owner: Mutex::new(Some(owner)),
+            owner_ended: Mutex::new(Some(owner_ended)),
         }
     }
 
@@ -121,13 +121,13 @@ impl Handover {
 
     pub(super) async fn close(&self) {
         self.closing.send_replace(true);
-        let mut owner = self.owner.lock().await;
-        if let Some(task) = owner.as_mut()
-            && let Err(error) = task.await
+        let mut owner_ended = self.owner_ended.lock().await;
+        if let Some(ended) = owner_ended.as_mut()
+            && ended.await.is_err()
         {
-            log::error!("broker: the publishing task failed: {error}");
+            log::error!("broker: the publishing task failed");
         }
-        *owner = None;
+        *owner_ended = None;
     }
 }
 

@@ -23,14 +23,14 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let (outbox, _inbox) = inbox(Arc::default());
-        let task = tokio::spawn(async {});
+        let (_, ended) = oneshot::channel();
         Self {
             config: BrokerConfig::new(&["amqp://h"], "t", "test").unwrap(),
             options: PublisherOptions {
                 pack_events: 10,
                 ..PublisherOptions::default()
             },
-            handover: Handover::new(outbox, 1 << 20, watch::channel(false).0, task),
+            handover: Handover::new(outbox, 1 << 20, watch::channel(false).0, ended),
             lanes: Lanes::default(),
             flying: Vec::new(),
             now: Instant::now(),
