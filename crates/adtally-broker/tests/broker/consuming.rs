@@ -130,6 +130,34 @@ async fn refused_task(config: &BrokerConfig, dead: &mut Subscription) -> Deliver
     next(dead).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_fill_a_frame_and_bodies_of_several_arrive_and_are_sent_on() {
+    let config = config("long headers");
+    let (publisher, topology) = (publisher(&config).await, config.topology());
+    // All headers have to fit into one frame, of which RabbitMQ allows 128 KiB. Who agrees to less can
+    // neither take such a message nor put it anywhere else.
+    let (long, body) = ("h".repeat(100 * 1_024), vec![b'b'; 300 * 1_024]);
+    let mut headers = FieldTable::default();
+    headers.insert("x-long".into(), AMQPValue::LongString(long.as_str().into()));
+    let channel = operator().await;
+    let publish = channel.basic_publish(
+        "".into(),
+        topology.impressions_queue().into(),
+        BasicPublishOptions::default(),
+        &body,
+        BasicProperties::default().with_headers(headers),
+    );
+    publish.await.unwrap().await.unwrap();
+
+    let mut came = take_all(&config, &topology.impressions_queue()).await;
+    let delivery = came.pop().expect("the message");
+    publisher.publish_dead(&delivery).await.unwrap();
+    ack_all(vec![delivery]).await.unwrap();
+    let dead = take_all(&config, &topology.dead_queue()).await;
+    assert_eq!(dead[0].body, body);
+    assert_eq!(dead[0].headers["x-long"].as_text(), Some(long.as_str()));
+}
+
 const TASK: &str = "7b6b4f0e-6f2c-4b1c-9a55-0e0f3c2b1a00";
 
 /// Refuses the one message of the task queue.
