@@ -56,7 +56,8 @@ pub struct ApiArgs {
     #[arg(long, env = "ADTALLY_TRUSTED_PROXIES", value_name = "N", default_value_t = 0,
           value_parser = clap::value_parser!(u8).range(0..=32))]
     pub trusted_proxies: u8,
-    /// Threads that answer requests; one less than processors unless given, and at least one
+    /// Threads that answer requests; one less than processors unless given, and at least one. As many as
+    /// processors serve more where nothing else runs on them
     #[arg(long, env = "ADTALLY_HTTP_WORKERS", value_name = "N")]
     pub http_workers: Option<NonZeroUsize>,
     /// The most connections held at once

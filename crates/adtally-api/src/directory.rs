@@ -100,9 +100,10 @@ impl Directory {
         let targets = ads
             .into_iter()
             .filter_map(|ad| Some((ad.id, location(ad.approved, ad.target_url.as_deref())?)));
-        let targets = targets.collect();
+        let mut targets = Some(targets.collect());
         let mut state = self.lock();
-        state.targets = Some(targets);
+        // The old ones are dropped once the lock is free: that takes a while, and clicks wait for it.
+        std::mem::swap(&mut state.targets, &mut targets);
         for (ad, location) in std::mem::take(&mut state.written) {
             state.set(ad, location);
         }
