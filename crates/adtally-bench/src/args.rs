@@ -1,5 +1,6 @@
 //! Which bars to run, and how long.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ pub(crate) struct BenchArgs {
     /// Connections of the generator, where a bar does not say otherwise
     #[arg(long, default_value_t = 64)]
     pub(crate) connections: usize,
+    /// HTTP threads of the bare handler; as many as its server takes by itself unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) bare_workers: Option<NonZeroUsize>,
     /// Events of the backlog that is stored in bars 3 and 4
     #[arg(long, default_value_t = 5_000_000)]
     pub(crate) backlog: u64,

@@ -13,6 +13,8 @@ use adtally_service::clock;
 pub(crate) const NAME: &str = "bare-handler";
 /// The variable that holds its address.
 pub(crate) const BIND: &str = "BARE_BIND";
+/// The variable that holds the number of its HTTP threads, if that is not up to the server.
+pub(crate) const WORKERS: &str = "BARE_WORKERS";
 
 const INTAKE: Intake = Intake {
     max_event_age: Duration::from_secs(35 * 86_400),
@@ -32,15 +34,18 @@ pub(crate) fn run() -> ExitCode {
 
 fn serve() -> anyhow::Result<()> {
     let bind: SocketAddr = std::env::var(BIND)?.parse()?;
+    let workers = std::env::var(WORKERS).ok();
+    let workers = workers.map(|workers| workers.parse()).transpose()?;
     actix_web::rt::System::new().block_on(async move {
-        HttpServer::new(|| {
+        let mut server = HttpServer::new(|| {
             App::new()
                 .route("/v1/events", post().to(accept))
                 .route("/readyz", actix_web::web::get().to(HttpResponse::Ok))
-        })
-        .bind(bind)?
-        .run()
-        .await?;
+        });
+        if let Some(workers) = workers {
+            server = server.workers(workers);
+        }
+        server.bind(bind)?.run().await?;
         Ok(())
     })
 }

@@ -1,6 +1,7 @@
 //! The processes that are measured, each started under its own name from this executable.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -49,9 +50,10 @@ impl Program {
         .await
     }
 
-    /// The bare handler.
-    pub(crate) async fn bare(lab: &Lab) -> anyhow::Result<Self> {
-        Self::start(lab, bare::NAME, bare::BIND, &[]).await
+    /// The bare handler, with so many HTTP threads, or as many as its server takes by itself.
+    pub(crate) async fn bare(lab: &Lab, workers: Option<NonZeroUsize>) -> anyhow::Result<Self> {
+        let workers = workers.map(|workers| (bare::WORKERS.to_owned(), workers.to_string()));
+        Self::start(lab, bare::NAME, bare::BIND, workers.as_slice()).await
     }
 
     async fn start(

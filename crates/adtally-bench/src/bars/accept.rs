@@ -107,7 +107,7 @@ pub(super) async fn maximum(lab: &Lab, args: &BenchArgs) -> anyhow::Result<f64> 
 }
 
 pub(super) async fn through_bare(lab: &Lab, batch: usize, args: &BenchArgs) -> anyhow::Result<Arm> {
-    let bare = Program::bare(lab).await?;
+    let bare = Program::bare(lab, args.bare_workers).await?;
     warm_up(bare.address, batch, args.connections).await?;
     let meter = Meter::start(lab, &[("bare", &bare)])?;
     let answers = saturate(bare.address, batch, args.connections, args.duration()).await?;

@@ -77,7 +77,7 @@ async fn through_api(lab: &Lab, args: &BenchArgs, rate: f64) -> anyhow::Result<A
 
 /// The bare handler at the same rate, then a bare confirm: their latencies add up.
 async fn through_parts(lab: &Lab, args: &BenchArgs, rate: f64) -> anyhow::Result<Arms> {
-    let bare = Program::bare(lab).await?;
+    let bare = Program::bare(lab, args.bare_workers).await?;
     warm_up(bare.address, 1, args.connections).await?;
     let meter = Meter::start(lab, &[("bare", &bare)])?;
     let answers = at_rate(&bare, args, rate).await?;
