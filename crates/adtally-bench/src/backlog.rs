@@ -10,8 +10,8 @@ use crate::lab::Ground;
 use crate::queues::Filler;
 use crate::traffic::Traffic;
 
-/// How far back the oldest event lies, in milliseconds.
-const SPAN: u64 = 5 * 60_000;
+/// How long ago the oldest event came, in milliseconds, where nothing is said.
+const SPAN: i64 = 5 * 60_000;
 /// Events in memory at once.
 const SLICE: u64 = 80_000;
 
@@ -26,7 +26,7 @@ pub(crate) enum Repeats {
     All,
 }
 
-/// Events to publish, in the order of their times, which are spread evenly over the last minutes.
+/// Events to publish, in the order of their times, which are spread evenly.
 ///
 /// The traffic is the same every time but for these times: backlogs of one ground have no event in
 /// common when they are of one size.
@@ -37,6 +37,23 @@ pub(crate) struct Backlog {
     /// For how many ads.
     pub(crate) ads: u32,
     pub(crate) repeats: Repeats,
+    pub(crate) period: Period,
+}
+
+/// When events came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Period {
+    pub(crate) start: Timestamp,
+    pub(crate) end: Timestamp,
+}
+
+impl Period {
+    /// The last minutes.
+    pub(crate) fn recent() -> anyhow::Result<Self> {
+        let end = Timestamp::try_from(clock::now())?;
+        let start = end.saturating_add_millis(-SPAN);
+        Ok(Self { start, end })
+    }
 }
 
 impl Backlog {
@@ -44,10 +61,9 @@ impl Backlog {
     pub(crate) async fn fill(self, ground: &Ground<'_>) -> anyhow::Result<u64> {
         let filler = Filler::open(ground)?;
         let began = Instant::now();
-        let start = Timestamp::try_from(clock::now())?.as_millis() - i64::try_from(SPAN)?;
-        let mut published = self.pass(&filler, start).await?;
+        let mut published = self.pass(&filler).await?;
         if self.repeats == Repeats::All {
-            published += self.pass(&filler, start).await?;
+            published += self.pass(&filler).await?;
         }
         filler.close().await;
         let rate = per(published, began.elapsed().as_secs_f64());
@@ -55,15 +71,17 @@ impl Backlog {
         Ok(published)
     }
 
-    async fn pass(self, filler: &Filler, start: i64) -> anyhow::Result<u64> {
+    async fn pass(self, filler: &Filler) -> anyhow::Result<u64> {
+        let Period { start, end } = self.period;
+        let span = u64::try_from(end.as_millis() - start.as_millis())?;
         let mut traffic = Traffic::new(self.ads);
         let (mut done, mut published) = (0, 0);
         let mut earlier = Vec::new();
         while done < self.events {
-            let end = self.events.min(done + SLICE);
-            let events = (done..end).map(|number| {
-                let time = start + i64::try_from(number * SPAN / self.events)?;
-                Ok(traffic.event(Timestamp::from_millis(time)?))
+            let slice_end = self.events.min(done + SLICE);
+            let events = (done..slice_end).map(|number| {
+                let after_start = i64::try_from(number * span / self.events)?;
+                Ok(traffic.event(start.saturating_add_millis(after_start)))
             });
             let mut events: Vec<Event> = events.collect::<anyhow::Result<_>>()?;
             if self.repeats == Repeats::OneInHundred {
@@ -72,7 +90,7 @@ impl Backlog {
             }
             filler.fill(&events).await?;
             published += events.len() as u64;
-            done = end;
+            done = slice_end;
         }
         Ok(published)
     }
@@ -97,6 +115,7 @@ pub(crate) async fn fill(ground: &Ground<'_>, count: u64, ads: u32) -> anyhow::R
         events: count,
         ads,
         repeats: Repeats::None,
+        period: Period::recent()?,
     };
     backlog.fill(ground).await.map(drop)
 }

@@ -6,7 +6,7 @@ use anyhow::ensure;
 
 use super::accept::ADS;
 use crate::args::BenchArgs;
-use crate::backlog::{Backlog, Repeats};
+use crate::backlog::{Backlog, Period, Repeats};
 use crate::drain::{Drained, drain_with};
 use crate::figure::{Arm, Bound, Figure};
 use crate::lab::{Ground, Lab};
@@ -129,6 +129,7 @@ impl Bench<'_> {
             events: self.args.backlog,
             ads: ADS,
             repeats,
+            period: Period::recent()?,
         };
         let queued = backlog.fill(&ground).await?;
         self.prepare(&ground).await?;
