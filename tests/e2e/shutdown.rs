@@ -100,15 +100,25 @@ fn has_thread(pid: u32, name: &str) -> bool {
         .any(|comm| comm.starts_with(name))
 }
 
-/// The publisher lives on the only HTTP thread, which ends while a browser's event is on its way.
+/// The publisher lives on the only HTTP thread, as does what waits for the confirm.
 #[test]
 fn an_event_is_confirmed_though_the_http_thread_has_ended() {
+    ends_while_an_event_is_on_its_way("1");
+}
+
+/// The publisher does not; what waits for the confirm lives on one of them.
+#[test]
+fn an_event_is_confirmed_though_the_http_threads_have_ended() {
+    ends_while_an_event_is_on_its_way("2");
+}
+
+fn ends_while_an_event_is_on_its_way(http_threads: &str) {
     let rabbitmq = TestStack::shared().rabbitmq();
     let server = SocketAddr::from(([127, 0, 0, 1], rabbitmq.port()));
     let proxy = Proxy::before(server);
-    let mut system = System::builder("thread-ends")
+    let mut system = System::builder(&format!("thread-ends-{http_threads}"))
         .variable("ADTALLY_AMQP_URL", proxy.url(&rabbitmq.url(), server))
-        .variable("ADTALLY_HTTP_WORKERS", "1")
+        .variable("ADTALLY_HTTP_WORKERS", http_threads)
         .start();
     let api = system.take_api();
     assert!(has_thread(api.pid(), "actix-server wo"));
@@ -117,7 +127,7 @@ fn an_event_is_confirmed_though_the_http_thread_has_ended() {
     assert_eq!(pixel.expect("a pixel").status, 200);
     proxy.until_held("the event is on its way", b"\"ad_id\":7");
     api.signal(Signal::TERM);
-    until("the HTTP thread has ended", || {
+    until("the HTTP threads have ended", || {
         (!has_thread(api.pid(), "actix-server wo")).then_some(())
     });
     proxy.set(Fault::Pass);

@@ -1,7 +1,8 @@
 //! Events that arrive as a browser's request for a picture or a redirect.
 //!
 //! The browser gets its answer whatever becomes of the event, and soon. The event itself is kept by
-//! a task of its own, so that neither a slow broker nor a browser that went on loses it.
+//! a task of its own, so that neither a slow broker nor a browser that went on loses it. It lodges on the
+//! thread of its request, which it wakes and is woken by all the time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::context::Context;
 use crate::keeper::{Keeper, Kept};
+use crate::lodger::Lodger;
 use crate::metrics::Metrics;
 use crate::query::{Query, QueryFault, id_number};
 use crate::visitor;
@@ -41,7 +43,7 @@ pub(crate) struct BrowserEvents {
 }
 
 impl BrowserEvents {
-    /// Keeps events with `keeper`, on `runtime`, which outlives the HTTP threads.
+    /// Keeps events with `keeper`, and on `runtime` those that outlive their HTTP thread.
     pub(crate) fn new(keeper: Arc<dyn Keeper>, metrics: Metrics, runtime: Handle) -> Self {
         let slots = Arc::new(Semaphore::new(MAX_ON_THEIR_WAY as usize));
         Self {
@@ -59,7 +61,7 @@ impl BrowserEvents {
             return;
         };
         let (keeper, metrics) = (Arc::clone(&self.keeper), self.metrics.clone());
-        let on_its_way = self.runtime.spawn(async move {
+        let keeping = async move {
             let kind = event.kind;
             if keeper.keep(vec![event]).await.contains(&Kept::Yes) {
                 metrics.accepted(kind, 1);
@@ -67,7 +69,8 @@ impl BrowserEvents {
                 metrics.rejected(RejectCode::NotKept, 1);
             }
             drop(slot);
-        });
+        };
+        let on_its_way = actix_web::rt::spawn(Lodger::new(keeping, self.runtime.clone()));
         let _in_time = tokio::time::timeout(PATIENCE, on_its_way).await;
     }
 
