@@ -32,7 +32,7 @@ const PRESENT_DAYS: i64 = 5;
 const BACKLOG: u64 = 1_000_000;
 const ADS: u32 = 10_000;
 const DAY_MILLIS: i64 = 86_400_000;
-/// The backlog's events are younger than this.
+/// How old the youngest of the rows that are there is when they are made.
 const RECENT_MILLIS: i64 = 10 * 60_000;
 
 /// Bar 6.
