@@ -31,14 +31,15 @@ impl Future for Lodger {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { task, home } = &mut *self;
         // One that panics does not move.
-        let Some(mut task) = self.task.take() else {
+        let Some(mut lodging) = task.take() else {
             return Poll::Ready(());
         };
-        let _at_home = self.home.clone().enter();
-        let polled = task.as_mut().poll(context);
+        let _at_home = home.enter();
+        let polled = lodging.as_mut().poll(context);
         if polled.is_pending() {
-            self.task = Some(task);
+            *task = Some(lodging);
         }
         polled
     }
