@@ -43,6 +43,9 @@ pub(super) fn environment(node: &Node) -> Vec<(&'static str, OsString)> {
         ("RABBITMQ_CTL_DIST_PORT_MAX", "0".into()),
         ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", LOOPBACK.into()),
         ("RABBITMQ_CTL_ERL_ARGS", LOOPBACK.into()),
+        // Unbound: schedulers bound to processors, as by default, take these from whoever runs there
+        // although another one may idle. That pays only where nothing but RabbitMQ runs.
+        ("RABBITMQ_SCHEDULER_BIND_TYPE", "u".into()),
         (
             "ERL_EPMD_PORT",
             node.shared().epmd.port().to_string().into(),
