@@ -33,7 +33,7 @@ pub(crate) use letters::letter_of_message;
 pub(crate) use newer::Notice;
 pub(crate) use spares::Spares;
 pub(crate) use stalled::Stalled;
-use storing::Storing;
+use storing::{Place, Storing};
 
 /// How often a batch is tried before the worker lets go of its messages and waits for the database.
 const QUICK_TRIES: u32 = 3;
@@ -44,8 +44,8 @@ type Unsettled = (End, Vec<Delivery>);
 
 /// What is to be settled next.
 enum Taken {
-    /// Messages to store together.
-    Batch(Batch),
+    /// Messages to store together, and their place among the batches that are stored.
+    Batch(Batch, Place),
     /// A message to handle alone.
     Suspect(Box<Delivery>),
 }
@@ -94,8 +94,8 @@ impl EventConsumer {
                 }
             };
             let settled = match taken {
-                Ok(Taken::Batch(batch)) => {
-                    storing.start(Arc::clone(&self).make_safe(batch));
+                Ok(Taken::Batch(batch, place)) => {
+                    storing.start(Arc::clone(&self).make_safe(batch, place));
                     Ok(())
                 }
                 Ok(Taken::Suspect(suspect)) => {
@@ -134,8 +134,11 @@ impl EventConsumer {
                 self.take_in(delivery, intake).await;
                 continue;
             }
-            if intake.is_due(now) && storing.has_room() {
-                return Ok(Taken::Batch(intake.take(&self.spares, now)));
+            if intake.is_due(now)
+                && let Some(place) = storing.place()
+            {
+                let batch = intake.take(&self.spares, now);
+                return Ok(Taken::Batch(batch, place));
             }
             let rests = intake.rests(now);
             tokio::select! {
@@ -167,19 +170,26 @@ impl EventConsumer {
         tokio::task::yield_now().await;
     }
 
-    /// Stores a batch and acknowledges it.
-    async fn make_safe(self: Arc<Self>, batch: Batch) -> Result<(), Unsettled> {
+    /// Stores a batch, gives up its place, and acknowledges it.
+    async fn make_safe(self: Arc<Self>, batch: Batch, place: Place) -> Result<(), Unsettled> {
         let begin = Instant::now();
         match self.store(&batch.content).await {
-            Ok(()) => self.acknowledge(batch, begin).await,
+            Ok(()) => {
+                self.spares.put(batch.content);
+                drop(place);
+                self.acknowledge(batch.deliveries, begin).await
+            }
             Err(end) => Err((end, batch.deliveries)),
         }
     }
 
     /// Acknowledges what is safe: from here on what is not acknowledged comes again and is known.
-    async fn acknowledge(&self, batch: Batch, begin: Instant) -> Result<(), Unsettled> {
-        self.spares.put(batch.content);
-        let acked = ack_all(batch.deliveries).await;
+    async fn acknowledge(
+        &self,
+        deliveries: Vec<Delivery>,
+        begin: Instant,
+    ) -> Result<(), Unsettled> {
+        let acked = ack_all(deliveries).await;
         acked.map_err(|error| (over(&error), Vec::new()))?;
         self.metrics
             .store_seconds

@@ -36,7 +36,10 @@ impl EventConsumer {
             }
         };
         match self.clear(&batch, returns).await {
-            Ok(()) => self.acknowledge(batch, begin).await,
+            Ok(()) => {
+                self.spares.put(batch.content);
+                self.acknowledge(batch.deliveries, begin).await
+            }
             // That the database does not take it may be no fault of its own.
             Err(_) if is_not_to_return(returns, self.is_last) => {
                 self.spares.put(batch.content);

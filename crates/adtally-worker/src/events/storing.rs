@@ -1,6 +1,9 @@
 //! Batches that are being stored: one at a time, or several, so that one is filled while another is
 //! committed.
 
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
 use super::Unsettled;
@@ -8,9 +11,13 @@ use crate::session::End;
 
 type Outcome = Result<(), Unsettled>;
 
+/// The place of a batch among those that are stored at the same time. Dropped once it is committed: the
+/// next one need not wait until the broker has its acknowledgement.
+pub(super) type Place = OwnedSemaphorePermit;
+
 /// The batches of one queue on their way into the database, each over a connection of its own.
 pub(super) struct Storing {
-    at_once: usize,
+    places: Arc<Semaphore>,
     running: JoinSet<Outcome>,
 }
 
@@ -18,29 +25,33 @@ impl Storing {
     /// At most so many at the same time, at least one.
     pub(super) fn new(at_once: usize) -> Self {
         Self {
-            at_once: at_once.max(1),
+            places: Arc::new(Semaphore::new(at_once.max(1))),
             running: JoinSet::new(),
         }
     }
 
-    /// Whether another batch may be started.
-    pub(super) fn has_room(&self) -> bool {
-        self.running.len() < self.at_once
+    /// A place for another batch, if there is one.
+    pub(super) fn place(&self) -> Option<Place> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
-    /// Starts to store a batch. There must be [room](Self::has_room).
+    /// Starts to store a batch, which has its [place](Self::place).
     pub(super) fn start(&mut self, batch: impl Future<Output = Outcome> + Send + 'static) {
         self.running.spawn(batch);
     }
 
-    /// Waits until one of the batches is done; for ever when there is none. May be dropped.
+    /// Waits until one of the batches is done or, if all places are taken, until one is free; for ever when
+    /// nothing is being stored. May be dropped.
     ///
     /// # Errors
     /// It failed.
     pub(super) async fn next(&mut self) -> Outcome {
-        match self.running.join_next().await {
-            Some(joined) => outcome(joined),
-            None => std::future::pending().await,
+        let is_full = self.places.available_permits() == 0;
+        tokio::select! {
+            biased;
+            Some(joined) = self.running.join_next() => outcome(joined),
+            Ok(_) = self.places.acquire(), if is_full => Ok(()),
+            else => std::future::pending().await,
         }
     }
 
@@ -95,16 +106,39 @@ mod tests {
     async fn a_batch_that_is_done_makes_room_for_another() {
         let mut storing = Storing::new(2);
         let (release, released) = oneshot::channel::<()>();
-        storing.start(async {
+        let (first, second) = (storing.place().unwrap(), storing.place().unwrap());
+        assert!(storing.place().is_none());
+        storing.start(async move {
+            let _place = first;
             released.await.unwrap();
             Ok(())
         });
-        assert!(storing.has_room());
-        storing.start(std::future::pending());
-        assert!(!storing.has_room());
+        storing.start(async move {
+            let _place = second;
+            std::future::pending().await
+        });
         release.send(()).unwrap();
         assert!(storing.next().await.is_ok());
-        assert!(storing.has_room());
+        assert!(storing.place().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_committed_makes_room_before_it_is_acknowledged() {
+        let mut storing = Storing::new(1);
+        let (commit, committed) = oneshot::channel::<()>();
+        let (acknowledge, acknowledged) = oneshot::channel::<()>();
+        let place = storing.place().unwrap();
+        storing.start(async move {
+            committed.await.unwrap();
+            drop(place);
+            acknowledged.await.unwrap();
+            Err((End::Stopped, Vec::new()))
+        });
+        commit.send(()).unwrap();
+        assert!(storing.next().await.is_ok());
+        assert!(storing.place().is_some());
+        acknowledge.send(()).unwrap();
+        assert!(storing.next().await.is_err());
     }
 
     #[tokio::test]
