@@ -134,16 +134,15 @@ impl EventConsumer {
                 self.take_in(delivery, intake).await;
                 continue;
             }
-            if intake.is_due(now)
-                && let Some(place) = storing.place()
-            {
+            let is_due = intake.is_due(now);
+            if is_due && let Some(place) = storing.place()? {
                 let batch = intake.take(&self.spares, now);
                 return Ok(Taken::Batch(batch, place));
             }
             let rests = intake.rests(now);
             tokio::select! {
                 biased;
-                stored = storing.next() => stored?,
+                stored = storing.next(is_due) => stored?,
                 () = self.stop.requested() => {}
                 delivery = next_delivery(subscription), if !rests && !intake.is_full() => match delivery {
                     Ok(delivery) => self.take_in(delivery, intake).await,
@@ -179,7 +178,10 @@ impl EventConsumer {
                 drop(place);
                 self.acknowledge(batch.deliveries, begin).await
             }
-            Err(end) => Err((end, batch.deliveries)),
+            Err(end) => {
+                place.forget();
+                Err((end, batch.deliveries))
+            }
         }
     }
 

@@ -12,7 +12,8 @@ use crate::session::End;
 type Outcome = Result<(), Unsettled>;
 
 /// The place of a batch among those that are stored at the same time. Dropped once it is committed: the
-/// next one need not wait until the broker has its acknowledgement.
+/// next one need not wait until the broker has its acknowledgement. The place of one that failed is
+/// forgotten: none may begin before its failure is known.
 pub(super) type Place = OwnedSemaphorePermit;
 
 /// The batches of one queue on their way into the database, each over a connection of its own.
@@ -31,8 +32,14 @@ impl Storing {
     }
 
     /// A place for another batch, if there is one.
-    pub(super) fn place(&self) -> Option<Place> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+    ///
+    /// # Errors
+    /// A batch that has failed.
+    pub(super) fn place(&mut self) -> Result<Option<Place>, Unsettled> {
+        while let Some(joined) = self.running.try_join_next() {
+            outcome(joined)?;
+        }
+        Ok(Arc::clone(&self.places).try_acquire_owned().ok())
     }
 
     /// Starts to store a batch, which has its [place](Self::place).
@@ -40,17 +47,16 @@ impl Storing {
         self.running.spawn(batch);
     }
 
-    /// Waits until one of the batches is done or, if all places are taken, until one is free; for ever when
-    /// nothing is being stored. May be dropped.
+    /// Waits until one of the batches is done or, if the caller `waits_for_place`, until there is one; for ever
+    /// when neither can be. May be dropped.
     ///
     /// # Errors
     /// It failed.
-    pub(super) async fn next(&mut self) -> Outcome {
-        let is_full = self.places.available_permits() == 0;
+    pub(super) async fn next(&mut self, waits_for_place: bool) -> Outcome {
         tokio::select! {
             biased;
             Some(joined) = self.running.join_next() => outcome(joined),
-            Ok(_) = self.places.acquire(), if is_full => Ok(()),
+            Ok(_) = self.places.acquire(), if waits_for_place => Ok(()),
             else => std::future::pending().await,
         }
     }
@@ -102,12 +108,16 @@ mod tests {
     use super::super::Stalled;
     use super::*;
 
+    fn place(storing: &mut Storing) -> Option<Place> {
+        storing.place().ok().unwrap()
+    }
+
     #[tokio::test]
     async fn a_batch_that_is_done_makes_room_for_another() {
         let mut storing = Storing::new(2);
         let (release, released) = oneshot::channel::<()>();
-        let (first, second) = (storing.place().unwrap(), storing.place().unwrap());
-        assert!(storing.place().is_none());
+        let (first, second) = (place(&mut storing).unwrap(), place(&mut storing).unwrap());
+        assert!(place(&mut storing).is_none());
         storing.start(async move {
             let _place = first;
             released.await.unwrap();
@@ -118,8 +128,8 @@ mod tests {
             std::future::pending().await
         });
         release.send(()).unwrap();
-        assert!(storing.next().await.is_ok());
-        assert!(storing.place().is_some());
+        assert!(storing.next(false).await.is_ok());
+        assert!(place(&mut storing).is_some());
     }
 
     #[tokio::test]
@@ -127,18 +137,34 @@ mod tests {
         let mut storing = Storing::new(1);
         let (commit, committed) = oneshot::channel::<()>();
         let (acknowledge, acknowledged) = oneshot::channel::<()>();
-        let place = storing.place().unwrap();
+        let only = place(&mut storing).unwrap();
         storing.start(async move {
             committed.await.unwrap();
-            drop(place);
+            drop(only);
             acknowledged.await.unwrap();
             Err((End::Stopped, Vec::new()))
         });
         commit.send(()).unwrap();
-        assert!(storing.next().await.is_ok());
-        assert!(storing.place().is_some());
+        assert!(storing.next(true).await.is_ok());
+        // At once, too, when it came free before anybody waited for it.
+        assert!(storing.next(true).await.is_ok());
+        assert!(place(&mut storing).is_some());
         acknowledge.send(()).unwrap();
-        assert!(storing.next().await.is_err());
+        assert!(storing.next(false).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn after_a_failure_there_is_no_place() {
+        let mut storing = Storing::new(1);
+        let only = place(&mut storing).unwrap();
+        storing.start(async move {
+            only.forget();
+            Err((End::Stopped, Vec::new()))
+        });
+        while let Ok(place) = storing.place() {
+            assert!(place.is_none());
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
