@@ -174,6 +174,7 @@ impl EventConsumer {
         let begin = Instant::now();
         match self.store(&batch.content).await {
             Ok(()) => {
+                // First, or whoever takes the place finds no memory to gather in.
                 self.spares.put(batch.content);
                 drop(place);
                 self.acknowledge(batch.deliveries, begin).await

@@ -55,15 +55,11 @@ pub(crate) fn settle(
 }
 
 /// The least and the greatest.
-fn bounds(events: impl Iterator<Item = Uuid>) -> Option<(Uuid, Uuid)> {
+fn bounds(events: impl Iterator<Item = Uuid> + Clone) -> Option<(Uuid, Uuid)> {
     // Compared as numbers: as bytes, each comparison would be a call.
-    let bounds = events
-        .map(|id| id.as_u128())
-        .fold(None, |bounds, id| match bounds {
-            Some((first, last)) => Some((id.min(first), id.max(last))),
-            None => Some((id, id)),
-        });
-    bounds.map(|(first, last)| (Uuid::from_u128(first), Uuid::from_u128(last)))
+    let numbers = events.map(|id| id.as_u128());
+    let (first, last) = (numbers.clone().min()?, numbers.max()?);
+    Some((Uuid::from_u128(first), Uuid::from_u128(last)))
 }
 
 /// In the words of the partial index, or it is of no use.

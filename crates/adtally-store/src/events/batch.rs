@@ -33,7 +33,7 @@ impl<'a> Batch<'a> {
         let mut stored = Stored::default();
         let mut repeats: HashMap<EventId, Vec<Row<'a>>> = HashMap::new();
         rows.dedup_by(|later, first| {
-            let repeated = later.id().as_uuid().as_u128() == first.id().as_uuid().as_u128();
+            let repeated = later.id() == first.id();
             if repeated {
                 stored.duplicates += 1;
                 stored.conflicts += u64::from(later.payload() != first.payload());

@@ -47,8 +47,8 @@ impl Storing {
         self.running.spawn(batch);
     }
 
-    /// Waits until one of the batches is done or, if the caller `waits_for_place`, until there is one; for ever
-    /// when neither can be. May be dropped.
+    /// Waits until one of the batches is done or, if the caller `waits_for_place`, until there is one; for
+    /// ever when neither can be. May be dropped.
     ///
     /// # Errors
     /// It failed.
