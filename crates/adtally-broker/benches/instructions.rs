@@ -65,7 +65,7 @@ fn full_pack() -> Vec<u8> {
     pack::encode(&events())
 }
 
-#[library_benchmark(config = at_most(1_120_000))]
+#[library_benchmark(config = at_most(1_083_000))]
 #[bench::full(args = (), setup = full_pack, teardown = every_one)]
 fn read(body: Vec<u8>) -> usize {
     sound(&body)

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::encode::{HEAD, TAIL};
 use super::wire::{self, Clock, Text, are_plain, is_plain};
@@ -30,6 +31,8 @@ pub(super) fn events<'a>(pack: &'a str, mut take: impl FnMut(Event<Cow<'a, str>>
 /// What is still to be read.
 struct Rest<'a>(&'a str);
 
+// Inlined where a text is known when this is compiled: to compare with it is a few instructions then, and
+// otherwise a call.
 impl<'a> Rest<'a> {
     fn event(&mut self, clock: &mut Clock) -> Option<Event<Cow<'a, str>>> {
         self.skip(wire::EVENT_ID)?;
@@ -57,6 +60,7 @@ impl<'a> Rest<'a> {
         Some(event)
     }
 
+    #[inline]
     fn skip(&mut self, text: &str) -> Option<()> {
         self.0 = self.0.strip_prefix(text)?;
         Some(())
@@ -64,6 +68,7 @@ impl<'a> Rest<'a> {
 
     /// The value after a key that may be absent; `None` when it is there and cannot be read.
     #[expect(clippy::option_option, reason = "absent and unreadable are two things")]
+    #[inline]
     fn after<T>(
         &mut self,
         key: &str,
@@ -75,6 +80,7 @@ impl<'a> Rest<'a> {
         }
     }
 
+    #[inline]
     fn quoted(&mut self, text: &str) -> Option<()> {
         self.0 = self
             .0
@@ -99,7 +105,7 @@ impl<'a> Rest<'a> {
     fn uuid(&mut self) -> Option<Uuid> {
         let (uuid, rest) = self.0.strip_prefix('"')?.split_at_checked(UUID)?;
         self.0 = rest.strip_prefix('"')?;
-        Uuid::try_parse(uuid).ok()
+        uuid.parse().ok().map(Hyphenated::into_uuid)
     }
 
     fn ad_id(&mut self) -> Option<AdId> {

@@ -71,7 +71,8 @@ fn write<'a>(
     let mut chunk = Vec::with_capacity(CHUNK + CHUNK / 8);
     chunk.extend_from_slice(&HEADER);
     for row in rows {
-        row::write(&mut chunk, row.fields(), columns);
+        let (fields, given) = (row.fields(), row.columns());
+        row::write(&mut chunk, row.id(), fields, given, columns);
         if chunk.len() >= CHUNK {
             copy.write_all(&chunk)?;
             chunk.clear();

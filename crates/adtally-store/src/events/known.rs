@@ -109,10 +109,15 @@ impl FromSqlRow<Columns, Pg> for Known {
     fn build_from_row<'a>(row: &impl diesel::row::Row<'a, Pg>) -> deserialize::Result<Self> {
         let id = row.get_value::<SqlUuid, _, _>(0)?;
         let mut payload = Vec::with_capacity(PAYLOAD_BYTES);
+        let mut without_trailing = 0;
         for column in 1..row.field_count() {
             let field = row.get(column).ok_or(UnexpectedEndOfRow)?;
             nullable(&mut payload, field.value().map(|value| value.as_bytes()));
+            if !field.is_null() {
+                without_trailing = payload.len();
+            }
         }
+        payload.truncate(without_trailing);
         Ok(Self { id, payload })
     }
 }

@@ -13,7 +13,7 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::rows::Row;
+use super::rows::{Pass, Row};
 use crate::partitions::{self, utc_day};
 use crate::schema::events::dsl;
 
@@ -22,9 +22,6 @@ use crate::schema::events::dsl;
 const MANY: usize = 2_048;
 /// More ids than a page takes: with so many behind it a row does not belong on the last page.
 const LAST_PAGE: i64 = 400;
-/// How many of the 256 values of an id's last byte go first. A little more than half: what then comes
-/// between the ids of a page is seldom more than the page still takes, although chance decides.
-const FIRST: u8 = 144;
 
 /// Rows in the order in which they are inserted.
 pub(super) struct Passes<'a> {
@@ -55,8 +52,8 @@ impl<'a> Passes<'a> {
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row<'a>> {
         let second: &[Row<'a>] = if self.are_two { self.sorted } else { &[] };
         let first = self.sorted.iter();
-        let first = first.filter(|row| !self.are_two || is_of_first(row.id()));
-        first.chain(second.iter().filter(|row| !is_of_first(row.id())))
+        let first = first.filter(|row| !self.are_two || row.pass() == Pass::First);
+        first.chain(second.iter().filter(|row| row.pass() == Pass::Second))
     }
 }
 
@@ -94,11 +91,4 @@ fn last_before_pages(conn: &mut PgConnection, id: EventId) -> QueryResult<Option
         .first(conn)
         .optional()?;
     Ok(last.and_then(EventId::from_uuid))
-}
-
-/// The last byte is random: an id is a UUIDv7 or a hash. With ids of a client's own that are not, less is
-/// gained.
-fn is_of_first(id: EventId) -> bool {
-    let [.., last] = *id.as_uuid().as_bytes();
-    last < FIRST
 }

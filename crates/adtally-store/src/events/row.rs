@@ -20,26 +20,22 @@ const EPOCH_2000_MILLIS: i64 = 946_684_800_000;
 const INET: u8 = 2;
 const INET6: u8 = 3;
 
-/// Bytes of the id, and of the time after it.
-const ID: usize = 4 + 16;
-const RECEIVED_AT: usize = 4 + 8;
-/// Bytes of the ad and the kind, with which the payload begins.
-const AD_AND_KIND: usize = (4 + 8) + (4 + 2);
+/// Bytes of the kind.
+const KIND: usize = 4 + 2;
 
 /// What was added to the data.
 pub(super) struct Appended {
-    /// Bytes before the payload, which is the rest: what the sender said, without the id and without
-    /// when and through whom it came.
+    /// Bytes before the payload, which is the rest: what the sender said, without when and through whom it
+    /// came.
     pub(super) before_payload: usize,
     /// Columns up to the last one that is not NULL.
     pub(super) columns: u8,
 }
 
 /// Adds the fields of a row to the data, in the order in which [`super::copy`] names its columns: those
-/// last that are empty most often.
+/// last that are empty most often. The id, which comes first, and NULLs at the end are left out.
 pub(super) fn append<Text: AsRef<str>>(data: &mut Vec<u8>, event: &Event<Text>) -> Appended {
     let start = data.len();
-    field(data, event.id.as_uuid().as_bytes());
     let received_at = (event.received_at.as_millis() - EPOCH_2000_MILLIS) * 1_000;
     field(data, &received_at.to_be_bytes());
     text(data, event.source.as_ref());
@@ -50,34 +46,41 @@ pub(super) fn append<Text: AsRef<str>>(data: &mut Vec<u8>, event: &Event<Text>) 
         Some(ip) => address(data, ip),
         None => data.extend_from_slice(&NULL),
     }
-    let texts = [
-        &event.user_agent,
-        &event.referer,
-        &event.placement,
-        &event.visitor_id,
-    ];
-    for value in texts {
-        text(data, value.as_ref());
-    }
+    text(data, event.user_agent.as_ref());
+    text(data, event.referer.as_ref());
+    text(data, event.placement.as_ref());
+    text(data, event.visitor_id.as_ref());
     nullable(data, event.impression_id.as_ref().map(Uuid::as_bytes));
-    let trailing = texts.iter().rev().take_while(|text| text.is_none());
-    let empty: u8 = match event.impression_id {
-        Some(_) => 0,
-        None => 1 + trailing.map(|_| 1).sum::<u8>(),
-    };
+    let empty = trailing_nulls(event);
+    data.truncate(data.len() - usize::from(empty) * NULL.len());
     Appended {
         before_payload,
         columns: COLUMNS - empty,
     }
 }
 
-/// A row of the first `columns` columns, of which the others are NULL: how many fields, and the
-/// fields.
-pub(super) fn write(data: &mut Vec<u8>, fields: &[u8], columns: u8) {
-    let cut = usize::from(COLUMNS.saturating_sub(columns)) * NULL.len();
+fn trailing_nulls<Text>(event: &Event<Text>) -> u8 {
+    let from_the_end = [
+        event.impression_id.is_none(),
+        event.visitor_id.is_none(),
+        event.placement.is_none(),
+        event.referer.is_none(),
+        event.user_agent.is_none(),
+        event.ip.is_none(),
+    ];
+    let nulls = from_the_end.into_iter().take_while(|is_null| *is_null);
+    nulls.map(u8::from).sum()
+}
+
+/// A row of the first `columns` columns: how many there are, the id, the `fields` of the first `given` of
+/// them, and NULLs.
+pub(super) fn write(data: &mut Vec<u8>, id: EventId, fields: &[u8], given: u8, columns: u8) {
     data.extend_from_slice(&i16::from(columns).to_be_bytes());
-    let end = fields.len().saturating_sub(cut);
-    data.extend_from_slice(fields.get(..end).unwrap_or_default());
+    field(data, id.as_uuid().as_bytes());
+    data.extend_from_slice(fields);
+    for _ in given..columns {
+        data.extend_from_slice(&NULL);
+    }
 }
 
 fn text<Text: AsRef<str>>(data: &mut Vec<u8>, value: Option<&Text>) {
@@ -92,6 +95,8 @@ pub(super) fn nullable(data: &mut Vec<u8>, value: Option<impl AsRef<[u8]>>) {
     }
 }
 
+/// Inlined, because nearly all values have a length that is known when this is compiled.
+#[inline]
 fn field(data: &mut Vec<u8>, value: &[u8]) {
     // A text of an event has at most a few kilobytes; a pack of the broker's never two gigabytes.
     let length = i32::try_from(value.len()).unwrap_or(i32::MAX);
@@ -115,23 +120,19 @@ fn address(data: &mut Vec<u8>, ip: IpAddr) {
     }
 }
 
-/// The event whose fields [`append`] wrote. Ad and kind were kept beside them.
-pub(super) fn event(
-    id: EventId,
-    ad_id: AdId,
-    kind: EventKind,
-    received_at: Timestamp,
-    mut fields: &[u8],
-) -> Event {
+/// The event whose fields [`append`] wrote. Id and kind were kept beside them.
+#[expect(clippy::expect_used, reason = "both were written from an event's own")]
+pub(super) fn event(id: EventId, kind: EventKind, mut fields: &[u8]) -> Event {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    fields = fields.get(ID + RECEIVED_AT..).unwrap_or_default();
+    let received_at = number(next_value(&mut fields)) / 1_000 + EPOCH_2000_MILLIS;
     let source = next_value(&mut fields).map(text);
-    fields = fields.get(AD_AND_KIND..).unwrap_or_default();
+    let ad_id = number(next_value(&mut fields));
+    fields = fields.get(KIND..).unwrap_or_default();
     Event {
         id,
         kind,
-        ad_id,
-        received_at,
+        ad_id: AdId::new(ad_id).expect("an ad's id"),
+        received_at: Timestamp::from_millis(received_at).expect("a time"),
         source,
         ip: next_value(&mut fields).and_then(ip),
         user_agent: next_value(&mut fields).map(text),
@@ -142,8 +143,13 @@ pub(super) fn event(
     }
 }
 
+fn number(value: Option<&[u8]>) -> i64 {
+    let bytes = value.and_then(|bytes| bytes.try_into().ok());
+    i64::from_be_bytes(bytes.unwrap_or_default())
+}
+
 /// Takes a field off the front; `None` for a NULL.
-fn next_value<'a>(data: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn next_value<'a>(data: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, after) = data.split_first_chunk()?;
     // That of a NULL is negative.
     let length = usize::try_from(i32::from_be_bytes(*length)).ok();

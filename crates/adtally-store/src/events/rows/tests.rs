@@ -1,0 +1,148 @@
+use std::net::IpAddr;
+
+use adtally_domain::AdId;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::row::COLUMNS;
+use super::*;
+
+prop_compose! {
+    fn any_event()(
+        (id, millis) in (any::<[u8; 10]>(), 0_i64..4_000_000_000_000),
+        (ad_id, is_click) in (1..=i64::MAX, any::<bool>()),
+        received_at in 0_i64..4_000_000_000_000,
+        impression_id in proptest::option::of(any::<u128>()),
+        ip in proptest::option::of(any::<IpAddr>()),
+        texts in prop::array::uniform5(proptest::option::of("\\PC{0,40}")),
+    ) -> Event {
+        let [visitor_id, user_agent, referer, placement, source] = texts;
+        Event {
+            id: EventId::v7(Timestamp::from_millis(millis).unwrap(), id),
+            kind: if is_click { EventKind::Click } else { EventKind::Impression },
+            ad_id: AdId::new(ad_id).unwrap(),
+            received_at: Timestamp::from_millis(received_at).unwrap(),
+            impression_id: impression_id.map(Uuid::from_u128),
+            ip,
+            visitor_id,
+            user_agent,
+            referer,
+            placement,
+            source,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_row_is_all_of_its_event(events in prop::collection::vec(any_event(), 0..20)) {
+        let mut rows = Rows::default();
+        for event in &events {
+            rows.push(event);
+        }
+        let read: Vec<Event> = rows.iter().map(|row| row.event()).collect();
+        prop_assert_eq!(read, events);
+    }
+
+    #[test]
+    fn what_copy_takes_has_as_many_fields_as_it_says(event in any_event(), more in 0..=COLUMNS) {
+        let mut rows = Rows::default();
+        rows.push(&event);
+        let row = rows.get(0).unwrap();
+        let columns = COLUMNS.min(row.columns() + more);
+        let mut data = Vec::new();
+        row::write(&mut data, row.id(), row.fields(), row.columns(), columns);
+        let (count, mut fields) = data.split_first_chunk().unwrap();
+        prop_assert_eq!(i16::from_be_bytes(*count), i16::from(columns));
+        let values: Vec<_> = (0..columns).map(|_| row::next_value(&mut fields)).collect();
+        prop_assert!(fields.is_empty());
+        let id = event.id.as_uuid();
+        prop_assert_eq!(values[0], Some(id.as_bytes().as_slice()));
+        let given = values.iter().rposition(|value| value.is_some()).unwrap() + 1;
+        prop_assert!(given <= row.columns().into());
+    }
+
+    #[test]
+    fn what_was_added_last_can_be_taken_out(
+        events in prop::collection::vec(any_event(), 0..20),
+        more in prop::collection::vec(any_event(), 0..20),
+        is_sorted: bool,
+    ) {
+        let mut rows = Rows::default();
+        events.iter().for_each(|event| rows.push(event));
+        if is_sorted {
+            rows.sort();
+        }
+        let before = rows.clone();
+        more.iter().for_each(|event| rows.push(event));
+        rows.truncate(events.len());
+        prop_assert_eq!((&rows.first, &rows.second), (&before.first, &before.second));
+        prop_assert!(rows.iter().map(|row| row.event()).eq(before.iter().map(|row| row.event())));
+    }
+
+    #[test]
+    fn of_one_id_the_first_stays_first(
+        event in any_event(),
+        picks in prop::collection::vec(0..5_usize, 0..300),
+    ) {
+        let ids = [9, 3, 7, 1, 5].map(|byte| EventId::v7(Timestamp::EPOCH, [byte; 10]));
+        let mut rows = Rows::default();
+        for (arrival, pick) in picks.iter().enumerate() {
+            let placement = Some(arrival.to_string());
+            rows.push(&Event { id: ids[*pick], placement, ..event.clone() });
+        }
+        rows.sort();
+        let sorted: Vec<(EventId, String)> = rows
+            .iter()
+            .map(|row| (row.id(), row.event().placement.unwrap()))
+            .collect();
+        let mut expected: Vec<_> = picks
+            .iter()
+            .enumerate()
+            .map(|(arrival, pick)| (ids[*pick], arrival.to_string()))
+            .collect();
+        expected.sort_by_key(|(id, _)| *id);
+        prop_assert_eq!(sorted, expected);
+    }
+
+    #[test]
+    fn rows_are_sorted_by_id_in_whatever_order_their_times_are(
+        times in prop::collection::vec((0..4_i64, any::<u8>()), 0..100),
+        event in any_event(),
+        is_in_time: bool,
+    ) {
+        let mut times = times;
+        if is_in_time {
+            times.sort_by_key(|(millis, _)| *millis);
+        }
+        let id = |(millis, byte)| EventId::v7(Timestamp::from_millis(millis).unwrap(), [byte; 10]);
+        let mut ids: Vec<EventId> = times.into_iter().map(id).collect();
+        let mut rows = Rows::default();
+        ids.iter().for_each(|&id| rows.push(&Event { id, ..event.clone() }));
+        rows.sort();
+        ids.sort();
+        prop_assert!(rows.iter().map(|row| row.id()).eq(ids));
+    }
+
+    #[test]
+    fn the_payload_is_what_the_sender_said(event in any_event(), other in any_event()) {
+        let theirs = Event {
+            id: other.id,
+            received_at: other.received_at,
+            source: other.source.clone(),
+            ..event.clone()
+        };
+        let mut rows = Rows::default();
+        rows.push(&event);
+        rows.push(&theirs);
+        rows.push(&other);
+        let payloads: Vec<&[u8]> = rows.iter().map(|row| row.payload()).collect();
+        prop_assert_eq!(payloads[0], payloads[1]);
+        // Another ad at least, in all likelihood.
+        prop_assert_eq!(payloads[0] == payloads[2], event.ad_id == other.ad_id
+            && event.kind == other.kind && event.impression_id == other.impression_id
+            && event.ip == other.ip && event.visitor_id == other.visitor_id
+            && event.user_agent == other.user_agent && event.referer == other.referer
+            && event.placement == other.placement);
+    }
+}
