@@ -19,7 +19,9 @@ pub struct WorkerArgs {
     #[arg(long, env = "ADTALLY_CONCURRENCY", default_value_t = 2, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) concurrency: u16,
-    /// How many batches of one queue are stored at the same time, each over a connection of its own
+    /// How many batches of one queue are stored at the same time, each over a connection of its own. With
+    /// 1, a backlog of impressions is stored a little slower while others on this machine wait for a
+    /// processor
     #[arg(long, env = "ADTALLY_STORE_CONNECTIONS", default_value_t = 1, value_name = "N",
           value_parser = clap::value_parser!(u8).range(1..=8))]
     pub(crate) store_connections: u8,

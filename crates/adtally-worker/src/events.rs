@@ -8,6 +8,7 @@ mod intake;
 mod letters;
 mod newer;
 mod pace;
+mod pressure;
 mod spares;
 mod stalled;
 mod storing;
@@ -31,6 +32,7 @@ use held::{Held, is_worn};
 use intake::Intake;
 pub(crate) use letters::letter_of_message;
 pub(crate) use newer::Notice;
+use pressure::Pressure;
 pub(crate) use spares::Spares;
 pub(crate) use stalled::Stalled;
 use storing::{Place, Storing};
@@ -63,6 +65,8 @@ pub(crate) struct EventConsumer {
     pub(crate) at_once: usize,
     /// What a batch takes at most.
     pub(crate) full: Full,
+    /// A backlog of this queue leaves room for others ([`pressure`]).
+    pub(crate) gives_way: bool,
     /// The wish to stop.
     pub(crate) stop: Shutdown,
     /// Memory of batches that are done with.
@@ -169,15 +173,25 @@ impl EventConsumer {
         tokio::task::yield_now().await;
     }
 
-    /// Stores a batch, gives up its place, and acknowledges it.
+    /// Stores a batch, gives up its place, and acknowledges it; the place a little later where a backlog
+    /// leaves room for others.
     async fn make_safe(self: Arc<Self>, batch: Batch, place: Place) -> Result<(), Unsettled> {
         let begin = Instant::now();
+        let gives_way = self.gives_way && batch.is_full;
+        let pressure = gives_way.then(|| Pressure::at(begin)).flatten();
         match self.store(&batch.content).await {
             Ok(()) => {
                 // First, or whoever takes the place finds no memory to gather in.
                 self.spares.put(batch.content);
+                let rest = pressure.map(|before| before.rest(Instant::now()));
+                let Some(rest) = rest.filter(|rest| !rest.is_zero()) else {
+                    drop(place);
+                    return self.acknowledge(batch.deliveries, begin).await;
+                };
+                self.acknowledge(batch.deliveries, begin).await?;
+                self.stop.requested_within(rest).await;
                 drop(place);
-                self.acknowledge(batch.deliveries, begin).await
+                Ok(())
             }
             Err(end) => {
                 place.forget();

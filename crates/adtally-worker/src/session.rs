@@ -52,6 +52,8 @@ pub(crate) struct EventQueue {
     pub(crate) full: Full,
     /// Nothing stands behind this queue: what is refused there is gone.
     pub(crate) is_last: bool,
+    /// A backlog of it leaves room for others.
+    pub(crate) gives_way: bool,
 }
 
 /// One connection and its subscriptions.
@@ -119,6 +121,7 @@ impl Session {
                     worker.store_connections
                 },
                 full: queue.full,
+                gives_way: queue.gives_way,
                 stop: stop.clone(),
                 spares: Spares::default(),
             };

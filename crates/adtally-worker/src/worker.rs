@@ -130,10 +130,11 @@ impl Worker {
         connection: &ConsumerSession,
     ) -> Result<(Vec<EventQueue>, Subscription), BrokerError> {
         let topology = self.broker.topology();
+        let impressions = topology.impressions_queue();
         let mut events = Vec::new();
         for (queue, bytes, is_last) in [
             (topology.clicks_queue(), OTHERS_BYTES, false),
-            (topology.impressions_queue(), IMPRESSIONS_BYTES, false),
+            (impressions.clone(), IMPRESSIONS_BYTES, false),
             (topology.unrouted_queue(), OTHERS_BYTES, true),
             (topology.dead_queue(), OTHERS_BYTES, true),
         ] {
@@ -147,6 +148,8 @@ impl Worker {
                 subscription: connection.subscribe(&queue, prefetch).await?,
                 full,
                 is_last,
+                // Clicks wait for nobody, nor does who asks for more than one connection.
+                gives_way: queue == impressions && self.store_connections == 1,
             });
         }
         let tasks = topology.tasks_queue();

@@ -19,6 +19,8 @@ const MUCH: usize = 1024 * 1024;
 pub(super) struct Batch {
     pub(super) deliveries: Vec<Delivery>,
     pub(super) content: Arc<EventBatch>,
+    /// It took no more: there is a backlog.
+    pub(super) is_full: bool,
 }
 
 impl Batch {
@@ -36,6 +38,7 @@ impl Batch {
         Ok(Self {
             deliveries: vec![delivery],
             content: Arc::new(content),
+            is_full: false,
         })
     }
 
@@ -97,6 +100,7 @@ impl Gathering {
         Batch {
             deliveries: std::mem::take(&mut self.deliveries),
             content: Arc::new(content),
+            is_full: false,
         }
     }
 

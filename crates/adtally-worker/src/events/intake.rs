@@ -93,7 +93,10 @@ impl Intake {
     /// The batch to store now.
     pub(super) fn take(&mut self, spares: &Spares, now: Instant) -> Batch {
         self.pace.began(now);
-        self.gathering.take(spares)
+        Batch {
+            is_full: self.is_full(),
+            ..self.gathering.take(spares)
+        }
     }
 
     /// All that is in hand, to be returned to the queue.

@@ -104,6 +104,7 @@ impl Bench {
             is_last: queue == self.config.topology().dead_queue(),
             at_once: 1,
             full: Full::of_bytes(1),
+            gives_way: true,
             stop: stop.clone(),
             spares: Spares::default(),
         };
