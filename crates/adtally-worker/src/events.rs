@@ -17,6 +17,7 @@ mod suspects;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adtally_broker::{Backoff, BrokerError, Delivery, Publisher, Subscription, ack_all};
 use adtally_domain::ReportingZone;
@@ -173,8 +174,8 @@ impl EventConsumer {
         tokio::task::yield_now().await;
     }
 
-    /// Stores a batch, gives up its place, and acknowledges it; the place a little later where a backlog
-    /// leaves room for others.
+    /// Stores a batch, gives up its place, and acknowledges it; both a little later where a backlog leaves
+    /// room for others, for what is acknowledged makes the broker send more.
     async fn make_safe(self: Arc<Self>, batch: Batch, place: Place) -> Result<(), Unsettled> {
         let begin = Instant::now();
         let gives_way = self.gives_way && batch.is_full;
@@ -183,20 +184,23 @@ impl EventConsumer {
             Ok(()) => {
                 // First, or whoever takes the place finds no memory to gather in.
                 self.spares.put(batch.content);
-                let rest = pressure.map(|before| before.rest(Instant::now()));
-                let Some(rest) = rest.filter(|rest| !rest.is_zero()) else {
-                    drop(place);
-                    return self.acknowledge(batch.deliveries, begin).await;
-                };
-                self.acknowledge(batch.deliveries, begin).await?;
-                self.stop.requested_within(rest).await;
+                if let Some(before) = pressure {
+                    self.rest(before.rest(Instant::now())).await;
+                }
                 drop(place);
-                Ok(())
+                self.acknowledge(batch.deliveries, begin).await
             }
             Err(end) => {
                 place.forget();
                 Err((end, batch.deliveries))
             }
+        }
+    }
+
+    async fn rest(&self, rest: Duration) {
+        if !rest.is_zero() {
+            self.metrics.rest_seconds.observe(rest.as_secs_f64());
+            self.stop.requested_within(rest).await;
         }
     }
 

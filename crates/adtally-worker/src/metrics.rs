@@ -13,8 +13,10 @@ pub(crate) struct Metrics {
     dead_letters: IntCounterVec,
     /// Messages that were delivered before.
     pub(crate) redeliveries: IntCounterVec,
-    /// How long a batch took from its first message to its commit.
+    /// How long a batch took until it was stored and acknowledged.
     pub(crate) store_seconds: Histogram,
+    /// How long a worker rested after a batch, a part of the above.
+    pub(crate) rest_seconds: Histogram,
     /// Runs of tasks by name and outcome.
     pub(crate) tasks: IntCounterVec,
     /// How long runs of tasks took.
@@ -48,6 +50,11 @@ impl Metrics {
             store_seconds: registry.histogram(
                 "adtally_store_seconds",
                 "Time to store and acknowledge a batch of events.",
+                &SECONDS,
+            ),
+            rest_seconds: registry.histogram(
+                "adtally_rest_seconds",
+                "Time of that in which the worker rested because others waited for a processor.",
                 &SECONDS,
             ),
             tasks: counters(

@@ -72,8 +72,8 @@ fn trailing_nulls<Text>(event: &Event<Text>) -> u8 {
     nulls.map(u8::from).sum()
 }
 
-/// A row of the first `columns` columns: how many there are, the id, the `fields` of the first `given` of
-/// them, and NULLs.
+/// A row of the first `columns` columns: how many there are, the id, `fields`, and NULLs. `given` columns are
+/// in `fields` and the id.
 pub(super) fn write(data: &mut Vec<u8>, id: EventId, fields: &[u8], given: u8, columns: u8) {
     data.extend_from_slice(&i16::from(columns).to_be_bytes());
     field(data, id.as_uuid().as_bytes());

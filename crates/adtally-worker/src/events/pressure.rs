@@ -9,13 +9,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long tasks have waited for a processor since the machine started (the kernel's documentation, "PSI -
-/// Pressure Stall Information").
+/// Pressure Stall Information"). In a container, too, those of all the machine.
 const FILE: &str = "/proc/pressure/cpu";
 /// The share of the time in which some task waits although there are processors enough: a worker, the
 /// backend and the broker on two processors make 0.08 to 0.14.
 const USUAL: f64 = 0.2;
 /// The longest rest, in times of the batch before it.
 const MOST: f64 = 0.25;
+/// And at all: a batch that took longer than most waited for something else.
+const LONGEST: Duration = Duration::from_millis(50);
 
 /// A look at how much is waited, before a batch or after it.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +47,7 @@ impl Pressure {
             return Duration::ZERO;
         }
         let beyond_usual = waited.div_duration_f64(took) - USUAL;
-        took.mul_f64(beyond_usual.clamp(0.0, MOST))
+        LONGEST.min(took.mul_f64(beyond_usual.clamp(0.0, MOST)))
     }
 }
 
@@ -91,6 +93,7 @@ mod tests {
             (100, 45, 25),
             (100, 100, 25),
             (200, 60, 20),
+            (1_000, 900, 50),
         ] {
             let made = rest_after(took, waited);
             assert!(
