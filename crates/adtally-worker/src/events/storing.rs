@@ -11,9 +11,9 @@ use crate::session::End;
 
 type Outcome = Result<(), Unsettled>;
 
-/// The place of a batch among those that are stored at the same time. Dropped once it is committed, and
-/// others have had their turn: the next one need not wait until the broker has its acknowledgement. The place of one that failed is
-/// forgotten: none may begin before its failure is known.
+/// The place of a batch among those that are stored at the same time. Dropped once it is committed and
+/// others have had their turn: the next one need not wait until the broker has its acknowledgement. The
+/// place of one that failed is forgotten: none may begin before its failure is known.
 pub(super) type Place = OwnedSemaphorePermit;
 
 /// The batches of one queue on their way into the database, each over a connection of its own.
