@@ -29,7 +29,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use adtally_broker::pack;
-use adtally_domain::{Event, Timestamp};
+use adtally_domain::{Event, EventKind, Timestamp};
 use adtally_service::Failure;
 use adtally_service::metrics::Registry;
 use tokio::sync::oneshot;
@@ -121,11 +121,7 @@ impl Spool {
     /// Why none of them is known to be there.
     pub(crate) async fn append(&self, events: &[Event]) -> Result<(), NotSpooled> {
         let written_at = (self.0.clock)().as_millis();
-        let mut records = Vec::new();
-        for events in events.chunks(RECORD_EVENTS) {
-            let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
-            record::append(&mut records, &pack::encode(events), count, written_at);
-        }
+        let records = records_of(events, written_at);
         let (answer, answered) = oneshot::channel();
         let pending = Pending {
             records,
@@ -178,6 +174,20 @@ impl Spool {
         self.0.ledger.admit(pending.records.len() as u64)?;
         queue.send(pending).map_err(|_| NotSpooled::Refused)
     }
+}
+
+/// The records of `events`: a pack holds one kind.
+fn records_of(events: &[Event], written_at: i64) -> Vec<u8> {
+    let mut records = Vec::new();
+    let chunks = events.chunks(RECORD_EVENTS);
+    for (events, kind) in chunks.flat_map(|chunk| EventKind::ALL.map(|kind| (chunk, kind))) {
+        let count = events.iter().filter(|event| event.kind == kind).count();
+        // A chunk is far from what does not fit.
+        if let Ok(count @ 1..) = u32::try_from(count) {
+            record::append(&mut records, &pack::encode(kind, events), count, written_at);
+        }
+    }
+    records
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

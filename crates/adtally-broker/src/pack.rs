@@ -1,13 +1,20 @@
-//! Many events in one message: versioned JSON that also reads well in RabbitMQ's own UI.
+//! Many events of one kind in one message: versioned JSON that also reads well in RabbitMQ's own UI.
 //!
 //! ```json
-//! {"v":1,"events":[{"event_id":"019a...","kind":"click","ad_id":42,"received_at":"..."}]}
+//! {"v":2,"kind":"click","fields":["event_id","ad_id","received_at"],"events":[["019a...",42,1795327200123]]}
 //! ```
-//! Unknown fields are ignored, so a field may be added without a new version. Anything an older
-//! worker must not overlook gets a new version, and older workers leave such packs queued.
+//! `fields` names the values of each entry; those that an entry does not reach are null, and unknown
+//! ones are ignored, so a field may be added without a new version. `received_at` is in Unix milliseconds.
+//! Anything an older worker must not overlook gets a new version, and older workers leave such packs
+//! queued.
+//!
+//! In version 1 each entry is an object with names of its own, its kind among them, and `received_at` was
+//! written in RFC 3339; either is read in both. It is still read: older builds wrote it, and an entry that became a dead letter comes back in
+//! it. Names beside every value were more than half of a pack, which the broker wrote, read and sent.
 
 mod decode;
 mod encode;
+mod names;
 #[cfg(test)]
 mod tests;
 mod usual;
@@ -18,11 +25,11 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub use decode::{decode, read};
-pub(crate) use encode::{HEAD, ReceivedAt, append, finish};
+pub(crate) use encode::{append, bytes_of_all, bytes_of_events, finish, join, start};
 pub use encode::{encode, of_entry};
 
 /// The version this build writes, and the highest it reads.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// The `type` property of a message that is a pack.
 pub const MESSAGE_TYPE: &str = "adtally.pack";
@@ -44,7 +51,8 @@ pub enum PackError {
 pub struct BadEvent {
     /// Its place in the pack, from 0.
     pub index: usize,
-    /// The entry's JSON as it was, except that bytes that are not UTF-8 became U+FFFD.
+    /// The entry's JSON as it was, with the names of its values when the pack has them elsewhere, and
+    /// except that bytes that are not UTF-8 became U+FFFD.
     pub body: String,
     /// What is wrong with it.
     pub reason: String,

@@ -41,7 +41,7 @@ pub struct NewDeadLetter {
     pub reason: String,
     /// The reason in words.
     pub detail: String,
-    /// The event or message, byte for byte.
+    /// The message, byte for byte, or the entry of its event, with names.
     pub body: Vec<u8>,
     /// The message's headers, an object.
     pub headers: Value,
@@ -71,7 +71,7 @@ impl NewDeadLetter {
     }
 }
 
-/// The event as it stands in a pack, so that it can be put into one again.
+/// The event as an object with names, so that it can be put into a pack again.
 fn event_body(event: &Event) -> Vec<u8> {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Option<String>| {
@@ -150,7 +150,7 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// Whether the body is one event as it stands in a pack, not a whole message.
+    /// Whether the body is one entry of a pack, not a whole message.
     #[must_use]
     pub fn is_event(&self) -> bool {
         OF_EVENTS.contains(&self.letter.reason.as_str())

@@ -21,6 +21,18 @@ fn pack(entries: &[Value]) -> Vec<u8> {
     json!({"v": 1, "events": entries}).to_string().into_bytes()
 }
 
+/// An entry of a [`table`], happened just now.
+fn row(subject: &Subject) -> Value {
+    json!([subject.new_event_id(), 4, 1_795_327_200_123_i64])
+}
+
+/// A pack that names the values of its entries once.
+fn table(rows: &[Value]) -> Vec<u8> {
+    let rows: Vec<_> = rows.iter().map(Value::to_string).collect();
+    let head = r#"{"v":2,"kind":"click","fields":["event_id","ad_id","received_at","ip","user_agent","source","referer","placement","visitor_id","impression_id"]"#;
+    format!(r#"{head},"events":[{}]}}"#, rows.join(",")).into_bytes()
+}
+
 #[test]
 fn a_message_that_is_no_pack_becomes_a_dead_letter_and_its_neighbours_are_stored() {
     let mut subject = Subject::new("no-packs");
@@ -31,13 +43,15 @@ fn a_message_that_is_no_pack_becomes_a_dead_letter_and_its_neighbours_are_stored
         "]".repeat(100_000)
     );
     let garbage: Vec<u8> = (0..8_000_000_u32).map(|n| (n % 251) as u8).collect();
-    // Written as the API does, and cut off after an event that is whole.
+    // Cut off after an event that is whole.
     let cut = format!(
         r#"{{"v":1,"events":[{{"event_id":"{}","kind":"click","ad_id":4,"received_at":"{}"}}"#,
         subject.new_event_id(),
         from_now(0)
     );
-    let bodies: [&[u8]; 16] = [
+    let cut_table = String::from_utf8(table(&[row(&subject)])).unwrap();
+    let cut_table = cut_table.strip_suffix("]}").unwrap();
+    let bodies: [&[u8]; 19] = [
         b"",
         b" ",
         b"hello",
@@ -53,6 +67,9 @@ fn a_message_that_is_no_pack_becomes_a_dead_letter_and_its_neighbours_are_stored
         br#"{"v": "1", "events": []}"#,
         deep.as_bytes(),
         cut.as_bytes(),
+        br#"{"v": 2, "events": []}"#,
+        br#"{"v": 2, "fields": {}, "events": []}"#,
+        cut_table.as_bytes(),
         &garbage,
     ];
     let mut letters = Vec::new();
@@ -139,6 +156,19 @@ fn a_bad_entry_of_a_pack_costs_only_itself() {
         &[head.as_bytes(), b"\xc0\xaf", tail.as_bytes()].concat(),
     );
     letters.push(("clicks", "invalid_event"));
+
+    let mut rows = vec![json!(null), json!({}), json!([]), json!(["x", 4, 0])];
+    rows.extend([-1, 1].map(|ad| json!([subject.new_event_id(), ad, "yesterday"])));
+    let mut long = row(&subject);
+    long.as_array_mut().unwrap().extend(vec![json!(null); 8]);
+    rows.push(long);
+    letters.extend(vec![("clicks", "invalid_event"); rows.len()]);
+    for place in [0, 4, rows.len() + 2] {
+        let good = row(&subject);
+        subject.expect_stored(good[0].as_str().unwrap());
+        rows.insert(place, good);
+    }
+    amqp.publish("", &queue, &Properties::json(), &table(&rows));
     subject.reckon(&letters);
 }
 
@@ -234,22 +264,22 @@ fn a_pack_of_a_newer_version_stays_queued_however_often_it_comes_back() {
     let subject = Subject::new("newer");
     let queue = format!("{}.clicks", subject.system.prefix());
     let mut amqp = Amqp::connect();
-    let newer = json!({"v": 2, "rows": [[1, 2, 3]]}).to_string();
+    let newer = json!({"v": 3, "rows": [[1, 2, 3]]}).to_string();
     amqp.publish("", &queue, &Properties::json(), newer.as_bytes());
     let Subject { system, worker, .. } = subject;
     until("the worker says that it is too old", || {
         let readiness = worker.readiness()?;
-        let says = String::from_utf8_lossy(&readiness.body).contains("version 2");
+        let says = String::from_utf8_lossy(&readiness.body).contains("version 3");
         (readiness.status == 503 && says).then_some(())
     });
-    assert!(worker.log().contains("version 2"), "{}", worker.log());
+    assert!(worker.log().contains("version 3"), "{}", worker.log());
     system.accept(&json!([{"ad_id": 1, "kind": "click"}, {"ad_id": 1, "kind": "impression"}]));
     system.wait_for_events(2);
     assert!(worker.stop().success());
     for _ in 0..12 {
         let worker = system.start_with("adtally-worker", "ADTALLY_HEALTH_BIND", &[]);
         until("the next worker says so too", || {
-            worker.log().contains("version 2").then_some(())
+            worker.log().contains("version 3").then_some(())
         });
         assert!(worker.stop().success());
         until("the pack is queued again", || {

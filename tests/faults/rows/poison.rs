@@ -185,7 +185,7 @@ fn newer_packs(ground: &Ground) {
     let wire = Wire::to(ground);
     let queue = format!("{}.clicks", stage.system.prefix());
     let traffic = stage.traffic();
-    let newer = json!({"v": 2, "events": "of another shape"}).to_string();
+    let newer = json!({"v": 3, "events": "of another shape"}).to_string();
     wire.publish(&queue, newer.as_bytes(), named("newer"));
     until("the worker says that it is too old", || {
         let readiness = stage.worker().process().readiness()?;

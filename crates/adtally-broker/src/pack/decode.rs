@@ -1,14 +1,17 @@
 //! Reading packs. Nothing a message holds can fail more than itself.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use adtally_domain::{Event, EventId};
 use serde::Deserialize;
+use serde::de::value::MapDeserializer;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::wire::{Clock, Read};
+use super::names::Names;
+use super::wire::Read;
 use super::{BadEvent, PackError, VERSION, usual};
 
 /// What stands in for bytes that are not UTF-8.
@@ -56,6 +59,10 @@ struct Outline<'a> {
     #[serde(borrow)]
     v: &'a RawValue,
     #[serde(borrow)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    fields: Option<&'a RawValue>,
+    #[serde(borrow)]
     events: Option<&'a RawValue>,
 }
 
@@ -67,53 +74,88 @@ pub(super) fn read_rest(
 ) -> Result<(), PackError> {
     let text = String::from_utf8_lossy(body);
     let repaired = matches!(text, Cow::Owned(_));
+    // A list of the same values would do, too.
+    if !is_object(&text) {
+        return Err(PackError::NotAPack("it is no object".to_owned()));
+    }
     let outline: Outline<'_> = serde_json::from_str(&text).map_err(|error| not_a_pack(&error))?;
-    let version: u64 = serde_json::from_str(outline.v.get())
-        .map_err(|_| PackError::NotAPack("its version is not a whole number".to_owned()))?;
-    if version > VERSION {
-        return Err(PackError::NewerVersion(version));
-    }
-    if version < VERSION {
-        return Err(PackError::NotAPack(format!(
-            "there is no version {version}"
-        )));
-    }
+    let names = names_of(&outline)?;
     let events = outline.events.map_or("null", RawValue::get);
     let events: Vec<&RawValue> =
         serde_json::from_str(events).map_err(|error| not_a_pack(&error))?;
-    let mut clock = Clock::default();
     for (index, entry) in events.into_iter().enumerate().skip(handed_out) {
-        let judged = judge(entry.get(), repaired, &mut clock);
-        take(judged.map_err(|reason| bad_event(index, entry, reason)));
+        let judged = judge(entry, names.as_ref(), repaired);
+        take(judged.map_err(|reason| bad_event(index, entry, names.as_ref(), reason)));
     }
     Ok(())
 }
 
-fn judge<'a>(
-    entry: &'a str,
-    repaired: bool,
-    clock: &mut Clock,
-) -> Result<Event<Cow<'a, str>>, String> {
-    if repaired && entry.contains(REPLACEMENT) {
-        return Err("it holds bytes that are not UTF-8".to_owned());
+/// The names of the entries' values, which a pack of version 1 has inside the entries.
+fn names_of<'a>(outline: &Outline<'a>) -> Result<Option<Names<'a>>, PackError> {
+    let version: u64 = serde_json::from_str(outline.v.get())
+        .map_err(|_| PackError::NotAPack("its version is not a whole number".to_owned()))?;
+    match version {
+        1 => Ok(None),
+        VERSION => {
+            let fields = outline.fields.map_or("null", RawValue::get);
+            let not_fields = |why: String| PackError::NotAPack(format!("its fields: {why}"));
+            let fields =
+                serde_json::from_str(fields).map_err(|error| not_fields(error.to_string()))?;
+            Names::new(outline.kind, fields)
+                .map(Some)
+                .map_err(not_fields)
+        }
+        newer if newer > VERSION => Err(PackError::NewerVersion(newer)),
+        _ => Err(PackError::NotAPack(format!(
+            "there is no version {version}"
+        ))),
     }
-    let entry: Read<'_> = serde_json::from_str(entry).map_err(|error| error.to_string())?;
-    entry.into_event(clock)
 }
 
-fn bad_event(index: usize, entry: &RawValue, reason: String) -> BadEvent {
-    let fields: Value = serde_json::from_str(entry.get()).unwrap_or_default();
+fn judge<'a>(
+    entry: &'a RawValue,
+    names: Option<&'a Names<'_>>,
+    repaired: bool,
+) -> Result<Event<Cow<'a, str>>, String> {
+    if repaired && entry.get().contains(REPLACEMENT) {
+        return Err("it holds bytes that are not UTF-8".to_owned());
+    }
+    let read = match names {
+        None if !is_object(entry.get()) => return Err("it is no object".to_owned()),
+        None => serde_json::from_str(entry.get()),
+        Some(names) => names
+            .beside(entry)
+            .and_then(|pairs| Read::deserialize(MapDeserializer::new(pairs))),
+    };
+    read.map_err(|error| error.to_string())?.into_event()
+}
+
+fn bad_event(
+    index: usize,
+    entry: &RawValue,
+    names: Option<&Names<'_>>,
+    reason: String,
+) -> BadEvent {
+    // An entry whose values have no names says no more with them.
+    let named = names.and_then(|names| Some(names.beside(entry).ok()?.collect()));
+    let named = named.and_then(|pairs: BTreeMap<_, _>| serde_json::to_string(&pairs).ok());
+    let body = named.unwrap_or_else(|| entry.get().to_owned());
+    let fields: Value = serde_json::from_str(&body).unwrap_or_default();
     let event_id = fields.get("event_id").and_then(Value::as_str);
     let event_id = event_id.and_then(|text| Uuid::parse_str(text).ok());
     let says_time = event_id.filter(|id| matches!(id.get_version_num(), 7 | 8));
     BadEvent {
         index,
-        body: entry.get().to_owned(),
         reason,
         event_id,
         ad_id: fields.get("ad_id").and_then(Value::as_i64),
         occurred_at: says_time.and_then(EventId::from_uuid).map(EventId::time),
+        body,
     }
+}
+
+fn is_object(json: &str) -> bool {
+    json.trim_start().starts_with('{')
 }
 
 fn not_a_pack(error: &serde_json::Error) -> PackError {

@@ -2,130 +2,149 @@
 
 use std::net::IpAddr;
 
-use adtally_domain::{Event, Timestamp};
+use adtally_domain::{Event, EventKind};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::wire::{self, are_plain};
+use super::wire::{TAIL, head};
 
-/// What every pack of this build begins with.
-pub(crate) const HEAD: &str = r#"{"v":1,"events":["#;
-/// What every pack of this build ends with.
-pub(super) const TAIL: &str = "]}";
-
-/// The pack of `events`, in their order.
+/// The pack of those of `events` that are of `kind`, in their order.
 #[must_use]
-pub fn encode(events: &[Event]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(HEAD.len() + TAIL.len() + events.len() * 256);
-    let mut times = ReceivedAt::default();
-    for event in events {
-        append(&mut body, event, &mut times);
+pub fn encode(kind: EventKind, events: &[Event]) -> Vec<u8> {
+    let mut body = start(kind);
+    for event in events.iter().filter(|event| event.kind == kind) {
+        append(&mut body, event);
     }
     finish(&mut body);
     body
 }
 
-/// The pack of one entry that is JSON already, whatever it holds.
+/// The pack of one entry that is a JSON object already, whatever it holds.
 #[must_use]
 pub fn of_entry(entry: &[u8]) -> Vec<u8> {
-    [HEAD.as_bytes(), entry, TAIL.as_bytes()].concat()
+    [br#"{"v":1,"events":["#, entry, TAIL.as_bytes()].concat()
 }
 
-/// Adds one event to a pack that is not finished; an empty buffer becomes one.
-pub(crate) fn append(body: &mut Vec<u8>, event: &Event, times: &mut ReceivedAt) {
-    if body.is_empty() {
-        body.extend_from_slice(HEAD.as_bytes());
-    } else {
-        body.push(b',');
-    }
-    uuid(body, wire::EVENT_ID, event.id.as_uuid());
-    plain(body, wire::KIND, event.kind.as_str());
-    number(body, wire::AD_ID, event.ad_id.get());
-    plain(body, wire::RECEIVED_AT, times.text(event.received_at));
-    if let Some(id) = event.impression_id {
-        uuid(body, wire::IMPRESSION_ID, id);
-    }
-    if let Some(visitor) = &event.visitor_id {
-        text(body, wire::VISITOR_ID, visitor);
-    }
-    if let Some(ip) = event.ip {
-        address(body, wire::IP, ip);
-    }
-    let last = [
-        (wire::USER_AGENT, &event.user_agent),
-        (wire::REFERER, &event.referer),
-        (wire::PLACEMENT, &event.placement),
-        (wire::SOURCE, &event.source),
-    ];
-    for (key, value) in last {
-        if let Some(value) = value {
-            text(body, key, value);
-        }
-    }
-    body.extend_from_slice(wire::END.as_bytes());
+/// A pack without events that is not finished.
+pub(crate) fn start(kind: EventKind) -> Vec<u8> {
+    let mut body = Vec::with_capacity(512);
+    body.extend_from_slice(head(kind).as_bytes());
+    body
 }
 
-/// Ends a pack. An empty buffer becomes a pack without events.
+/// Adds one event, which is of the pack's kind, to a pack that is not finished.
+pub(crate) fn append(body: &mut Vec<u8>, event: &Event) {
+    separate(body);
+    body.push(b'[');
+    uuid(body, event.id.as_uuid());
+    body.push(b',');
+    number(body, event.ad_id.get());
+    body.push(b',');
+    number(body, event.received_at.as_millis());
+    let mut entry = Entry { body, nulls: 0 };
+    entry.add(event.ip, address);
+    entry.add(event.user_agent.as_deref(), text);
+    entry.add(event.source.as_deref(), text);
+    entry.add(event.referer.as_deref(), text);
+    entry.add(event.placement.as_deref(), text);
+    entry.add(event.visitor_id.as_deref(), text);
+    entry.add(event.impression_id, uuid);
+    body.push(b']');
+}
+
+/// Adds the events of `other`, a pack of the same kind that is not finished either.
+pub(crate) fn join(body: &mut Vec<u8>, kind: EventKind, other: &[u8]) {
+    separate(body);
+    // Both began with `start`, so the head is there.
+    body.extend_from_slice(other.get(head(kind).len()..).unwrap_or_default());
+}
+
+/// Bytes of the events in a pack that is not finished.
+pub(crate) fn bytes_of_events(body: &[u8], kind: EventKind) -> usize {
+    body.len().saturating_sub(head(kind).len())
+}
+
+/// What the events of so many pieces, `bytes` in all, add to a pack with its end.
+pub(crate) const fn bytes_of_all(bytes: usize, pieces: usize) -> usize {
+    bytes + pieces + TAIL.len()
+}
+
+/// Ends a pack.
 pub(crate) fn finish(body: &mut Vec<u8>) {
-    if body.is_empty() {
-        body.extend_from_slice(HEAD.as_bytes());
-    }
     body.extend_from_slice(TAIL.as_bytes());
 }
 
-/// The last time written, as text: events of one request share it.
-#[derive(Default)]
-pub(crate) struct ReceivedAt {
-    last: Option<(Timestamp, String)>,
-}
-
-impl ReceivedAt {
-    fn text(&mut self, time: Timestamp) -> &str {
-        if self.last.as_ref().is_none_or(|(last, _)| *last != time) {
-            self.last = None;
-        }
-        let (_, text) = self.last.get_or_insert_with(|| (time, time.to_string()));
-        text
+/// A comma behind the last event. Behind the head, which ends with a list that begins, there is none.
+fn separate(body: &mut Vec<u8>) {
+    if body.last() == Some(&b']') {
+        body.push(b',');
     }
 }
 
-fn text(body: &mut Vec<u8>, key: &str, value: &str) {
+/// The values of an entry that may be missing.
+struct Entry<'a> {
+    body: &'a mut Vec<u8>,
+    /// Missing values that are not written: at the end they need not be.
+    nulls: usize,
+}
+
+impl Entry<'_> {
+    #[inline]
+    fn add<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
+        let Some(value) = value else {
+            self.nulls += 1;
+            return;
+        };
+        for _ in 0..std::mem::take(&mut self.nulls) {
+            self.body.extend_from_slice(b",null");
+        }
+        self.body.push(b',');
+        write(self.body, value);
+    }
+}
+
+fn text(body: &mut Vec<u8>, value: &str) {
     if are_plain(value.as_bytes()) {
-        plain(body, key, value);
+        plain(body, value);
     } else {
-        body.extend_from_slice(key.as_bytes());
         body.extend_from_slice(Value::from(value).to_string().as_bytes());
     }
 }
 
-fn uuid(body: &mut Vec<u8>, key: &str, value: Uuid) {
+fn uuid(body: &mut Vec<u8>, value: Uuid) {
     let mut buffer = Uuid::encode_buffer();
-    let value = value.as_hyphenated().encode_lower(&mut buffer);
-    plain(body, key, value);
+    plain(body, value.as_hyphenated().encode_lower(&mut buffer));
 }
 
-fn number(body: &mut Vec<u8>, key: &str, value: impl itoa::Integer) {
-    body.extend_from_slice(key.as_bytes());
+fn number(body: &mut Vec<u8>, value: impl itoa::Integer) {
     body.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn address(body: &mut Vec<u8>, key: &str, value: IpAddr) {
+fn address(body: &mut Vec<u8>, value: IpAddr) {
     let IpAddr::V4(ip) = value else {
-        return plain(body, key, &value.to_string());
+        return plain(body, &value.to_string());
     };
-    let mut before = "\"";
-    body.extend_from_slice(key.as_bytes());
+    let mut before = b'"';
     for octet in ip.octets() {
-        number(body, before, octet);
-        before = ".";
+        body.push(before);
+        number(body, octet);
+        before = b'.';
     }
     body.push(b'"');
 }
 
 /// A text in which nothing is escaped.
-fn plain(body: &mut Vec<u8>, key: &str, value: &str) {
-    body.extend_from_slice(key.as_bytes());
+fn plain(body: &mut Vec<u8>, value: &str) {
     body.push(b'"');
     body.extend_from_slice(value.as_bytes());
     body.push(b'"');
+}
+
+/// Whether all bytes of a text stand for themselves in JSON (RFC 8259, section 7). Looks at each of them,
+/// which the processor does many at a time.
+fn are_plain(bytes: &[u8]) -> bool {
+    let is_plain = |byte| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    bytes
+        .iter()
+        .fold(true, |plain, byte| plain & is_plain(*byte))
 }

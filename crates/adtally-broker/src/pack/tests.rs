@@ -11,8 +11,14 @@ use super::decode::read_rest;
 use super::*;
 
 fn any_event() -> impl Strategy<Value = Event> {
-    let time =
-        || (0..=Timestamp::MAX.as_millis()).prop_map(|ms| Timestamp::from_millis(ms).unwrap());
+    // Some that begin alike, for a reader that remembers the last one.
+    let like = prop::sample::select(vec![0, 1, 17, 170, 1_795_327_200_123]);
+    let millis = prop_oneof![0..=Timestamp::MAX.as_millis(), like];
+    let time = || {
+        millis
+            .clone()
+            .prop_map(|ms| Timestamp::from_millis(ms).unwrap())
+    };
     let text = || option::of("[^\0]{0,40}");
     let kind = prop_oneof![Just(EventKind::Impression), Just(EventKind::Click)];
     let ids = (time(), any::<[u8; 10]>(), kind, 1..=i64::MAX, time());
@@ -43,6 +49,16 @@ fn any_event() -> impl Strategy<Value = Event> {
     })
 }
 
+fn events(count: std::ops::Range<usize>) -> impl Strategy<Value = (EventKind, Vec<Event>)> {
+    let kind = prop_oneof![Just(EventKind::Impression), Just(EventKind::Click)];
+    (kind, prop::collection::vec(any_event(), count)).prop_map(|(kind, mut events)| {
+        for event in &mut events {
+            event.kind = kind;
+        }
+        (kind, events)
+    })
+}
+
 /// What JSON readers trip over.
 fn any_snippet() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -64,9 +80,12 @@ fn any_snippet() -> impl Strategy<Value = String> {
             "]",
             "{}",
             "null",
-            ",\"ip\":null",
-            ",\"source\":\"a\"",
-            ",\"v\":2",
+            ",null",
+            ",\"a\"",
+            ",\"v\":1",
+            ",\"kind\":\"click\"",
+            ",\"fields\":[]",
+            ",\"ip\"",
             "é",
             "\u{fffd}",
         ])
@@ -84,10 +103,31 @@ fn pack(entries: &[Value]) -> Vec<u8> {
     json!({"v": 1, "events": entries}).to_string().into_bytes()
 }
 
+/// The entry of `event` in a pack of version 1.
+fn named(event: &Event) -> Value {
+    json!({"event_id": event.id.as_uuid(), "kind": event.kind, "ad_id": event.ad_id,
+           "received_at": event.received_at.to_string(), "impression_id": event.impression_id,
+           "ip": event.ip, "visitor_id": event.visitor_id, "user_agent": event.user_agent,
+           "referer": event.referer, "placement": event.placement, "source": event.source})
+}
+
+/// A pack with names and values of its own.
+fn table(fields: &Value, entries: &Value) -> Vec<u8> {
+    let pack = json!({"v": 2, "kind": "click", "fields": fields, "events": entries});
+    pack.to_string().into_bytes()
+}
+
 proptest! {
     #[test]
-    fn what_is_packed_is_read_back_in_order(events in prop::collection::vec(any_event(), 0..20)) {
-        let decoded = decode(&encode(&events)).unwrap();
+    fn what_is_packed_is_read_back_in_order((kind, events) in events(0..20)) {
+        let decoded = decode(&encode(kind, &events)).unwrap();
+        prop_assert_eq!(decoded, events.into_iter().map(Ok).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_pack_of_the_first_version_holds_the_same(events in prop::collection::vec(any_event(), 0..20)) {
+        let entries: Vec<_> = events.iter().map(named).collect();
+        let decoded = decode(&pack(&entries)).unwrap();
         prop_assert_eq!(decoded, events.into_iter().map(Ok).collect::<Vec<_>>());
     }
 
@@ -98,10 +138,10 @@ proptest! {
 
     #[test]
     fn no_damage_to_a_pack_makes_the_reader_panic(
-        events in prop::collection::vec(any_event(), 1..4),
+        (kind, events) in events(1..4),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let mut body = encode(&events);
+        let mut body = encode(kind, &events);
         for (place, byte) in damage {
             let place = place.index(body.len());
             body[place] = byte;
@@ -110,8 +150,8 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_here_is_in_its_usual_form(events in prop::collection::vec(any_event(), 0..20)) {
-        let body = String::from_utf8(encode(&events)).unwrap();
+    fn what_is_written_here_is_in_its_usual_form((kind, events) in events(0..20)) {
+        let body = String::from_utf8(encode(kind, &events)).unwrap();
         let mut read = 0;
         prop_assert_eq!(usual::events(&body, |_| read += 1), Some(()));
         prop_assert_eq!(read, events.len());
@@ -119,10 +159,10 @@ proptest! {
 
     #[test]
     fn whichever_way_a_pack_is_read_it_says_the_same(
-        events in prop::collection::vec(any_event(), 0..4),
+        (kind, events) in events(0..4),
         damage in prop::collection::vec((any::<prop::sample::Index>(), 0..3_usize, any_snippet()), 0..3),
     ) {
-        let mut body = encode(&events);
+        let mut body = encode(kind, &events);
         for (place, removed, snippet) in damage {
             let place = place.index(body.len());
             let end = body.len().min(place + removed);
@@ -135,14 +175,14 @@ proptest! {
 
     #[test]
     fn a_damaged_entry_costs_only_itself(
-        events in prop::collection::vec(any_event(), 1..8),
+        (kind, events) in events(1..8),
         victim: prop::sample::Index,
         replacement in prop_oneof![
             Just(json!(null)), Just(json!(7)), Just(json!({})), Just(json!({"ad_id": 5})),
             Just(json!([[], {}])), Just(json!({"event_id": "x", "kind": "view", "ad_id": -1})),
         ],
     ) {
-        let mut entries: Value = serde_json::from_slice(&encode(&events)).unwrap();
+        let mut entries: Value = serde_json::from_slice(&encode(kind, &events)).unwrap();
         let victim = victim.index(events.len());
         entries["events"][victim] = replacement.clone();
         let decoded = decode(entries.to_string().as_bytes()).unwrap();
@@ -150,7 +190,9 @@ proptest! {
             if index == victim {
                 let bad = entry.unwrap_err();
                 prop_assert_eq!(bad.index, victim);
-                prop_assert_eq!(bad.body, replacement.to_string());
+                let named = json!({"kind": kind, "event_id": [], "ad_id": {}});
+                let body = if replacement.is_array() { named } else { replacement.clone() };
+                prop_assert_eq!(bad.body.parse::<Value>().unwrap(), body);
             } else {
                 prop_assert_eq!(entry, Ok(event));
             }
@@ -162,10 +204,12 @@ proptest! {
 fn a_pack_reads_as_plain_json() {
     let event = decode(&pack(&[good(1)])).unwrap().pop().unwrap().unwrap();
     assert_eq!(
-        String::from_utf8(encode(&[event])).unwrap(),
-        r#"{"v":1,"events":[{"event_id":"00000000-0000-7000-0000-000000000001","kind":"click","ad_id":5,"received_at":"2026-11-22T06:00:00.123Z"}]}"#,
+        String::from_utf8(encode(EventKind::Click, &[event.clone(), event.clone()])).unwrap(),
+        r#"{"v":2,"kind":"click","fields":["event_id","ad_id","received_at","ip","user_agent","source","referer","placement","visitor_id","impression_id"],"events":[["00000000-0000-7000-0000-000000000001",5,1795327200123],["00000000-0000-7000-0000-000000000001",5,1795327200123]]}"#,
     );
-    assert_eq!(encode(&[]), br#"{"v":1,"events":[]}"#);
+    // Events of the other kind are of another pack.
+    let none = encode(EventKind::Impression, &[event]);
+    assert!(none.ends_with(br#""impression_id"],"events":[]}"#));
 }
 
 #[test]
@@ -177,15 +221,100 @@ fn a_field_this_build_does_not_know_is_ignored() {
 }
 
 #[test]
+fn fields_may_come_in_any_order_and_new_ones_are_ignored() {
+    let id = "01a201d7-0b7b-7000-8000-000000000001";
+    let fields = json!([
+        "campaign",
+        "received_at",
+        "ad_id",
+        "event_id",
+        "source",
+        "ip"
+    ]);
+    let body = table(
+        &fields,
+        &json!([[{"nested": [1, 2]}, 1_795_327_200_123_i64, 5, id, "s"],
+                [null, "2026-11-22T06:00:00.123Z", 5, id, "s", null]]),
+    );
+    let events: Vec<_> = decode(&body)
+        .unwrap()
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(events[0], events[1]);
+    assert_eq!(events[0].id.as_uuid().to_string(), id);
+    assert_eq!((events[0].kind, events[0].ip), (EventKind::Click, None));
+    assert_eq!(events[0].source.as_deref(), Some("s"));
+}
+
+#[test]
+fn a_kind_may_stand_in_each_entry() {
+    let body = json!({"v": 2, "fields": ["kind", "ad_id", "event_id", "received_at"], "events": [
+        ["click", 5, "01a201d7-0b7b-7000-8000-000000000001", 0],
+        ["impression", 5, "01a201d7-0b7b-7000-8000-000000000002", 0]]});
+    let events = decode(body.to_string().as_bytes()).unwrap();
+    let kinds: Vec<_> = events
+        .into_iter()
+        .map(|event| event.unwrap().kind)
+        .collect();
+    assert_eq!(kinds, [EventKind::Click, EventKind::Impression]);
+}
+
+#[test]
+fn a_bad_entry_of_a_table_is_kept_with_its_names_and_comes_back_under_them() {
+    let id = "01a201d7-0b7b-7000-8000-000000000001";
+    let body = table(
+        &json!(["event_id", "received_at", "ad_id"]),
+        &json!([[id, 1_795_327_200_123_i64, -5], [id], [id, 0, 5, 6]]),
+    );
+    let mut entries = decode(&body).unwrap().into_iter().map(Result::unwrap_err);
+    let bad = entries.next().unwrap();
+    assert_eq!(
+        bad.body,
+        format!(r#"{{"ad_id":-5,"event_id":"{id}","kind":"click","received_at":1795327200123}}"#)
+    );
+    assert_eq!((bad.event_id, bad.ad_id), (id.parse().ok(), Some(-5)));
+    let mended = of_entry(bad.body.replace("-5", "5").as_bytes());
+    let event = decode(&mended).unwrap().pop().unwrap().unwrap();
+    assert_eq!(event.received_at.as_millis(), 1_795_327_200_123);
+    assert_eq!(entries.next().unwrap().reason, "missing field `ad_id`");
+    let too_long = entries.next().unwrap();
+    assert_eq!(too_long.body, format!(r#"["{id}",0,5,6]"#));
+    assert_eq!(
+        too_long.reason,
+        "it has more values than the pack has fields"
+    );
+}
+
+#[test]
+fn names_that_are_too_long_are_not_repeated_for_each_entry() {
+    let long = "n".repeat(1_100);
+    for (kind, field) in [("click", long.as_str()), (&long, "ad_id")] {
+        let body = json!({"v": 2, "kind": kind, "fields": [field], "events": [[0], [0]]});
+        let refused = decode(body.to_string().as_bytes()).unwrap_err();
+        assert!(refused.to_string().contains("1024 bytes"), "{refused}");
+    }
+}
+
+#[test]
+fn an_entry_without_names_is_none_of_the_first_version() {
+    let id = "01a201d7-0b7b-7000-8000-000000000001";
+    let entry = format!(r#"["{id}","click",5,"2026-11-22T06:00:00Z"]"#);
+    let bad = decode(&of_entry(entry.as_bytes())).unwrap().pop().unwrap();
+    let bad = bad.unwrap_err();
+    assert_eq!((bad.reason.as_str(), bad.body), ("it is no object", entry));
+}
+
+#[test]
 fn a_newer_version_is_told_apart_whatever_else_it_holds() {
     for body in [
-        r#"{"v":2,"events":[]}"#,
-        r#"{"v":2}"#,
+        r#"{"v":3,"events":[]}"#,
+        r#"{"v":3}"#,
         r#"{"events":{"zstd":"..."},"v":18446744073709551615}"#,
-        r#"{"v":3,"events":"x","rows":[[1,2],[3,4]]}"#,
+        r#"{"v":4,"kind":7,"fields":{},"events":"x","rows":[[1,2],[3,4]]}"#,
     ] {
         assert!(
-            matches!(decode(body.as_bytes()), Err(PackError::NewerVersion(2..))),
+            matches!(decode(body.as_bytes()), Err(PackError::NewerVersion(3..))),
             "{body}"
         );
     }
@@ -209,6 +338,14 @@ fn what_is_no_pack_is_refused_with_a_reason() {
         r#"{"v":"1","events":[]}"#,
         r#"{"v":1.5,"events":[]}"#,
         r#"{"v":1,"events":[]}x"#,
+        r#"{"v":2,"events":[]}"#,
+        r#"{"v":2,"fields":null,"events":[]}"#,
+        r#"{"v":2,"fields":[7],"events":[]}"#,
+        r#"{"v":2,"fields":["ad_id"]}"#,
+        r#"{"v":2,"fields":["ad_id","ad_id"],"events":[]}"#,
+        r#"{"v":2,"kind":"click","fields":["kind"],"events":[]}"#,
+        r#"[9,0,0,0]"#,
+        r#"[1,null,null,[]]"#,
         r#"[[],{},{"callbacks":null}]"#,
         "\u{feff}{}",
     ] {

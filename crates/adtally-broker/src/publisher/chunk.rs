@@ -6,7 +6,7 @@ use super::PublisherOptions;
 use super::handover::Claim;
 use super::shipment::Shipment;
 use crate::BrokerConfig;
-use crate::pack::{HEAD, ReceivedAt, append, finish};
+use crate::pack;
 
 /// Written events that nobody waits for yet.
 #[derive(Debug)]
@@ -30,7 +30,6 @@ pub(super) struct Chunk {
 pub(super) fn split(events: &[Event], options: &PublisherOptions) -> Vec<(Draft, Vec<usize>)> {
     let mut pieces = Vec::with_capacity(1);
     for kind in EventKind::ALL {
-        let mut times = ReceivedAt::default();
         let mut open: Option<(Draft, Vec<usize>)> = None;
         for (place, event) in events
             .iter()
@@ -41,7 +40,7 @@ pub(super) fn split(events: &[Event], options: &PublisherOptions) -> Vec<(Draft,
                 pieces.push(full);
             }
             let (draft, places) = open.get_or_insert_with(|| (Draft::new(event), Vec::new()));
-            append(&mut draft.body, event, &mut times);
+            pack::append(&mut draft.body, event);
             draft.events += 1;
             places.push(place);
         }
@@ -54,7 +53,7 @@ impl Draft {
     fn new(first: &Event) -> Self {
         Self {
             kind: first.kind,
-            body: Vec::with_capacity(512),
+            body: pack::start(first.kind),
             events: 0,
             first_received: first.received_at,
         }
@@ -64,15 +63,15 @@ impl Draft {
         self.kind
     }
 
-    /// Bytes of the unfinished pack.
+    /// Bytes of the events. What is around them a pack has once, however many drafts it is made of.
     pub(super) fn bytes(&self) -> usize {
-        self.body.len()
+        pack::bytes_of_events(&self.body, self.kind)
     }
 
     /// A typical event more would be too much. A pack may pass its bound by one event.
     fn is_full(&self, options: &PublisherOptions) -> bool {
-        let mean = self.body.len() / self.events.max(1);
-        self.events >= options.pack_events || self.body.len() + mean > options.pack_bytes
+        let mean = self.bytes() / self.events.max(1);
+        self.events >= options.pack_events || self.bytes() + mean > options.pack_bytes
     }
 
     pub(super) fn claimed(self, claim: Claim) -> Chunk {
@@ -84,7 +83,7 @@ impl Draft {
 
     /// The pack of these events alone.
     pub(super) fn into_shipment(mut self, config: &BrokerConfig) -> Shipment {
-        finish(&mut self.body);
+        pack::finish(&mut self.body);
         let exchange = config.topology().events_exchange();
         let random = config.random.ten_bytes();
         let id = uuid::Builder::from_unix_timestamp_millis(
@@ -124,16 +123,15 @@ impl Chunk {
             && self.bytes() + other.bytes() <= options.pack_bytes / part
     }
 
-    /// Makes room for so many bytes more.
-    pub(super) fn reserve(&mut self, bytes: usize) {
-        self.draft.body.reserve(bytes);
+    /// Makes room for so many bytes of so many chunks more, and for the end.
+    pub(super) fn reserve(&mut self, bytes: usize, chunks: usize) {
+        self.draft.body.reserve(pack::bytes_of_all(bytes, chunks));
     }
 
     /// Adds the events of `other`, and who waits for them.
     pub(super) fn absorb(&mut self, other: Self) {
-        let events = other.draft.body.get(HEAD.len()..).unwrap_or_default();
-        self.draft.body.push(b',');
-        self.draft.body.extend_from_slice(events);
+        let kind = self.kind();
+        pack::join(&mut self.draft.body, kind, &other.draft.body);
         self.draft.events += other.draft.events;
         self.claims.extend(other.claims);
     }

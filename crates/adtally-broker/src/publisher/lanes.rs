@@ -271,7 +271,7 @@ impl Lane {
         }
         let mut pack = std::iter::from_fn(|| self.pop()).find(|chunk| !chunk.is_abandoned())?;
         let room = options.pack_bytes.saturating_sub(pack.bytes());
-        pack.reserve(self.chunk_bytes.min(room));
+        pack.reserve(self.chunk_bytes.min(room), self.chunks.len());
         while let Some(next) = self.chunks.front() {
             if !pack.fits_with(next, 1, options) {
                 break;

@@ -368,7 +368,7 @@ async fn a_pack_of_a_newer_version_can_be_left_queued() {
         topology.events_exchange().into(),
         "event.click".into(),
         BasicPublishOptions::default(),
-        br#"{"v":2,"rows":[]}"#,
+        br#"{"v":3,"rows":[]}"#,
         BasicProperties::default().with_type("adtally.pack".into()),
     );
     publish.await.unwrap().await.unwrap();
@@ -377,7 +377,7 @@ async fn a_pack_of_a_newer_version_can_be_left_queued() {
     let delivery = next(&mut subscription).await;
     assert_eq!(
         pack::decode(&delivery.body),
-        Err(pack::PackError::NewerVersion(2))
+        Err(pack::PackError::NewerVersion(3))
     );
     delivery.give_back().await.unwrap();
     subscription.cancel().await.unwrap();

@@ -281,7 +281,7 @@ async fn only_what_may_be_sent_again_keeps_its_body() {
     }
     let (first, mut newer) = (next(&mut clicks).await, next(&mut clicks).await);
     let alone = next(&mut clicks).await;
-    newer.body = br#"{"v": 2, "rows": []}"#.to_vec();
+    newer.body = br#"{"v": 3, "rows": []}"#.to_vec();
     let (sent_newer, sent_alone) = (newer.body.clone(), alone.body.clone());
 
     let (spares, mut gathering) = (Spares::default(), Gathering::default());
@@ -353,7 +353,7 @@ async fn messages_handled_alone_use_one_batch_again_and_again() {
         bench.publish(&[click()]).await;
         let mut delivery = next(&mut clicks).await;
         if newer {
-            delivery.body = br#"{"v": 2, "rows": []}"#.to_vec();
+            delivery.body = br#"{"v": 3, "rows": []}"#.to_vec();
         }
         if let Ok(batch) = Batch::alone(delivery, &spares) {
             assert_eq!(batch.content.len(), 1);

@@ -70,8 +70,9 @@ async fn a_record_that_holds_no_pack_is_kept_aside_and_one_of_a_newer_build_left
     let (path, _) = left(&directory).await;
     let mut bytes = std::fs::read(&path).unwrap();
     record::append(&mut bytes, b"[]", 1, NOW);
-    record::append(&mut bytes, br#"{"v":2,"events":[{}]}"#, 1, NOW);
-    record::append(&mut bytes, &pack::encode(&events(7..8)), 1, NOW);
+    record::append(&mut bytes, br#"{"v":3,"events":[{}]}"#, 1, NOW);
+    let last = pack::encode(event(7).kind, &events(7..8));
+    record::append(&mut bytes, &last, 1, NOW);
     std::fs::write(&path, &bytes).unwrap();
     let spool = opened(&directory, 1 << 30, &TestDisk::default());
     spool.append(&events(8..9)).await.unwrap();
