@@ -2,50 +2,12 @@
 
 use adtally_domain::Timestamp;
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::pg::{Pg, PgConnection};
+use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, Nullable, Timestamptz};
+use diesel::sql_types::Timestamptz;
 
 use crate::schema::dirty_days;
 use crate::{Store, StoreError, times};
-
-/// The statement of [`append`]. Every batch has it, so it is one that diesel prepares once for each
-/// connection; what `sql_query` is given is parsed and planned each time.
-#[derive(Debug)]
-struct Append<'a> {
-    hours: &'a [DateTime<Utc>],
-}
-
-impl QueryId for Append<'_> {
-    type QueryId = Append<'static>;
-
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl QueryFragment<Pg> for Append<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("WITH marks AS (INSERT INTO dirty_hours (hour) SELECT unnest(");
-        out.push_bind_param::<Array<Timestamptz>, _>(self.hours)?;
-        out.push_sql(")) SELECT (SELECT value::timestamptz FROM settings WHERE key = 'raw_from')");
-        Ok(())
-    }
-}
-
-impl Query for Append<'_> {
-    type SqlType = Nullable<Timestamptz>;
-}
-
-impl RunQueryDsl<PgConnection> for Append<'_> {}
-
-/// Marks `hours` and, in the same round trip, reads from when on raw events are kept.
-pub(crate) fn append(
-    conn: &mut PgConnection,
-    hours: &[DateTime<Utc>],
-) -> QueryResult<Option<Timestamp>> {
-    let raw_from: Option<DateTime<Utc>> = Append { hours }.get_result(conn)?;
-    Ok(raw_from.map(times::timestamp))
-}
 
 pub(crate) fn append_day(conn: &mut PgConnection, day: NaiveDate) -> QueryResult<usize> {
     diesel::insert_into(dirty_days::table)

@@ -101,6 +101,8 @@ impl EventConsumer {
             let settled = match taken {
                 Ok(Taken::Batch(batch, place)) => {
                     storing.start(Arc::clone(&self).make_safe(batch, place));
+                    // A new task of this thread begins when this one lets it.
+                    tokio::task::yield_now().await;
                     Ok(())
                 }
                 Ok(Taken::Suspect(suspect)) => {
@@ -188,6 +190,8 @@ impl EventConsumer {
                     self.rest(before.rest(Instant::now())).await;
                 }
                 drop(place);
+                // The connection idles until the next batch begins.
+                tokio::task::yield_now().await;
                 self.acknowledge(batch.deliveries, begin).await
             }
             Err(end) => {

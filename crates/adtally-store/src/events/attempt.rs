@@ -5,14 +5,14 @@ use diesel::pg::PgConnection;
 use diesel::result::Error;
 use uuid::Uuid;
 
-use super::batch::{self, Batch};
+use super::batch::Batch;
+use super::finish::finish;
 use super::known::Expectation;
 use super::passes::{self, Passes};
-use super::rows::Row;
 use super::{EventBatch, Stored, copy, known, refused};
 use crate::error::{is_contention, is_lost, is_missing_partition, is_unique_violation};
 use crate::partitions::{PartitionCache, utc_day};
-use crate::{StoreError, dead_letters, marks};
+use crate::{StoreError, dead_letters};
 
 /// Attempts of one call before its batch is handed back. Each takes the batch a step further, or met
 /// another transaction.
@@ -130,10 +130,9 @@ fn attempt(
     conn.build_transaction().read_committed().run(|conn| {
         let passes = Passes::of(conn, &memory.pages_behind, &batch.rows)?;
         copy::insert(conn, &passes).map_err(Setback::Events)?;
-        let times = batch.rows.iter().map(Row::occurred_at);
         // From here on this transaction holds its lock on events, so nothing is dropped under it.
-        let raw_from = marks::append(conn, &batch::hours(zone, times))?;
-        match (raw_from, batch.oldest()) {
+        let found = finish(conn, &batch.hours(zone), batch.ends())?;
+        match (found.raw_from, batch.oldest()) {
             (Some(raw_from), Some(oldest)) if oldest < raw_from => {
                 return Err(Setback::Closed(raw_from));
             }
@@ -143,11 +142,13 @@ fn attempt(
         for (reason, new) in dead_letters::insert(conn, given.dead_letters.iter())? {
             *letters.entry(reason).or_default() += new;
         }
-        dead_letters::settle(conn, ids_of(given))?;
-        let clicks = batch.count(|row| row.kind() == EventKind::Click);
+        let keeps_letters = !batch.buried.is_empty() || !given.dead_letters.is_empty();
+        if found.has_letters || keeps_letters {
+            dead_letters::settle(conn, ids_of(given))?;
+        }
         Ok(Stored {
-            inserted_impressions: batch.count(|_| true) - clicks,
-            inserted_clicks: clicks,
+            inserted_impressions: batch.count(EventKind::Impression),
+            inserted_clicks: batch.count(EventKind::Click),
             dead_letters: letters,
             ..batch.stored.clone()
         })

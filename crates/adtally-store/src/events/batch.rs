@@ -1,8 +1,8 @@
 //! A batch on its way into the table: what is still to be inserted, and what became of the rest.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use adtally_domain::{EventId, ReportingZone, Timestamp};
+use adtally_domain::{EventId, EventKind, ReportingZone, Timestamp};
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
@@ -11,9 +11,7 @@ use super::refused::Refusal;
 use super::rows::Row;
 use super::{EventBatch, Stored};
 use crate::NewDeadLetter;
-use crate::partitions::utc_day;
-
-const DAY_MILLIS: i64 = 86_400_000;
+use crate::partitions::{self, utc_day};
 
 /// Events without repetition, sorted by id: so writers lock the same ids in the same order (but see
 /// [`Passes`](super::passes::Passes)), and the index is written at its end.
@@ -24,15 +22,34 @@ pub(super) struct Batch<'a> {
     pub(super) stored: Stored,
     /// Later events with the id of one of the rows.
     repeats: HashMap<EventId, Vec<Row<'a>>>,
+    /// The first and the last id, also when their events were taken out since.
+    ends: Option<(EventId, EventId)>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn of(given: &'a EventBatch) -> Self {
-        let mut rows: Vec<Row<'a>> = given.rows.iter().collect();
-        rows.sort_unstable_by_key(Row::order);
-        let mut stored = Stored::default();
-        let mut repeats: HashMap<EventId, Vec<Row<'a>>> = HashMap::new();
-        rows.dedup_by(|later, first| {
+        let mut batch = Self {
+            rows: given.rows.iter().collect(),
+            buried: Vec::new(),
+            stored: Stored::default(),
+            repeats: HashMap::new(),
+            ends: None,
+        };
+        // Most batches come in order and repeat nothing, and a connection waits meanwhile.
+        let in_order = |row: &Row<'_>, next: &Row<'_>| row.order().0 < next.order().0;
+        if !batch.rows.is_sorted_by(in_order) {
+            batch.sort();
+        }
+        let ends = batch.rows.first().zip(batch.rows.last());
+        batch.ends = ends.map(|(first, last)| (first.id(), last.id()));
+        batch
+    }
+
+    /// Sorts the rows and takes out those that repeat another's id.
+    fn sort(&mut self) {
+        let (stored, repeats) = (&mut self.stored, &mut self.repeats);
+        self.rows.sort_unstable_by_key(Row::order);
+        self.rows.dedup_by(|later, first| {
             let repeated = later.id() == first.id();
             if repeated {
                 stored.duplicates += 1;
@@ -41,12 +58,12 @@ impl<'a> Batch<'a> {
             }
             repeated
         });
-        Self {
-            rows,
-            buried: Vec::new(),
-            stored,
-            repeats,
-        }
+    }
+
+    /// The first and the last id of all events it was given.
+    pub(super) fn ends(&self) -> Option<(Uuid, Uuid)> {
+        self.ends
+            .map(|(first, last)| (first.as_uuid(), last.as_uuid()))
     }
 
     /// The time of the oldest event.
@@ -55,17 +72,34 @@ impl<'a> Batch<'a> {
     }
 
     /// The UTC days of the events.
-    pub(super) fn days(&self) -> BTreeSet<NaiveDate> {
-        let mut days = BTreeSet::new();
-        let mut last = None;
-        for row in &self.rows {
-            let time = row.occurred_at();
-            let number = time.as_millis().div_euclid(DAY_MILLIS);
-            if last.replace(number) != Some(number) {
-                days.insert(utc_day(time));
-            }
+    pub(super) fn days(&self) -> Vec<NaiveDate> {
+        self.periods(|time| {
+            let day = utc_day(time);
+            (day, partitions::end_of(day))
+        })
+    }
+
+    /// The first instants of the hours of the events.
+    pub(super) fn hours(&self, zone: ReportingZone) -> Vec<DateTime<Utc>> {
+        self.periods(|time| {
+            let hour = zone.hour_of(time);
+            (hour.start.to_datetime(), hour.end)
+        })
+    }
+
+    /// What `period` says of the events' times, once for all that are before the end it says too. Looks
+    /// only for where periods end.
+    fn periods<T: PartialEq>(&self, period: impl Fn(Timestamp) -> (T, Timestamp)) -> Vec<T> {
+        let (mut periods, mut rest) = (Vec::new(), self.rows.as_slice());
+        while let [first, others @ ..] = rest {
+            let (period, end) = period(first.occurred_at());
+            periods.push(period);
+            let within = others.partition_point(|row| row.occurred_at() < end);
+            rest = others.get(within..).unwrap_or_default();
         }
-        days
+        // The last instant of all is in a period that seems to end with it.
+        periods.dedup();
+        periods
     }
 
     /// Takes out the events that are `known`, which are sorted by id, and says whether there were any.
@@ -134,25 +168,8 @@ impl<'a> Batch<'a> {
         of_reason.count() as u64
     }
 
-    /// How many of the events to insert `is_counted` holds for.
-    pub(super) fn count(&self, is_counted: impl Fn(&Row<'_>) -> bool) -> u64 {
-        self.rows.iter().filter(|row| is_counted(row)).count() as u64
+    /// How many of the events to insert are of `kind`.
+    pub(super) fn count(&self, kind: EventKind) -> u64 {
+        self.rows.iter().filter(|row| row.kind() == kind).count() as u64
     }
-}
-
-/// The first instants of the hours that hold `times`. Cheap when the times are sorted.
-pub(super) fn hours(
-    zone: ReportingZone,
-    times: impl Iterator<Item = Timestamp>,
-) -> Vec<DateTime<Utc>> {
-    let mut hours = BTreeSet::new();
-    let mut current: Option<adtally_domain::Hour> = None;
-    for time in times {
-        if !current.is_some_and(|hour| hour.start <= time && time < hour.end) {
-            let hour = zone.hour_of(time);
-            hours.insert(hour.start.to_datetime());
-            current = Some(hour);
-        }
-    }
-    hours.into_iter().collect()
 }

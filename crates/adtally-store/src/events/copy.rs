@@ -7,7 +7,7 @@ use diesel::pg::{CopyFormat, CopyTarget, PgConnection};
 use diesel::result::{Error, QueryResult};
 
 use super::passes::Passes;
-use super::row::{self, COLUMNS, HEADER, TRAILER};
+use super::row::{self, COLUMNS, Columns, HEADER, TRAILER};
 use super::rows::Row;
 use crate::schema::events::{self, dsl};
 
@@ -15,49 +15,64 @@ use crate::schema::events::{self, dsl};
 /// larger ones would leave the server waiting while they are made.
 const CHUNK: usize = 64 * 1_024;
 
-/// Inserts the rows. Columns at the end that are NULL in all of them are not sent: the server would read
-/// and convert each, row by row.
+/// Inserts the rows. A source that none of them has, and columns at the end that are NULL in all of them, are
+/// not sent: the server would read and convert each, row by row.
 pub(super) fn insert(conn: &mut PgConnection, passes: &Passes<'_>) -> QueryResult<usize> {
-    let Some(used) = passes.sorted.iter().map(Row::columns).max() else {
-        return Ok(0);
-    };
-    let always = (
-        dsl::event_id,
-        dsl::received_at,
-        dsl::source,
-        dsl::ad_id,
-        dsl::kind,
-        dsl::ip,
-        dsl::user_agent,
-    );
-    let (id, received, source, ad, kind, ip, browser) = always;
-    let (page, place) = (dsl::referer, dsl::placement);
-    match used {
-        ..=7 => copy(conn, always, passes, 7),
-        8 | 9 => {
-            let with_page = (id, received, source, ad, kind, ip, browser, page, place);
-            copy(conn, with_page, passes, 9)
-        }
-        _ => {
-            let (visitor, impression) = (dsl::visitor_id, dsl::impression_id);
-            let all = (
-                id, received, source, ad, kind, ip, browser, page, place, visitor, impression,
-            );
-            copy(conn, all, passes, COLUMNS)
-        }
+    let all = passes.sorted.iter().map(Row::columns);
+    let used = all.fold(Columns::default(), |used, row| Columns {
+        source: used.source || row.source,
+        others: used.others.max(row.others),
+    });
+    let source = used.source;
+    macro_rules! send {
+        ($others:expr, $($column:ident),*) => {{
+            let others = $others;
+            let sent = Columns { source, others };
+            if source {
+                copy(conn, (dsl::event_id, dsl::source, $(dsl::$column),*), passes, sent)
+            } else {
+                copy(conn, (dsl::event_id, $(dsl::$column),*), passes, sent)
+            }
+        }};
+    }
+    match used.others {
+        0 => Ok(0),
+        1..=6 => send!(6, received_at, ad_id, kind, ip, user_agent),
+        7 | 8 => send!(
+            8,
+            received_at,
+            ad_id,
+            kind,
+            ip,
+            user_agent,
+            referer,
+            placement
+        ),
+        _ => send!(
+            COLUMNS,
+            received_at,
+            ad_id,
+            kind,
+            ip,
+            user_agent,
+            referer,
+            placement,
+            visitor_id,
+            impression_id
+        ),
     }
 }
 
-/// Copies the first `count` columns, which `columns` names.
+/// Copies the columns that are `sent`, which `columns` names.
 fn copy(
     conn: &mut PgConnection,
     columns: impl CopyTarget<Table = events::table>,
     passes: &Passes<'_>,
-    count: u8,
+    sent: Columns,
 ) -> QueryResult<usize> {
     diesel::copy_from(events::table)
         .from_raw_data(columns, |copy| {
-            write(copy, passes.rows(), count).map_err(told_by_database)
+            write(copy, passes.rows(), sent).map_err(told_by_database)
         })
         .with_format(CopyFormat::Binary)
         .execute(conn)
@@ -66,13 +81,13 @@ fn copy(
 fn write<'a>(
     copy: &mut dyn Write,
     rows: impl Iterator<Item = &'a Row<'a>>,
-    columns: u8,
+    sent: Columns,
 ) -> std::io::Result<()> {
     let mut chunk = Vec::with_capacity(CHUNK + CHUNK / 8);
     chunk.extend_from_slice(&HEADER);
     for row in rows {
         let (fields, given) = (row.fields(), row.columns());
-        row::write(&mut chunk, row.id(), fields, given, columns);
+        row::write(&mut chunk, row.id(), fields, given, sent);
         if chunk.len() >= CHUNK {
             copy.write_all(&chunk)?;
             chunk.clear();

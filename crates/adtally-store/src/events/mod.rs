@@ -3,6 +3,7 @@
 mod attempt;
 mod batch;
 mod copy;
+mod finish;
 mod known;
 mod passes;
 mod refused;

@@ -11,8 +11,8 @@ pub(super) const HEADER: [u8; 19] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What it ends with.
 pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// Columns of a row at most; `verdict` and `rule_version` take their defaults.
-pub(super) const COLUMNS: u8 = 11;
+/// Columns of a row at most, the source not among them; `verdict` and `rule_version` take their defaults.
+pub(super) const COLUMNS: u8 = 10;
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 /// The server's time begins in 2000, in microseconds.
 const EPOCH_2000_MILLIS: i64 = 946_684_800_000;
@@ -20,8 +20,9 @@ const EPOCH_2000_MILLIS: i64 = 946_684_800_000;
 const INET: u8 = 2;
 const INET6: u8 = 3;
 
-/// Bytes of the kind.
+/// Bytes of the kind, and of when an event came in.
 const KIND: usize = 4 + 2;
+const RECEIVED_AT: usize = 4 + 8;
 
 /// What was added to the data.
 pub(super) struct Appended {
@@ -33,12 +34,15 @@ pub(super) struct Appended {
 }
 
 /// Adds the fields of a row to the data, in the order in which [`super::copy`] names its columns: those
-/// last that are empty most often. The id, which comes first, and NULLs at the end are left out.
+/// last that are empty most often, but the source first. The id, which comes before them, a source that is
+/// NULL and NULLs at the end are left out.
 pub(super) fn append<Text: AsRef<str>>(data: &mut Vec<u8>, event: &Event<Text>) -> Appended {
     let start = data.len();
+    if let Some(source) = &event.source {
+        field(data, source.as_ref().as_bytes());
+    }
     let received_at = (event.received_at.as_millis() - EPOCH_2000_MILLIS) * 1_000;
     field(data, &received_at.to_be_bytes());
-    text(data, event.source.as_ref());
     let before_payload = data.len() - start;
     field(data, &event.ad_id.get().to_be_bytes());
     field(data, &i16::from(event.kind.code()).to_be_bytes());
@@ -72,13 +76,30 @@ fn trailing_nulls<Text>(event: &Event<Text>) -> u8 {
     nulls.map(u8::from).sum()
 }
 
-/// A row of the first `columns` columns: how many there are, the id, `fields`, and NULLs. `given` columns are
-/// in `fields` and the id.
-pub(super) fn write(data: &mut Vec<u8>, id: EventId, fields: &[u8], given: u8, columns: u8) {
-    data.extend_from_slice(&i16::from(columns).to_be_bytes());
+/// Whether the fields begin with a source.
+pub(super) fn has_source(before_payload: usize) -> bool {
+    before_payload > RECEIVED_AT
+}
+
+/// Which columns COPY is told to expect.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Columns {
+    pub(super) source: bool,
+    /// The first so many of the others.
+    pub(super) others: u8,
+}
+
+/// A row of the columns that are `sent`: how many there are, the id, `fields`, and NULLs. Those that are
+/// `given` are in `fields` and the id.
+pub(super) fn write(data: &mut Vec<u8>, id: EventId, fields: &[u8], given: Columns, sent: Columns) {
+    let count = i16::from(sent.others) + i16::from(sent.source);
+    data.extend_from_slice(&count.to_be_bytes());
     field(data, id.as_uuid().as_bytes());
+    if sent.source && !given.source {
+        data.extend_from_slice(&NULL);
+    }
     data.extend_from_slice(fields);
-    for _ in given..columns {
+    for _ in given.others..sent.others {
         data.extend_from_slice(&NULL);
     }
 }
@@ -120,12 +141,15 @@ fn address(data: &mut Vec<u8>, ip: IpAddr) {
     }
 }
 
-/// The event whose fields [`append`] wrote. Id and kind were kept beside them.
+/// The event whose fields [`append`] wrote. Id, kind and whether there is a source were kept beside them.
 #[expect(clippy::expect_used, reason = "both were written from an event's own")]
-pub(super) fn event(id: EventId, kind: EventKind, mut fields: &[u8]) -> Event {
+pub(super) fn event(id: EventId, kind: EventKind, has_source: bool, mut fields: &[u8]) -> Event {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let source = has_source
+        .then(|| next_value(&mut fields))
+        .flatten()
+        .map(text);
     let received_at = number(next_value(&mut fields)) / 1_000 + EPOCH_2000_MILLIS;
-    let source = next_value(&mut fields).map(text);
     let ad_id = number(next_value(&mut fields));
     fields = fields.get(KIND..).unwrap_or_default();
     Event {

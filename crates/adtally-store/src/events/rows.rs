@@ -8,7 +8,7 @@ mod tests;
 
 use adtally_domain::{Event, EventId, EventKind, Timestamp};
 
-use super::row;
+use super::row::{self, Columns};
 
 /// How many of the 256 values of an id's last byte are of the first pass. A little more than half: what
 /// then comes between the ids of a page of the index is seldom more than the page still takes, although
@@ -181,9 +181,13 @@ impl<'a> Row<'a> {
         self.place.pass()
     }
 
-    /// Columns up to the last one that is not NULL.
-    pub(super) fn columns(&self) -> u8 {
-        self.place.columns
+    /// Its source if it has one, and the other columns up to the last one that is not NULL.
+    pub(super) fn columns(&self) -> Columns {
+        let before_payload = self.place.payload.saturating_sub(self.place.start);
+        Columns {
+            source: row::has_source(before_payload as usize),
+            others: self.place.columns,
+        }
     }
 
     /// The fields of its columns but the id, as COPY takes them.
@@ -208,11 +212,11 @@ impl<'a> Row<'a> {
 
     /// The event itself.
     pub(super) fn event(&self) -> Event {
-        row::event(self.id(), self.kind(), self.fields())
+        row::event(self.id(), self.kind(), self.columns().source, self.fields())
     }
 }
 
-/// A place in the data. Rows are shorter than the JSON they were read from, and of that a batch has a few
+/// A place in the data. Rows are hardly longer than the JSON they were read from, and of that a batch has a few
 /// megabytes and one message, which RabbitMQ bounds at 512 MB.
 fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)

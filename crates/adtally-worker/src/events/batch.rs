@@ -55,6 +55,7 @@ pub(super) struct Gathering {
     deliveries: Vec<Delivery>,
     content: EventBatch,
     bytes: usize,
+    is_sorted: bool,
 }
 
 impl Gathering {
@@ -82,6 +83,7 @@ impl Gathering {
     /// # Errors
     /// A pack of a newer version, unread and not added.
     pub(super) fn add(&mut self, mut delivery: Delivery) -> Result<(), NewerPack> {
+        self.is_sorted = false;
         if let Err(version) = read(&delivery, &mut self.content) {
             return Err(NewerPack::new(delivery, version));
         }
@@ -96,6 +98,7 @@ impl Gathering {
         let mut next = spares.take();
         next.reserve_as_for(&self.content);
         self.sort();
+        self.is_sorted = false;
         let content = std::mem::replace(&mut self.content, next);
         Batch {
             deliveries: std::mem::take(&mut self.deliveries),
@@ -104,9 +107,11 @@ impl Gathering {
         }
     }
 
-    /// Puts the events into the order in which they are stored. Cheap when they are in it already.
+    /// Puts the events into the order in which they are stored, unless they are in it already.
     pub(super) fn sort(&mut self) {
-        self.content.sort();
+        if !std::mem::replace(&mut self.is_sorted, true) {
+            self.content.sort();
+        }
     }
 
     /// Messages that will not be stored.

@@ -16,8 +16,7 @@ impl Full {
     /// bytes: more are not in hand at one time ([`Full::prefetch`]), and a batch that waits for them would
     /// still grow, unsorted, when its turn comes. As many as are worth a transaction may always come.
     pub(crate) fn of_bytes(bytes: usize) -> Self {
-        // What small requests bring is put together in eighths of a pack, so up to one of them is missing.
-        let full_pack = PublisherOptions::default().pack_bytes / 8 * 7;
+        let full_pack = PublisherOptions::default().pack_bytes;
         Self {
             bytes,
             messages: bytes.div_ceil(full_pack).max(MANY),
@@ -41,7 +40,7 @@ mod tests {
 
     #[test]
     fn the_prefetch_is_what_is_stored_and_what_gathers_meanwhile() {
-        let full_pack = PublisherOptions::default().pack_bytes / 8 * 7;
+        let full_pack = PublisherOptions::default().pack_bytes;
         let full = Full::of_bytes(100 * full_pack);
         assert_eq!(full.prefetch(1), 200);
         assert_eq!(full.prefetch(3), 400);

@@ -4,7 +4,7 @@ use adtally_domain::AdId;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::row::COLUMNS;
+use super::row::{COLUMNS, Columns};
 use super::*;
 
 prop_compose! {
@@ -45,21 +45,33 @@ proptest! {
     }
 
     #[test]
-    fn what_copy_takes_has_as_many_fields_as_it_says(event in any_event(), more in 0..=COLUMNS) {
+    fn what_copy_takes_has_as_many_fields_as_it_says(
+        event in any_event(),
+        more in 0..=COLUMNS,
+        source: bool,
+    ) {
         let mut rows = Rows::default();
         rows.push(&event);
         let row = rows.get(0).unwrap();
-        let columns = COLUMNS.min(row.columns() + more);
+        let given = row.columns();
+        let sent = Columns {
+            source: given.source || source,
+            others: COLUMNS.min(given.others + more),
+        };
         let mut data = Vec::new();
-        row::write(&mut data, row.id(), row.fields(), row.columns(), columns);
+        row::write(&mut data, row.id(), row.fields(), given, sent);
         let (count, mut fields) = data.split_first_chunk().unwrap();
-        prop_assert_eq!(i16::from_be_bytes(*count), i16::from(columns));
-        let values: Vec<_> = (0..columns).map(|_| row::next_value(&mut fields)).collect();
+        let count = i16::from_be_bytes(*count);
+        prop_assert_eq!(count, i16::from(sent.others) + i16::from(sent.source));
+        let values: Vec<_> = (0..count).map(|_| row::next_value(&mut fields)).collect();
         prop_assert!(fields.is_empty());
         let id = event.id.as_uuid();
         prop_assert_eq!(values[0], Some(id.as_bytes().as_slice()));
-        let given = values.iter().rposition(|value| value.is_some()).unwrap() + 1;
-        prop_assert!(given <= row.columns().into());
+        if sent.source {
+            prop_assert_eq!(values[1], event.source.as_ref().map(|source| source.as_bytes()));
+        }
+        let last = values.iter().rposition(|value| value.is_some()).unwrap();
+        prop_assert!(last < usize::from(given.others) + usize::from(sent.source));
     }
 
     #[test]

@@ -1,0 +1,73 @@
+//! What a transaction does once the rows of its batch are in, in one round trip.
+
+use adtally_domain::Timestamp;
+use chrono::{DateTime, Utc};
+use diesel::pg::{Pg, PgConnection};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, Bool, Nullable, Timestamptz, Uuid as SqlUuid};
+use uuid::Uuid;
+
+use crate::times;
+
+/// The statement of [`finish`]. Every batch has it, so it is one that diesel prepares once for each
+/// connection; what `sql_query` is given is parsed and planned each time.
+#[derive(Debug)]
+struct Finish<'a> {
+    hours: &'a [DateTime<Utc>],
+    first: Option<Uuid>,
+    last: Option<Uuid>,
+}
+
+impl QueryId for Finish<'_> {
+    type QueryId = Finish<'static>;
+
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for Finish<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH marks AS (INSERT INTO dirty_hours (hour) SELECT unnest(");
+        out.push_bind_param::<Array<Timestamptz>, _>(self.hours)?;
+        out.push_sql(
+            ")) SELECT (SELECT value::timestamptz FROM settings WHERE key = 'raw_from'), \
+             (SELECT true FROM dead_letters \
+              WHERE state <> 'requeued' AND event_id BETWEEN ",
+        );
+        out.push_bind_param::<Nullable<SqlUuid>, _>(&self.first)?;
+        out.push_sql(" AND ");
+        out.push_bind_param::<Nullable<SqlUuid>, _>(&self.last)?;
+        // The order of the index, so that no plan reads letters outside of the bounds.
+        out.push_sql(" ORDER BY event_id LIMIT 1)");
+        Ok(())
+    }
+}
+
+impl Query for Finish<'_> {
+    type SqlType = (Nullable<Timestamptz>, Nullable<Bool>);
+}
+
+impl RunQueryDsl<PgConnection> for Finish<'_> {}
+
+/// What was found.
+pub(super) struct Found {
+    /// From when on raw events are kept.
+    pub(super) raw_from: Option<Timestamp>,
+    /// Letters of events between the ends wait for a decision or were given up.
+    pub(super) has_letters: bool,
+}
+
+/// Marks `hours`, and looks for what concerns a batch whose first and last ids are `ends`.
+pub(super) fn finish(
+    conn: &mut PgConnection,
+    hours: &[DateTime<Utc>],
+    ends: Option<(Uuid, Uuid)>,
+) -> QueryResult<Found> {
+    let (first, last) = ends.unzip();
+    let finish = Finish { hours, first, last };
+    let (raw_from, has_letters): (Option<DateTime<Utc>>, Option<bool>) = finish.get_result(conn)?;
+    Ok(Found {
+        raw_from: raw_from.map(times::timestamp),
+        has_letters: has_letters.unwrap_or_default(),
+    })
+}
