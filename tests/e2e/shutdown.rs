@@ -125,7 +125,8 @@ fn ends_while_an_event_is_on_its_way(http_threads: &str) {
     proxy.set(Fault::Hole(Way::ToServer));
     let pixel = http::request(api.address, "GET", "/v1/pixel.gif?ad_id=7", &[], b"");
     assert_eq!(pixel.expect("a pixel").status, 200);
-    proxy.until_held("the event is on its way", b"\"ad_id\":7");
+    // Its ad, behind its id.
+    proxy.until_held("the event is on its way", b"\",7,");
     api.signal(Signal::TERM);
     until("the HTTP threads have ended", || {
         (!has_thread(api.pid(), "actix-server wo")).then_some(())
