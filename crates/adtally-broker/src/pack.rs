@@ -9,8 +9,9 @@
 //! queued.
 //!
 //! In version 1 each entry is an object with names of its own, its kind among them, and `received_at` was
-//! written in RFC 3339; either is read in both. It is still read: older builds wrote it, and an entry that became a dead letter comes back in
-//! it. Names beside every value were more than half of a pack, which the broker wrote, read and sent.
+//! written in RFC 3339; either is read in both. It is still read: older builds wrote it, and an entry that
+//! became a dead letter comes back in it. Names beside every value were half of a pack, which the broker
+//! wrote, read and sent.
 
 mod decode;
 mod encode;
