@@ -37,7 +37,8 @@ pub struct PublisherOptions {
     pub deadline: Duration,
     /// Events in one pack at most, at least 1.
     pub pack_events: usize,
-    /// Bytes of the events of one pack at most, unless a single one is larger.
+    /// Bytes of the events of one pack at most, which the last of them may pass. The default is what one
+    /// frame of RabbitMQ's own limit, 128 KiB, takes.
     pub pack_bytes: usize,
     /// Bytes that may wait for their confirm at most, for each kind of event and for tasks;
     /// beyond, publishing waits.
@@ -49,7 +50,7 @@ impl Default for PublisherOptions {
         Self {
             deadline: Duration::from_secs(5),
             pack_events: 1_024,
-            pack_bytes: 96 * 1_024,
+            pack_bytes: 126 * 1_024,
             waiting_bytes: 64 * 1_024 * 1_024,
         }
     }

@@ -14,7 +14,7 @@ use crate::patience::Patience;
 use crate::session::{End, EventQueue, Session};
 use crate::startup;
 
-/// Bytes of a full batch of impressions, some 55,000 events: each batch also costs the database a commit,
+/// Bytes of a full batch of impressions, some 54,000 events: each batch also costs the database a commit,
 /// two small statements and what COPY sets up, however many events are in it.
 const IMPRESSIONS_BYTES: usize = 6_656 * 1024;
 /// The same of all other queues. Clicks are few, and what two busy queues take in memory adds up.

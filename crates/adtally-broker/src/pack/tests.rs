@@ -176,6 +176,23 @@ proptest! {
     }
 
     #[test]
+    fn whichever_way_an_id_is_read_it_is_the_same(
+        (kind, events) in events(1..2),
+        upper in any::<bool>(),
+        changed in prop::option::of((0..36_usize, prop::char::any())),
+    ) {
+        let written = events[0].id.to_string();
+        let mut id = if upper { written.to_uppercase() } else { written.clone() };
+        if let Some((place, character)) = changed {
+            id.replace_range(place..=place, &character.to_string());
+        }
+        let body = String::from_utf8(encode(kind, &events)).unwrap().replacen(&written, &id, 1);
+        let mut entries = Vec::new();
+        let general = read_rest(body.as_bytes(), 0, |entry| entries.push(entry.map(Event::into_owned)));
+        prop_assert_eq!(decode(body.as_bytes()), general.map(|()| entries));
+    }
+
+    #[test]
     fn a_damaged_entry_costs_only_itself(
         (kind, events) in events(1..8),
         victim: prop::sample::Index,

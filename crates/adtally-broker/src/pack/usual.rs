@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
 use memchr::memchr2;
 use uuid::Uuid;
-use uuid::fmt::Hyphenated;
+use uuid_simd::UuidExt;
 
 use super::wire::{TAIL, Text, head};
 
@@ -87,7 +87,7 @@ impl<'a> Rest<'a> {
     fn uuid(&mut self) -> Option<Uuid> {
         let (uuid, rest) = self.text.strip_prefix('"')?.split_at_checked(UUID)?;
         self.text = rest.strip_prefix('"')?;
-        uuid.parse().ok().map(Hyphenated::into_uuid)
+        Uuid::parse_hyphenated(uuid.as_bytes()).ok()
     }
 
     fn received_at(&mut self) -> Option<Timestamp> {

@@ -10,6 +10,17 @@ use super::lanes::Lanes;
 use super::*;
 use crate::pack;
 
+#[test]
+fn a_frame_has_room_for_what_is_around_the_events_of_a_full_pack() {
+    // RabbitMQ's own `frame_max`, of which a frame's type, channel, length and end take eight bytes (AMQP
+    // 0-9-1, section 2.3.5).
+    let frame = 131_072 - 8;
+    for kind in EventKind::ALL {
+        let around = pack::encode(kind, &[]).len();
+        assert!(around + PublisherOptions::default().pack_bytes <= frame);
+    }
+}
+
 struct Bench {
     config: BrokerConfig,
     options: PublisherOptions,
