@@ -61,7 +61,7 @@ fn full_pack() -> Vec<u8> {
     pack::encode(EventKind::Impression, &events())
 }
 
-#[library_benchmark(config = at_most(766_000))]
+#[library_benchmark(config = at_most(479_000))]
 #[bench::full(args = (), setup = full_pack, teardown = every_one)]
 fn read(body: Vec<u8>) -> usize {
     sound(&body)

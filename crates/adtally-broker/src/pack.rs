@@ -15,6 +15,7 @@
 
 mod decode;
 mod encode;
+mod ipv4;
 mod names;
 #[cfg(test)]
 mod tests;

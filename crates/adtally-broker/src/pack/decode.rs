@@ -24,7 +24,9 @@ const REPLACEMENT: char = '\u{fffd}';
 /// [`PackError::NotAPack`] for anything else that is not a pack.
 pub fn decode(body: &[u8]) -> Result<Vec<Result<Event, BadEvent>>, PackError> {
     let mut events = Vec::new();
-    read(body, |event| events.push(event.map(Event::into_owned)))?;
+    read(body, |event| {
+        events.push(event.map(|event| event.clone().into_owned()));
+    })?;
     Ok(events)
 }
 
@@ -35,7 +37,7 @@ pub fn decode(body: &[u8]) -> Result<Vec<Result<Event, BadEvent>>, PackError> {
 /// As [`decode`]. What was handed out before is no event then, and to be taken back.
 pub fn read(
     body: &[u8],
-    mut take: impl FnMut(Result<Event<Cow<'_, str>>, BadEvent>),
+    mut take: impl FnMut(Result<&Event<Cow<'_, str>>, BadEvent>),
 ) -> Result<(), PackError> {
     let mut handed_out = 0;
     // Checked once, and not again for each text in it.
@@ -70,7 +72,7 @@ struct Outline<'a> {
 pub(super) fn read_rest(
     body: &[u8],
     handed_out: usize,
-    mut take: impl FnMut(Result<Event<Cow<'_, str>>, BadEvent>),
+    mut take: impl FnMut(Result<&Event<Cow<'_, str>>, BadEvent>),
 ) -> Result<(), PackError> {
     let text = String::from_utf8_lossy(body);
     let repaired = matches!(text, Cow::Owned(_));
@@ -84,8 +86,10 @@ pub(super) fn read_rest(
     let events: Vec<&RawValue> =
         serde_json::from_str(events).map_err(|error| not_a_pack(&error))?;
     for (index, entry) in events.into_iter().enumerate().skip(handed_out) {
-        let judged = judge(entry, names.as_ref(), repaired);
-        take(judged.map_err(|reason| bad_event(index, entry, names.as_ref(), reason)));
+        match judge(entry, names.as_ref(), repaired) {
+            Ok(event) => take(Ok(&event)),
+            Err(reason) => take(Err(bad_event(index, entry, names.as_ref(), reason))),
+        }
     }
     Ok(())
 }

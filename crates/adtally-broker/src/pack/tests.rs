@@ -122,7 +122,9 @@ fn table(fields: &Value, entries: &Value) -> Vec<u8> {
 /// [`decode`] by the general reader alone.
 fn decode_any(body: &[u8]) -> Result<Vec<Result<Event, BadEvent>>, PackError> {
     let mut entries = Vec::new();
-    let read = read_rest(body, 0, |entry| entries.push(entry.map(Event::into_owned)));
+    let read = read_rest(body, 0, |entry| {
+        entries.push(entry.map(|event| event.clone().into_owned()));
+    });
     read.map(|()| entries)
 }
 
@@ -366,7 +368,7 @@ fn a_text_is_copied_only_where_something_in_it_is_escaped() {
         let event = event.unwrap();
         assert!(matches!(event.referer, Some(Cow::Borrowed("http://a/"))));
         assert!(matches!(&event.user_agent, Some(Cow::Owned(text)) if text == "plain ü"));
-        assert_eq!((event.placement, event.source), (None, None));
+        assert_eq!((&event.placement, &event.source), (&None, &None));
         events += 1;
     })
     .unwrap();

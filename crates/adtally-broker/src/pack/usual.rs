@@ -2,12 +2,14 @@
 //! there is nothing to search for. A fraction of the instructions of a reader of any JSON.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
 use memchr::memchr2;
 use uuid::Uuid;
 use uuid_simd::UuidExt;
 
+use super::ipv4::ipv4;
 use super::wire::{TAIL, Text, head};
 
 /// Characters of a UUID as packs have it.
@@ -15,7 +17,7 @@ const UUID: usize = 36;
 
 /// Hands the events of a pack to `take`. `None` where the pack is not, or no longer, as this build
 /// writes it: what was handed out until then is right, whatever follows.
-pub(super) fn events<'a>(pack: &'a str, mut take: impl FnMut(Event<Cow<'a, str>>)) -> Option<()> {
+pub(super) fn events<'a>(pack: &'a str, mut take: impl FnMut(&Event<Cow<'a, str>>)) -> Option<()> {
     if !has_no_control(pack) {
         return None;
     }
@@ -28,7 +30,7 @@ pub(super) fn events<'a>(pack: &'a str, mut take: impl FnMut(Event<Cow<'a, str>>
     let mut before = "";
     while rest.text != TAIL {
         rest.skip(before)?;
-        take(rest.event(kind)?);
+        rest.event(kind, &mut take)?;
         before = ",";
     }
     Some(())
@@ -41,31 +43,57 @@ struct Rest<'a> {
     received_at: Option<(&'a str, Timestamp)>,
 }
 
+/// Reads the next value into its place.
+type Reader<'a> = fn(&mut Rest<'a>, &mut Event<Cow<'a, str>>) -> Option<()>;
+
 // Inlined where a text is known when this is compiled: to compare with it is a few instructions then, and
 // otherwise a call.
 impl<'a> Rest<'a> {
-    fn event(&mut self, kind: EventKind) -> Option<Event<Cow<'a, str>>> {
+    /// Readers of the values that may be null, and are left out at the end.
+    const READERS: [Reader<'a>; 7] = [
+        |rest, event| rest.nullable(Self::ip, &mut event.ip),
+        |rest, event| rest.nullable(Self::storable, &mut event.user_agent),
+        |rest, event| rest.nullable(Self::storable, &mut event.source),
+        |rest, event| rest.nullable(Self::storable, &mut event.referer),
+        |rest, event| rest.nullable(Self::storable, &mut event.placement),
+        |rest, event| rest.nullable(Self::storable, &mut event.visitor_id),
+        |rest, event| rest.nullable(Self::uuid, &mut event.impression_id),
+    ];
+
+    /// Hands the next event to `take` rather than returns it: to move it costs as much as to read a number.
+    fn event(
+        &mut self,
+        kind: EventKind,
+        take: &mut impl FnMut(&Event<Cow<'a, str>>),
+    ) -> Option<()> {
         self.skip("[")?;
         let id = EventId::from_uuid(self.uuid()?)?;
         self.skip(",")?;
         let ad_id = AdId::new(self.number()?)?;
         self.skip(",")?;
-        let received_at = self.received_at()?;
-        let event = Event {
+        let mut event = Event {
             id,
             kind,
             ad_id,
-            received_at,
-            ip: self.nullable(|rest| rest.text()?.parse().ok())?,
-            user_agent: self.nullable(Self::storable)?,
-            source: self.nullable(Self::storable)?,
-            referer: self.nullable(Self::storable)?,
-            placement: self.nullable(Self::storable)?,
-            visitor_id: self.nullable(Self::storable)?,
-            impression_id: self.nullable(Self::uuid)?,
+            received_at: self.received_at()?,
+            ip: None,
+            user_agent: None,
+            source: None,
+            referer: None,
+            placement: None,
+            visitor_id: None,
+            impression_id: None,
         };
+        // Most entries end long before the last one.
+        for read in Self::READERS {
+            if self.skip(",").is_none() {
+                break;
+            }
+            read(self, &mut event)?;
+        }
         self.skip("]")?;
-        Some(event)
+        take(&event);
+        Some(())
     }
 
     #[inline]
@@ -74,14 +102,17 @@ impl<'a> Rest<'a> {
         Some(())
     }
 
-    /// The next value, which may be null or past the end of the entry; `None` when it cannot be read.
-    #[expect(clippy::option_option, reason = "absent and unreadable are two things")]
+    /// The next value, unless it is null; `None` when it cannot be read.
     #[inline]
-    fn nullable<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        if self.skip(",").is_none() || self.skip("null").is_some() {
-            return Some(None);
+    fn nullable<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+        value: &mut Option<T>,
+    ) -> Option<()> {
+        if self.skip("null").is_none() {
+            *value = Some(read(self)?);
         }
-        read(self).map(Some)
+        Some(())
     }
 
     fn uuid(&mut self) -> Option<Uuid> {
@@ -107,12 +138,23 @@ impl<'a> Rest<'a> {
 
     /// A whole number that is not negative.
     fn number(&mut self) -> Option<i64> {
-        let end = self.text.bytes().position(|byte| !byte.is_ascii_digit())?;
-        let (digits, rest) = self.text.split_at_checked(end)?;
-        self.text = rest;
+        let (mut number, mut digits) = (0_i64, 0);
+        for digit in self.text.bytes().take_while(u8::is_ascii_digit) {
+            number = number.checked_mul(10)?.checked_add((digit - b'0').into())?;
+            digits += 1;
+        }
         // JSON knows no number that begins with a zero, but zero.
-        let is_number = digits == "0" || !digits.starts_with('0');
-        digits.parse().ok().filter(|_| is_number)
+        let is_number = digits == 1 || (digits > 1 && !self.text.starts_with('0'));
+        self.text = self.text.get(digits..)?;
+        is_number.then_some(number)
+    }
+
+    fn ip(&mut self) -> Option<IpAddr> {
+        if let Some((ip, rest)) = ipv4(self.text) {
+            self.text = rest;
+            return Some(ip.into());
+        }
+        self.text()?.parse().ok()
     }
 
     /// A text a table can store.

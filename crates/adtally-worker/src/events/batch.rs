@@ -128,7 +128,7 @@ fn read(delivery: &Delivery, content: &mut EventBatch) -> Result<(), u64> {
     let before = content.len();
     let mut origin = None;
     let read = pack::read(&delivery.body, |entry| match entry {
-        Ok(event) => content.push(&event),
+        Ok(event) => content.push(event),
         Err(bad) => {
             let origin = origin.get_or_insert_with(|| Origin::of(delivery));
             content.dead_letters.push(origin.letter_of(bad));

@@ -86,3 +86,35 @@ fn an_entry_without_names_is_none_of_the_first_version() {
     let bad = bad.unwrap_err();
     assert_eq!((bad.reason.as_str(), bad.body), ("it is no object", entry));
 }
+
+#[test]
+fn an_entry_is_judged_alike_in_its_usual_form_and_in_any_other() {
+    let id = "01a201d7-0b7b-7000-8000-000000000001";
+    let nulls = ["null"; 8].join(",");
+    let values = [
+        (r#"5,17"#.to_owned(), true),
+        (r#"05,17"#.to_owned(), false),
+        (r#"00,17"#.to_owned(), false),
+        (r#"0,17"#.to_owned(), false),
+        (r#"5,017"#.to_owned(), false),
+        (r#"5,0"#.to_owned(), true),
+        (r#"9223372036854775807,17"#.to_owned(), true),
+        (r#"9223372036854775808,17"#.to_owned(), false),
+        (r#"5,-17"#.to_owned(), false),
+        (r#"5,17,"#.to_owned(), false),
+        (r#"5,17,null"#.to_owned(), true),
+        (r#"5,17,nullx"#.to_owned(), false),
+        (r#"5,17,"192.0.2.1""#.to_owned(), true),
+        (r#"5,17,"192.0.2.01""#.to_owned(), false),
+        (r#"5,17,"2001:db8::1""#.to_owned(), true),
+        (format!("5,17,{nulls}"), false),
+    ];
+    for (values, is_read) in values {
+        let tail = format!(r#"["{id}",5,17],["{id}",{values}],["{id}",5,170]]}}"#);
+        let body = format!("{}{tail}", wire::head(EventKind::Click)).into_bytes();
+        let entries = decode(&body);
+        assert_eq!(entries, decode_any(&body), "{values}");
+        let is_whole = entries.is_ok_and(|entries| entries.iter().all(Result::is_ok));
+        assert_eq!(is_whole, is_read, "{values}");
+    }
+}
