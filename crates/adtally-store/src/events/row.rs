@@ -13,6 +13,8 @@ pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// Columns of a row at most, the source not among them; `verdict` and `rule_version` take their defaults.
 pub(super) const COLUMNS: u8 = 10;
+/// Those of them that come first, the id among them: they are never NULL.
+const NEVER_NULL: u8 = 4;
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 /// The server's time begins in 2000, in microseconds.
 const EPOCH_2000_MILLIS: i64 = 946_684_800_000;
@@ -46,20 +48,28 @@ pub(super) fn append<Text: AsRef<str>>(data: &mut Vec<u8>, event: &Event<Text>) 
     let before_payload = data.len() - start;
     field(data, &event.ad_id.get().to_be_bytes());
     field(data, &i16::from(event.kind.code()).to_be_bytes());
-    match event.ip {
-        Some(ip) => address(data, ip),
-        None => data.extend_from_slice(&NULL),
+    let columns = COLUMNS - trailing_nulls(event);
+    if columns > NEVER_NULL {
+        match event.ip {
+            Some(ip) => address(data, ip),
+            None => data.extend_from_slice(&NULL),
+        }
     }
-    text(data, event.user_agent.as_ref());
-    text(data, event.referer.as_ref());
-    text(data, event.placement.as_ref());
-    text(data, event.visitor_id.as_ref());
-    nullable(data, event.impression_id.as_ref().map(Uuid::as_bytes));
-    let empty = trailing_nulls(event);
-    data.truncate(data.len() - usize::from(empty) * NULL.len());
+    let texts = [
+        &event.user_agent,
+        &event.referer,
+        &event.placement,
+        &event.visitor_id,
+    ];
+    for (text, _) in texts.into_iter().zip(NEVER_NULL + 1..columns) {
+        nullable(data, text.as_ref().map(|text| text.as_ref().as_bytes()));
+    }
+    if columns == COLUMNS {
+        nullable(data, event.impression_id.as_ref().map(Uuid::as_bytes));
+    }
     Appended {
         before_payload,
-        columns: COLUMNS - empty,
+        columns,
     }
 }
 
@@ -102,10 +112,6 @@ pub(super) fn write(data: &mut Vec<u8>, id: EventId, fields: &[u8], given: Colum
     for _ in given.others..sent.others {
         data.extend_from_slice(&NULL);
     }
-}
-
-fn text<Text: AsRef<str>>(data: &mut Vec<u8>, value: Option<&Text>) {
-    nullable(data, value.map(|text| text.as_ref().as_bytes()));
 }
 
 /// Adds a value that may be NULL.
