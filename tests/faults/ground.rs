@@ -3,8 +3,7 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use adtally_devstack::packages::{self, Install};
-use adtally_devstack::testing::TestStack;
+use adtally_devstack::testing::{TestStack, programs};
 use adtally_devstack::{PostgresServer, RabbitmqServer, ServerPrograms};
 use chrono::{DateTime, Utc};
 
@@ -91,7 +90,7 @@ impl Ground {
 
     /// The servers' programs, for rows that start more of them.
     pub(crate) fn programs(&self) -> ServerPrograms {
-        let found = self.block_on(packages::ensure(Install::Allowed));
+        let found = self.block_on(programs());
         found.expect("the servers' programs")
     }
 }

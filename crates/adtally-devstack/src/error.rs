@@ -30,6 +30,17 @@ pub enum DevstackError {
         /// The last words of the package manager.
         detail: String,
     },
+    /// The servers of another Debian release could not be unpacked.
+    #[error("the servers of {release} could not be unpacked: {detail}")]
+    ReleaseFailed {
+        /// The release, as `ADTALLY_TEST_SERVERS` names it.
+        release: &'static str,
+        /// The last words of the package manager.
+        detail: String,
+    },
+    /// The tests are to use servers that nobody knows.
+    #[error("there are no servers {0:?}; ADTALLY_TEST_SERVERS is debian12 or debian13")]
+    UnknownRelease(String),
     /// Another running process uses the directory.
     #[error(
         "{} is in use by process {pid}; stop that one first or choose another directory",
@@ -114,6 +125,14 @@ impl DevstackError {
                 ..
             }
         )
+    }
+
+    /// What a program said, in one line; of other errors all there is to say.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Program { detail, .. } => detail.lines().collect::<Vec<_>>().join(" | "),
+            other => other.to_string(),
+        }
     }
 
     pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {

@@ -1,5 +1,8 @@
 //! One PostgreSQL and one RabbitMQ server per test process.
 //!
+//! `ADTALLY_TEST_SERVERS` says of which Debian release they are: `debian12` or `debian13`. Unset, they
+//! are the system's.
+//!
 //! ```no_run
 //! use adtally_devstack::testing::TestStack;
 //!
@@ -11,9 +14,11 @@
 //! ```
 
 mod database;
+mod servers;
 mod stack;
 
 pub use database::TestDatabase;
+pub use servers::{pgbouncer, programs};
 pub use stack::TestStack;
 
 #[cfg(test)]

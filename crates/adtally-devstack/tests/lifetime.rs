@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use adtally_devstack::packages::{self, Install};
+use adtally_devstack::testing::programs;
 use adtally_devstack::{
     LogTarget, ManagedProcess, PostgresOptions, PostgresServer, ProcessOptions, RabbitmqOptions,
     RabbitmqServer, Stage, Storage,
@@ -126,7 +126,7 @@ fn kill(pid: &str, signal: &str) {
 fn victim_with_servers() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let servers = runtime.block_on(async {
-        let programs = packages::ensure(Install::Forbidden).await.unwrap();
+        let programs = programs().await.unwrap();
         let kept = |name: &str| Storage::Kept(victim_dir().join(name));
         let postgres = PostgresOptions::new(&programs);
         let rabbitmq = RabbitmqOptions::new(&programs);
@@ -164,7 +164,7 @@ fn servers_end_with_a_killed_parent_and_a_new_one_takes_over_at_once() {
     // At once: the old servers are still being ended.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let programs = packages::ensure(Install::Forbidden).await.unwrap();
+        let programs = programs().await.unwrap();
         let storage = Storage::Kept(dirs[0].clone().into());
         let server = PostgresServer::start(PostgresOptions::new(&programs).storage(storage));
         assert_eq!(server.await.unwrap().psql("SELECT 1").await.unwrap(), "1");

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use adtally_broker::{BrokerConfig, ConsumerSession, pack};
-use adtally_devstack::testing::TestStack;
-use adtally_devstack::{RabbitmqOptions, RabbitmqServer, packages};
+use adtally_devstack::testing::{TestStack, programs};
+use adtally_devstack::{RabbitmqOptions, RabbitmqServer};
 use tempfile::TempDir;
 
 use super::support::{Api, poll};
@@ -15,7 +15,7 @@ const NO_DATABASE: &str = "postgres://127.0.0.1:1/x";
 type Ids = BTreeSet<String>;
 
 async fn broker() -> RabbitmqServer {
-    let programs = packages::ensure(packages::Install::Forbidden).await;
+    let programs = programs().await;
     let options = RabbitmqOptions::new(&programs.unwrap());
     RabbitmqServer::start(options).await.unwrap()
 }

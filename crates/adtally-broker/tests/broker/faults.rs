@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use adtally_broker::{
     BrokerConfig, BrokerState, ConsumerSession, NotKept, Publisher, PublisherOptions,
 };
-use adtally_devstack::testing::TestStack;
-use adtally_devstack::{RabbitmqOptions, RabbitmqServer, packages};
+use adtally_devstack::testing::{TestStack, programs};
+use adtally_devstack::{RabbitmqOptions, RabbitmqServer};
 use adtally_domain::{Event, EventKind};
 use uuid::Uuid;
 
@@ -155,9 +155,7 @@ async fn of_several_urls_the_first_that_answers_is_used() {
 }
 
 async fn own_server() -> RabbitmqServer {
-    let programs = packages::ensure(packages::Install::Forbidden)
-        .await
-        .unwrap();
+    let programs = programs().await.unwrap();
     RabbitmqServer::start(RabbitmqOptions::new(&programs))
         .await
         .unwrap()

@@ -65,14 +65,10 @@ fn with_script(mut shell: Command, policy: &Path, packages: &[&str]) -> Command 
 }
 
 fn failure(missing: &Missing, error: DevstackError) -> DevstackError {
-    let detail = match error {
-        DevstackError::Program { detail, .. } => detail.lines().collect::<Vec<_>>().join(" | "),
-        other => other.to_string(),
-    };
     DevstackError::InstallFailed {
         missing: missing.names(),
         command: missing.command(),
-        detail,
+        detail: error.words(),
     }
 }
 

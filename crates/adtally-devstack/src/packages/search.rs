@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use super::ServerPrograms;
@@ -15,11 +16,38 @@ pub(super) struct Search {
     pub(super) as_root: bool,
 }
 
-/// Which servers were not found.
+/// A server that comes from packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    Postgres,
+    Rabbitmq,
+    Pgbouncer,
+}
+
+impl Server {
+    pub(super) const ALL: [Self; 3] = [Self::Postgres, Self::Rabbitmq, Self::Pgbouncer];
+
+    pub(super) fn package(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgresql",
+            Self::Rabbitmq => "rabbitmq-server",
+            Self::Pgbouncer => "pgbouncer",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL",
+            Self::Rabbitmq => "RabbitMQ",
+            Self::Pgbouncer => "PgBouncer",
+        }
+    }
+}
+
+/// Which servers were not found.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Missing {
-    pub(super) postgres: bool,
-    pub(super) rabbitmq: bool,
+    pub(super) servers: Vec<Server>,
     /// Root needs no `sudo`, and may not have it.
     pub(super) as_root: bool,
 }
@@ -33,6 +61,15 @@ impl Search {
         }
     }
 
+    /// Looks only below `root`, where another release was unpacked.
+    pub(super) fn below(root: PathBuf) -> Self {
+        Self {
+            root,
+            path: OsString::new(),
+            as_root: rustix::process::geteuid().is_root(),
+        }
+    }
+
     pub(super) fn find(&self) -> Result<ServerPrograms, Missing> {
         match (self.postgres(), self.rabbitmq(), self.epmd()) {
             (Some(postgres_bin), Some(rabbitmq_bin), Some(epmd)) => Ok(ServerPrograms {
@@ -40,11 +77,27 @@ impl Search {
                 rabbitmq_bin,
                 epmd,
             }),
-            (postgres, rabbitmq, epmd) => Err(Missing {
-                postgres: postgres.is_none(),
-                rabbitmq: rabbitmq.is_none() || epmd.is_none(),
-                as_root: self.as_root,
-            }),
+            (postgres, rabbitmq, epmd) => {
+                let postgres = postgres.is_none().then_some(Server::Postgres);
+                let rabbitmq = rabbitmq.is_none() || epmd.is_none();
+                let rabbitmq = rabbitmq.then_some(Server::Rabbitmq);
+                Err(self.missing(postgres.into_iter().chain(rabbitmq).collect()))
+            }
+        }
+    }
+
+    /// The program PgBouncer.
+    pub(super) fn pgbouncer(&self) -> Result<PathBuf, Missing> {
+        let packaged = self.root.join("usr/sbin");
+        let mut places = iter::once(packaged).chain(self.on_path("pgbouncer"));
+        let found = places.find_map(|dir| Some(dir.join("pgbouncer")).filter(|it| it.is_file()));
+        found.ok_or_else(|| self.missing(vec![Server::Pgbouncer]))
+    }
+
+    fn missing(&self, servers: Vec<Server>) -> Missing {
+        Missing {
+            servers,
+            as_root: self.as_root,
         }
     }
 
@@ -79,7 +132,7 @@ impl Search {
 
     fn epmd(&self) -> Option<PathBuf> {
         let on_path = self.on_path("epmd");
-        let fixed = ["usr/bin", "usr/lib/erlang/bin", "usr/local/lib/erlang/bin"];
+        let fixed = ["usr/lib/erlang/bin", "usr/bin", "usr/local/lib/erlang/bin"];
         let fixed = fixed.into_iter().map(|dir| self.root.join(dir));
         on_path
             .chain(fixed)
@@ -90,6 +143,7 @@ impl Search {
     /// The real directories, links followed, of a program on the PATH.
     fn on_path(&self, program: &str) -> impl Iterator<Item = PathBuf> {
         std::env::split_paths(&self.path)
+            .filter(|dir| dir.is_absolute())
             .filter_map(|dir| dir.join(program).canonicalize().ok())
             .filter_map(|found| found.parent().map(Path::to_owned))
             .collect::<Vec<_>>()
@@ -98,25 +152,17 @@ impl Search {
 }
 
 impl Missing {
-    pub(super) fn packages(self) -> Vec<&'static str> {
-        let postgres = self.postgres.then_some("postgresql");
-        postgres
-            .into_iter()
-            .chain(self.rabbitmq.then_some("rabbitmq-server"))
-            .collect()
+    pub(super) fn packages(&self) -> Vec<&'static str> {
+        self.servers.iter().map(|server| server.package()).collect()
     }
 
-    pub(super) fn names(self) -> String {
-        match (self.postgres, self.rabbitmq) {
-            (true, false) => "PostgreSQL",
-            (false, true) => "RabbitMQ",
-            _ => "PostgreSQL and RabbitMQ",
-        }
-        .to_owned()
+    pub(super) fn names(&self) -> String {
+        let names = self.servers.iter().map(|server| server.name());
+        names.collect::<Vec<_>>().join(" and ")
     }
 
     /// The command a person types.
-    pub(super) fn command(self) -> String {
+    pub(super) fn command(&self) -> String {
         let packages = self.packages().join(" ");
         let apt_get = if self.as_root {
             "apt-get"
@@ -126,7 +172,7 @@ impl Missing {
         format!("{apt_get} update && {apt_get} install -y --no-install-recommends {packages}")
     }
 
-    pub(crate) fn error(self) -> DevstackError {
+    pub(crate) fn error(&self) -> DevstackError {
         let verb = if self.packages().len() > 1 {
             "are"
         } else {

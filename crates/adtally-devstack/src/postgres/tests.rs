@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::Storage;
-use crate::packages::{self, Install};
 use crate::secret::random_word;
+use crate::testing::programs;
 
 async fn options() -> PostgresOptions {
-    PostgresOptions::new(&packages::ensure(Install::Forbidden).await.unwrap())
+    PostgresOptions::new(&programs().await.unwrap())
 }
 
 /// A directory of one test, removed at its end.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 
 use super::USER;
 use super::node::Node;
@@ -23,6 +24,7 @@ pub(super) fn environment(node: &Node) -> Vec<(&'static str, OsString)> {
     let path = |name: &str| node.file(name).into_os_string();
     vec![
         ("HOME", path("home")),
+        ("PATH", path_with_erlang(node)),
         ("RABBITMQ_NODENAME", node.name().into()),
         ("RABBITMQ_MNESIA_BASE", path("mnesia")),
         ("RABBITMQ_LOG_BASE", path("log")),
@@ -57,6 +59,14 @@ pub(super) fn environment(node: &Node) -> Vec<(&'static str, OsString)> {
         ("RUNNING_UNDER_SYSTEMD", "true".into()),
         ("LC_ALL", "C.UTF-8".into()),
     ]
+}
+
+/// The Erlang that the port mapper belongs to comes first: there may be another one.
+fn path_with_erlang(node: &Node) -> OsString {
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    let erlang = node.options().programs.epmd.parent().map(Path::to_owned);
+    let places = erlang.into_iter().chain(std::env::split_paths(&inherited));
+    std::env::join_paths(places).unwrap_or(inherited)
 }
 
 /// Writes the files the node is started with.

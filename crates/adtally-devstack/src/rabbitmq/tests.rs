@@ -5,11 +5,11 @@ use std::net::TcpStream;
 
 use super::*;
 use crate::Storage;
-use crate::packages::{self, Install};
 use crate::secret::random_word;
+use crate::testing::programs;
 
 async fn options() -> RabbitmqOptions {
-    RabbitmqOptions::new(&packages::ensure(Install::Forbidden).await.unwrap())
+    RabbitmqOptions::new(&programs().await.unwrap())
 }
 
 #[tokio::test]

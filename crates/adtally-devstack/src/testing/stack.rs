@@ -7,7 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use super::TestDatabase;
-use crate::packages::{self, Install};
 use crate::{
     DevstackError, PostgresOptions, PostgresServer, RabbitmqOptions, RabbitmqServer, ServerPrograms,
 };
@@ -146,7 +145,7 @@ fn started<S: Send>(
         let programs = {
             // One look at a time: two package managers would refuse each other.
             let _looking = PACKAGES.lock().unwrap_or_else(PoisonError::into_inner);
-            runtime.block_on(packages::ensure(Install::Allowed))
+            runtime.block_on(super::programs())
         };
         let started = programs.and_then(|programs| runtime.block_on(start(programs)));
         started.map_err(|error| error.to_string())

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use super::super::search::Server;
 use super::*;
 use crate::secret::random_word;
 
@@ -59,8 +60,7 @@ fn a_failed_installation_is_quoted_and_leaves_no_policy() {
     let stage = Stage::new("echo 'E: Unable to locate package one' >&2; exit 100");
     let error = stage.install().unwrap_err();
     let missing = Missing {
-        postgres: true,
-        rabbitmq: false,
+        servers: vec![Server::Postgres],
         as_root: false,
     };
     let text = failure(&missing, error).to_string();

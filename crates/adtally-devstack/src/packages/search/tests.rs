@@ -78,8 +78,7 @@ fn the_wrapper_that_accepts_only_root_is_not_taken() {
     assert_eq!(
         missing,
         Missing {
-            postgres: true,
-            rabbitmq: true,
+            servers: vec![Server::Postgres, Server::Rabbitmq],
             as_root: false
         }
     );
@@ -112,8 +111,7 @@ fn what_is_missing_is_named_with_the_exact_command() {
 #[test]
 fn root_is_told_to_do_without_sudo() {
     let missing = Missing {
-        postgres: true,
-        rabbitmq: true,
+        servers: vec![Server::Postgres, Server::Rabbitmq],
         as_root: true,
     };
     assert_eq!(
@@ -121,4 +119,19 @@ fn root_is_told_to_do_without_sudo() {
         "apt-get update && \
          apt-get install -y --no-install-recommends postgresql rabbitmq-server"
     );
+}
+
+#[test]
+fn pgbouncer_is_taken_from_where_it_is_packaged_else_from_the_path() {
+    let root = Root::new().with("bin", &["pgbouncer"]);
+    let on_path = root.search("bin").pgbouncer().unwrap();
+    assert_eq!(
+        on_path,
+        root.0.canonicalize().unwrap().join("bin/pgbouncer")
+    );
+    let missing = root.search("nowhere").pgbouncer().unwrap_err();
+    assert_eq!(missing.packages(), ["pgbouncer"]);
+    let root = root.with("usr/sbin", &["pgbouncer"]);
+    let packaged = root.search("bin").pgbouncer().unwrap();
+    assert_eq!(packaged, root.0.join("usr/sbin/pgbouncer"));
 }
