@@ -17,7 +17,6 @@ mod dead_letters;
 mod descriptors;
 mod directory;
 mod fields;
-mod gone;
 mod judge;
 mod keeper;
 mod lodger;

@@ -1,24 +1,25 @@
 //! The HTTP server: routes, bounds, shutdown.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use actix_web::App;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, ServiceConfig, to};
-use actix_web::{App, HttpServer};
 use adtally_service::metrics::Registry;
-use adtally_service::{ExitKind, Failure, Health, health_routes};
+use adtally_service::{
+    ExitKind, Failure, HeadLimits, Health, HttpOptions, health_routes, serve_http,
+};
 
 use crate::context::Context;
-use crate::gone;
 use crate::lodger::Lodger;
 use crate::observe::observe;
 use crate::routes;
 
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many connections may wait to be taken.
+const BACKLOG: i32 = 4_096;
 
 /// How long an idle connection stays open: longer than common load balancers keep theirs.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -52,31 +53,42 @@ pub(crate) fn serve(
     registry: &Registry,
     lodger: Option<Lodger>,
 ) -> Result<(Server, Vec<SocketAddr>), Failure> {
-    let (health, registry) = (health.clone(), registry.clone());
+    let listener = listen(bounds.bind)?;
+    let addresses = listener.local_addr().into_iter().collect();
+    let options = HttpOptions {
+        threads: bounds.workers,
+        connections_per_thread: bounds.connections,
+        head: HeadLimits::DEFAULT,
+        keep_alive: KEEP_ALIVE,
+        disconnect_timeout: DISCONNECT_TIMEOUT,
+        stop_seconds: STOP_SECONDS,
+    };
     let lodger = Arc::new(Mutex::new(lodger));
-    let server = HttpServer::new(move || {
-        // Called on each HTTP thread.
-        if let Some(lodger) = lodger.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            actix_web::rt::spawn(lodger);
+    let app = {
+        let (health, registry) = (health.clone(), registry.clone());
+        move || {
+            // Called on each HTTP thread.
+            if let Some(lodger) = lodger.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                actix_web::rt::spawn(lodger);
+            }
+            let context = context.clone();
+            App::new()
+                .wrap(from_fn(observe))
+                .configure(|config| everything(config, context, &health, &registry))
         }
-        let context = context.clone();
-        App::new()
-            .wrap(from_fn(observe))
-            .configure(|config| everything(config, context, &health, &registry))
-    })
-    .on_connect(gone::cut_off)
-    .workers(bounds.workers)
-    .max_connections(bounds.connections)
-    .backlog(4_096)
-    .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-    .shutdown_timeout(STOP_SECONDS)
-    .disable_signals()
-    .bind(bounds.bind)
-    .map_err(|error| refused(bounds.bind, &error))?;
-    let addresses = server.addrs();
-    Ok((server.run(), addresses))
+    };
+    let server = serve_http(listener, &options, registry, app)
+        .map_err(|error| refused(bounds.bind, &error))?;
+    Ok((server, addresses))
+}
+
+/// A socket that listens on `bind`.
+fn listen(bind: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(bind).and_then(|listener| {
+        rustix::net::listen(&listener, BACKLOG)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| refused(bind, &error))
 }
 
 /// Whether `bind` can be listened on now.
@@ -84,9 +96,7 @@ pub(crate) fn serve(
 /// # Errors
 /// [`ExitKind::Unavailable`] when it cannot.
 pub(crate) fn is_free(bind: SocketAddr) -> Result<(), Failure> {
-    std::net::TcpListener::bind(bind)
-        .map(drop)
-        .map_err(|error| refused(bind, &error))
+    listen(bind).map(drop)
 }
 
 fn refused(bind: SocketAddr, error: &std::io::Error) -> Failure {

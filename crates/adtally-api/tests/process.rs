@@ -178,6 +178,34 @@ fn raw_bytes_nobody_should_send() {
 }
 
 #[test]
+fn a_pixel_is_a_picture_whatever_bytes_its_query_holds() {
+    let api = Api::start_with(
+        "pixel",
+        "postgres://127.0.0.1:1/x",
+        "amqp://127.0.0.1:1",
+        &[],
+    );
+    let latin_1 = b"GET /v1/pixel.gif?ad_id=1&placement=caf\xE9 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let mut connection = api.connect();
+    connection.send_bytes(latin_1);
+    let answer = connection.read_to_end();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("GIF89a"),
+        "{answer}"
+    );
+    // Nor is it UTF-8, as an event's text must be.
+    let metrics = api.get("/metrics");
+    let refused = "adtally_events_rejected_total{code=\"invalid_event\"} 1";
+    assert!(metrics.contains(refused), "{metrics}");
+    let unseen = api.get("/v1/pixel.gif?ad_id=1&placement=a b");
+    assert!(unseen.starts_with("HTTP/1.1 400"), "{unseen}");
+    support::poll("it is counted", || {
+        let metrics = api.get("/metrics");
+        metrics.contains("adtally_http_refused_total{reason=\"version\"} 1")
+    });
+}
+
+#[test]
 fn odd_but_legal_requests_are_answered() {
     let api = Api::start_with("odd", "postgres://127.0.0.1:1/x", "amqp://127.0.0.1:1", &[]);
     assert!(exchange(&api, "GET /livez HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200"));

@@ -1,14 +1,26 @@
 //! `/livez`, `/readyz` and `/metrics`.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpResponse};
 
+use crate::http::{HeadLimits, HttpOptions, serve_http};
 use crate::metrics::Registry;
 use crate::{ExitKind, Failure, Health};
+
+/// Enough for whoever asks for health and metrics.
+const OPTIONS: HttpOptions = HttpOptions {
+    threads: 1,
+    connections_per_thread: 1_024,
+    head: HeadLimits::DEFAULT,
+    keep_alive: Duration::from_secs(5),
+    disconnect_timeout: Duration::from_secs(1),
+    stop_seconds: 1,
+};
 
 /// Adds `GET /livez`, `/readyz` and `/metrics` to an actix application.
 pub fn health_routes(config: &mut ServiceConfig, health: Health, registry: Registry) {
@@ -63,15 +75,14 @@ impl HealthServer {
         };
         let listener = TcpListener::bind(bind).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        let server = HttpServer::new(move || {
-            App::new().configure(|config| health_routes(config, health.clone(), registry.clone()))
-        })
-        .workers(1)
-        .disable_signals()
-        .shutdown_timeout(1)
-        .listen(listener)
-        .map_err(refused)?
-        .run();
+        let app = {
+            let registry = registry.clone();
+            move || {
+                App::new()
+                    .configure(|config| health_routes(config, health.clone(), registry.clone()))
+            }
+        };
+        let server = serve_http(listener, &OPTIONS, &registry, app).map_err(refused)?;
         let handle = server.handle();
         tokio::spawn(server);
         Ok(Self { address, handle })

@@ -6,6 +6,7 @@ pub mod clock;
 mod exit;
 mod health;
 mod health_server;
+mod http;
 pub mod logging;
 pub mod metrics;
 mod outage;
@@ -19,6 +20,7 @@ pub use args::{
 pub use exit::{ExitKind, Failure, ResultExt, report, run_main, serve};
 pub use health::{Check, Health, Readiness};
 pub use health_server::{HealthServer, health_routes};
+pub use http::{HeadLimits, HttpOptions, serve_http};
 pub use outage::Outage;
 pub use secret::{SecretUrl, redact};
 pub use shutdown::Shutdown;

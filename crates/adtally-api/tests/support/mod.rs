@@ -175,7 +175,11 @@ impl Drop for Api {
 impl Connection {
     /// Sends what the other side takes; it may answer and close before it has taken all.
     pub(crate) fn send(&mut self, text: &str) {
-        let _closed_early = self.0.write_all(text.as_bytes());
+        self.send_bytes(text.as_bytes());
+    }
+
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        let _closed_early = self.0.write_all(bytes);
     }
 
     pub(crate) fn close_sending(&mut self) {

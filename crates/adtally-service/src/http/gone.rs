@@ -1,11 +1,9 @@
 //! Clients that are gone, or take nothing they are sent.
 
-use std::any::Any;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use actix_web::dev::Extensions;
 use rustix::net::sockopt::{
     set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_user_timeout,
 };
@@ -17,13 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Has the kernel end a connection whose client went away without a word, or has not read its answer
 /// for a minute: actix waits for neither to end.
 ///
-/// It does not see a client whose kernel answers for it: one that sends the beginning of another
-/// request on a connection it used before and stops, or reads its answer byte by byte. Such a one
-/// holds its connection, one of `--max-connections`; a proxy in front may be stricter.
-pub(crate) fn cut_off(connection: &dyn Any, _: &mut Extensions) {
-    if let Some(connection) = connection.downcast_ref::<TcpStream>()
-        && let Err(error) = after(PATIENCE, connection)
-    {
+/// It does not see a client whose kernel answers for it and that reads its answer byte by byte. Such a
+/// one holds its connection, one of `--max-connections`; a proxy in front may be stricter.
+pub(super) fn cut_off(connection: &TcpStream) {
+    if let Err(error) = after(PATIENCE, connection) {
         log::debug!("a client that goes away will be noticed late: {error}");
     }
 }
@@ -64,11 +59,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_are_bounded_as_actix_hands_them_over() {
+    async fn connections_are_bounded() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let client = super::TcpStream::connect(address).await.unwrap();
-        cut_off(&client, &mut Extensions::new());
+        cut_off(&client);
         let set = rustix::net::sockopt::tcp_user_timeout(&client).unwrap();
         assert_eq!(set, 60_000);
     }

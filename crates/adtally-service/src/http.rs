@@ -1,0 +1,168 @@
+//! The HTTP server of every process: actix's own, behind connections that are bounded from head to head.
+
+mod connection;
+mod gone;
+mod refused;
+mod requests;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Debug;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_http::body::MessageBody;
+use actix_http::{Extensions, HttpMessage, HttpService, Request, Response};
+use actix_service::{
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
+use actix_web::HttpResponse;
+use actix_web::dev::{AppConfig, Server, Service};
+use actix_web::http::header::UPGRADE;
+use tokio::net::TcpStream;
+
+use crate::metrics::Registry;
+use connection::{Answered, Connection};
+use refused::{Refusals, Refused};
+
+/// The bounds of a server.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// Threads that answer requests, at least one.
+    pub threads: usize,
+    /// The most connections each of them holds.
+    pub connections_per_thread: usize,
+    /// What each request's head may take.
+    pub head: HeadLimits,
+    /// How long a connection without a request stays open.
+    pub keep_alive: Duration,
+    /// How long a client that was answered early may go on sending before it is cut off.
+    pub disconnect_timeout: Duration,
+    /// How many seconds requests may take to finish once the server stops.
+    pub stop_seconds: u64,
+}
+
+/// What the head of a request may take, on a new connection as on one that was used before.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadLimits {
+    /// Bytes, to the end of the empty line behind it.
+    pub bytes: usize,
+    /// From the connection, or the first byte of a later head, to its last byte.
+    pub time: Duration,
+}
+
+impl HeadLimits {
+    /// More than browsers and proxies send.
+    pub const DEFAULT: Self = Self {
+        bytes: 16 * 1_024,
+        time: Duration::from_secs(5),
+    };
+}
+
+/// Serves `app` on `listener` once the answer is awaited, until its handle is told to stop. Requests that
+/// no route of `app` sees are counted in `registry`.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve_http<App, Factory, F, Body>(
+    listener: TcpListener,
+    options: &HttpOptions,
+    registry: &Registry,
+    app: App,
+) -> io::Result<Server>
+where
+    App: Fn() -> Factory + Send + Clone + 'static,
+    Factory: IntoServiceFactory<F, Request>,
+    F: ServiceFactory<Request, Config = AppConfig> + 'static,
+    F::Service: 'static,
+    F::Error: Into<actix_web::Error> + 'static,
+    F::InitError: Debug,
+    F::Response: Into<Response<Body>> + 'static,
+    <F::Service as Service<Request>>::Future: 'static,
+    Body: MessageBody + 'static,
+{
+    let builder = Server::build()
+        .workers(options.threads)
+        .max_concurrent_connections(options.connections_per_thread)
+        .shutdown_timeout(options.stop_seconds)
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let (options, refusals) = (options.clone(), Refusals::new(registry));
+    let server = builder.listen("http", listener, move || {
+        let (stopping, refusals, head) = (stopping.clone(), refusals.clone(), options.head);
+        let app = app()
+            .into_factory()
+            .map_err(|error| error.into().error_response());
+        let of_upgrades = refusals.clone();
+        let app = apply_fn_factory(
+            map_config(app, |()| AppConfig::default()),
+            move |request, app: &_| answer(request, app, &of_upgrades),
+        );
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(options.keep_alive)
+            // The connection looks after every head, actix only after the first one.
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(options.disconnect_timeout)
+            .on_connect_ext(|connection: &Connection, data: &mut Extensions| {
+                data.insert(connection.answered());
+            })
+            .h1(app);
+        let counted = refusals.clone();
+        fn_service(move |io: TcpStream| {
+            gone::cut_off(&io);
+            let peer = io.peer_addr().ok();
+            let connection = Connection::new(io, head, refusals.clone());
+            async move { Ok((connection, peer)) }
+        })
+        .and_then(http)
+        .map_err(move |error| {
+            if let Some(refused) = Refused::from_dispatch(&error) {
+                counted.count(refused);
+            }
+        })
+    })?;
+    Ok(server.run())
+}
+
+/// Has `app` answer `request`, and the connection know when it has.
+fn answer<App: Service<Request, Error = HttpResponse>>(
+    request: Request,
+    app: &App,
+    refusals: &Refusals,
+) -> impl Future<Output = Result<App::Response, HttpResponse>> + use<App> {
+    let answered = request.conn_data::<Rc<Answered>>().map(Rc::clone);
+    let answering = if asks_for_websocket(&request) {
+        refusals.count(Refused::Upgrade);
+        None
+    } else {
+        Some(app.call(request))
+    };
+    async move {
+        let answer = match answering {
+            Some(answering) => answering.await,
+            None => Err(HttpResponse::BadRequest().force_close().finish()),
+        };
+        if let Some(answered) = answered {
+            answered.count();
+        }
+        answer
+    }
+}
+
+/// Whether actix takes everything that follows `request` for its body, whatever length it gives.
+fn asks_for_websocket(request: &Request) -> bool {
+    let upgrade = request.headers().get(UPGRADE);
+    upgrade.is_some_and(|upgrade| {
+        upgrade
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"websocket")
+    })
+}

@@ -1,0 +1,174 @@
+//! A connection, looked at on its way to actix.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use super::HeadLimits;
+use super::refused::{Refusals, Refused};
+use super::requests::{HeadFault, Requests};
+use super::target;
+
+/// Bounds the head of every request in bytes and in time, and encodes what a request line may not hold.
+pub(super) struct Connection {
+    io: TcpStream,
+    limits: HeadLimits,
+    refusals: Refusals,
+    requests: Requests,
+    answered: Rc<Answered>,
+    /// What was read and not handed on, as encoding made it longer.
+    overflow: Vec<u8>,
+    /// Runs while a part of a head is there, or nothing yet: for the head after so many.
+    deadline: Option<(u64, Pin<Box<Sleep>>)>,
+    /// Nothing is handed on any more.
+    is_refused: bool,
+}
+
+/// How many requests of a connection were answered.
+#[derive(Debug, Default)]
+pub(super) struct Answered(Cell<u64>);
+
+impl Answered {
+    pub(super) fn count(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+impl Connection {
+    pub(super) fn new(io: TcpStream, limits: HeadLimits, refusals: Refusals) -> Self {
+        Self {
+            io,
+            limits,
+            refusals,
+            requests: Requests::default(),
+            answered: Rc::default(),
+            overflow: Vec::new(),
+            deadline: None,
+            is_refused: false,
+        }
+    }
+
+    pub(super) fn answered(&self) -> Rc<Answered> {
+        Rc::clone(&self.answered)
+    }
+
+    /// Whether all requests that arrived were answered.
+    fn is_idle(&self) -> bool {
+        self.answered.0.get() == self.requests.complete_heads()
+    }
+
+    /// Looks at what was read into `buffer` behind `start`.
+    fn look(&mut self, buffer: &mut ReadBuf<'_>, start: usize) -> Result<(), Refused> {
+        let (before, read) = buffer.filled().split_at(start);
+        debug_assert_eq!(before.len(), start);
+        // Behind the request before, and not in the middle of its body.
+        let encoded = if self.requests.is_at_request_line() && self.is_idle() {
+            let end = memchr::memchr(b'\n', read).map_or(read.len(), |end| end + 1);
+            let (line, rest) = read.split_at(end);
+            target::encoded(line).map(|line| [&line, rest].concat())
+        } else {
+            None
+        };
+        self.requests
+            .follow(read, self.limits.bytes)
+            .map_err(|fault| match fault {
+                HeadFault::BareLineFeed => Refused::BareLineFeed,
+                HeadFault::TooLarge => Refused::HeadTooLarge,
+            })?;
+        if let Some(encoded) = encoded {
+            buffer.set_filled(start);
+            self.overflow = encoded;
+            self.hand_on(buffer);
+        }
+        Ok(())
+    }
+
+    /// Moves as much of the overflow into `buffer` as it takes.
+    fn hand_on(&mut self, buffer: &mut ReadBuf<'_>) {
+        let fits = self.overflow.len().min(buffer.remaining());
+        let handed: Vec<u8> = self.overflow.drain(..fits).collect();
+        buffer.put_slice(&handed);
+    }
+
+    /// Whether a head is late: called when nothing is there to be read.
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        let heads = self.requests.complete_heads();
+        if heads > 0 && !self.requests.is_inside_head() {
+            self.deadline = None;
+            return false;
+        }
+        let time = self.limits.time;
+        let of_this_head = self.deadline.take_if(|(earlier, _)| *earlier == heads);
+        let (_, deadline) = self
+            .deadline
+            .insert(of_this_head.unwrap_or_else(|| (heads, Box::pin(sleep(time)))));
+        deadline.as_mut().poll(context).is_ready()
+    }
+
+    /// Ends the connection for actix, once the client was told why.
+    fn refuse(&mut self, refused: Refused, context: &mut Context<'_>) {
+        self.is_refused = true;
+        self.refusals.count(refused);
+        // While an answer is on its way, another would mix with it.
+        if self.is_idle() {
+            let answer = refused.answer();
+            let _best_effort = Pin::new(&mut self.io).poll_write(context, answer.as_bytes());
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.is_refused {
+            return Poll::Ready(Ok(()));
+        }
+        if !this.overflow.is_empty() {
+            this.hand_on(buffer);
+            return Poll::Ready(Ok(()));
+        }
+        let start = buffer.filled().len();
+        let read = Pin::new(&mut this.io).poll_read(context, buffer);
+        let refused = match &read {
+            Poll::Pending if this.is_late(context) => Some(Refused::HeadTimeout),
+            Poll::Ready(Ok(())) => this.look(buffer, start).err(),
+            _ => None,
+        };
+        match refused {
+            Some(refused) => {
+                buffer.set_filled(start);
+                this.refuse(refused, context);
+                Poll::Ready(Ok(()))
+            }
+            None => read,
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,195 @@
+//! Where in a connection's stream of requests the next byte belongs.
+//!
+//! actix's parser decides what a request is; nothing that is followed here tells it anything. It bounds
+//! a head in bytes and in time, and finds where a request line begins.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+/// The bytes of a connection, followed from head to head.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    complete_heads: u64,
+    place: Place,
+    /// Bytes of the head so far.
+    bytes: usize,
+    /// A line that did not arrive in one piece.
+    partial: Vec<u8>,
+}
+
+/// What the next byte belongs to.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// A head of which so many lines are there.
+    Head { lines: usize, body: Body },
+    /// A body of which so many bytes are to come.
+    Body { left: u64 },
+    /// The line with a chunk's size.
+    ChunkSize,
+    /// A chunk and the end of its line.
+    Chunk { left: u64 },
+    /// The lines behind the last chunk.
+    Trailers,
+}
+
+/// How a head says that its body ends.
+#[derive(Debug, Clone, Copy)]
+enum Body {
+    Length(u64),
+    Chunked,
+}
+
+/// Why a head is refused before the parser has all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeadFault {
+    /// A line ends with a line feed alone, where a proxy may see no end.
+    BareLineFeed,
+    /// The head is longer than it may be.
+    TooLarge,
+}
+
+/// More bytes than the size of a chunk takes.
+const SIZE_BYTES: usize = 32;
+
+const START: Place = Place::Head {
+    lines: 0,
+    body: Body::Length(0),
+};
+
+impl Default for Place {
+    fn default() -> Self {
+        START
+    }
+}
+
+impl Requests {
+    /// How many heads were complete.
+    pub(super) fn complete_heads(&self) -> u64 {
+        self.complete_heads
+    }
+
+    /// Whether the next byte belongs to a request line, or to the empty lines before one.
+    pub(super) fn is_at_request_line(&self) -> bool {
+        matches!(self.place, Place::Head { lines: 0, .. })
+    }
+
+    /// Whether a part of a head is there.
+    pub(super) fn is_inside_head(&self) -> bool {
+        matches!(self.place, Place::Head { .. }) && self.bytes > 0
+    }
+
+    /// Follows `bytes`; a head may have `limit`.
+    ///
+    /// # Errors
+    /// The fault of a head. What comes after it is not followed.
+    pub(super) fn follow(&mut self, mut bytes: &[u8], limit: usize) -> Result<(), HeadFault> {
+        while !bytes.is_empty() {
+            if let Place::Body { left } | Place::Chunk { left } = &mut self.place {
+                let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= here as u64;
+                if *left == 0 {
+                    self.place = match self.place {
+                        Place::Chunk { .. } => Place::ChunkSize,
+                        _ => START,
+                    };
+                }
+                bytes = bytes.get(here..).unwrap_or_default();
+                continue;
+            }
+            let (line, rest) = match memchr::memchr(b'\n', bytes) {
+                Some(end) => bytes.split_at(end + 1),
+                None => (bytes, &[][..]),
+            };
+            if let Place::Head { .. } = self.place {
+                self.bytes += line.len();
+                if self.bytes > limit {
+                    return Err(HeadFault::TooLarge);
+                }
+            } else {
+                // What follows a chunk's size on its line may be long, and means nothing.
+                self.partial.truncate(SIZE_BYTES);
+            }
+            bytes = rest;
+            if line.last() != Some(&b'\n') {
+                self.partial.extend_from_slice(line);
+            } else if self.partial.is_empty() {
+                self.line(line)?;
+            } else {
+                self.partial.extend_from_slice(line);
+                let line = std::mem::take(&mut self.partial);
+                self.line(&line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a line with its end.
+    fn line(&mut self, line: &[u8]) -> Result<(), HeadFault> {
+        let text = match line.strip_suffix(b"\r\n") {
+            Some(text) => text,
+            None if matches!(self.place, Place::Head { .. }) => {
+                return Err(HeadFault::BareLineFeed);
+            }
+            // The parser refuses it.
+            None => line,
+        };
+        let next = match &mut self.place {
+            Place::Head { lines: 0, .. } if text.is_empty() => return Ok(()),
+            Place::Head { body, .. } if text.is_empty() => {
+                self.complete_heads += 1;
+                match *body {
+                    Body::Length(0) => START,
+                    Body::Length(left) => Place::Body { left },
+                    Body::Chunked => Place::ChunkSize,
+                }
+            }
+            Place::Head { lines, body } => {
+                *lines += 1;
+                if *lines > 1 {
+                    body.header(text);
+                }
+                return Ok(());
+            }
+            Place::ChunkSize => match chunk_size(text) {
+                0 => Place::Trailers,
+                size => Place::Chunk {
+                    left: size.saturating_add(2),
+                },
+            },
+            Place::Trailers if text.is_empty() => START,
+            Place::Trailers | Place::Body { .. } | Place::Chunk { .. } => return Ok(()),
+        };
+        self.bytes = 0;
+        self.place = next;
+        Ok(())
+    }
+}
+
+impl Body {
+    /// Notes what a header says of the body.
+    fn header(&mut self, line: &[u8]) {
+        if let Some(length) = value_of(line, b"content-length:") {
+            let length = length.parse().unwrap_or(0);
+            *self = Self::Length(length);
+        } else if value_of(line, b"transfer-encoding:").is_some() {
+            *self = Self::Chunked;
+        }
+    }
+}
+
+/// The value of a header whose name and colon are `name`.
+fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<Cow<'a, str>> {
+    let (start, value) = line.split_at_checked(name.len())?;
+    start
+        .eq_ignore_ascii_case(name)
+        .then(|| String::from_utf8_lossy(value.trim_ascii()))
+}
+
+/// The size in a chunk's first line. One that cannot be read is refused by the parser.
+fn chunk_size(line: &[u8]) -> u64 {
+    let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
+    let digits = std::str::from_utf8(digits.trim_ascii()).unwrap_or_default();
+    u64::from_str_radix(digits, 16).unwrap_or(0)
+}
