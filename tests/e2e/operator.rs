@@ -5,4 +5,5 @@ mod commands;
 mod configuration;
 mod daemons;
 mod gate;
+mod log;
 mod ran;

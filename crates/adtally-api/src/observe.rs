@@ -1,5 +1,5 @@
-//! What happens around every request: it is counted, its id is echoed, and the rest of
-//! a body that nobody wants is not waited for.
+//! What happens around every request: it is counted, its id is echoed and stands in the log, and the
+//! rest of a body that nobody wants is not waited for.
 
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
+use adtally_service::logging::with_request_id;
 
 use crate::context::Context;
 use crate::unread;
@@ -29,7 +30,11 @@ pub(crate) async fn observe(
         .cloned();
     let context = request.app_data::<Data<Context>>().cloned();
     let body = unread::hold(&mut request);
-    let mut response = next.call(request).await?;
+    let named = id.as_ref().and_then(|id| id.to_str().ok());
+    let mut response = match named {
+        Some(id) => with_request_id(id.to_owned(), next.call(request)).await?,
+        None => next.call(request).await?,
+    };
     if let Some(body) = body {
         body.release();
     }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args as _, FromArgMatches as _, Parser};
 use thiserror::Error;
 
+use crate::Shutdown;
+use crate::logging::{self, LAST_LINES, LogArgs};
 use crate::secret::redact;
-use crate::{Shutdown, logging};
 
 /// Why a process ends, as its exit code tells (the numbers above 64 are those of sysexits.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,11 +107,7 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let line = redact(&format!("{error:#}")).replace(['\n', '\r'], " ");
-            // Nobody is left to tell when standard error is closed.
-            let _closed = std::io::Write::write_all(
-                &mut std::io::stderr().lock(),
-                format!("error: {line}\n").as_bytes(),
-            );
+            logging::last_words(&line);
             ExitCode::from(kind_of(&error).code())
         }
     }
@@ -144,9 +141,21 @@ pub fn run_main(process: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
 pub fn serve<Args: Parser, Process: Future<Output = anyhow::Result<()>>>(
     process: impl FnOnce(Args, Shutdown) -> Process,
 ) -> ExitCode {
-    let args = Args::parse();
-    logging::init();
-    run_main(async { process(args, Shutdown::on_signals()?).await })
+    let (args, log) = parse::<Args>();
+    logging::init(log.log_format);
+    let code = run_main(async { process(args, Shutdown::on_signals()?).await });
+    logging::flush(LAST_LINES);
+    code
+}
+
+/// Reads a process's own flags, and those of the log, which all processes have.
+fn parse<Own: Parser>() -> (Own, LogArgs) {
+    let own = Own::command();
+    let about = own.get_about().cloned().unwrap_or_default();
+    let matches = LogArgs::augment_args(own).about(about).get_matches();
+    let parsed = Own::from_arg_matches(&matches)
+        .and_then(|own| Ok((own, LogArgs::from_arg_matches(&matches)?)));
+    parsed.unwrap_or_else(|error| error.exit())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub use exit::{ExitKind, Failure, ResultExt, report, run_main, serve};
 pub use health::{Check, Health, Readiness};
 pub use health_server::{HealthServer, health_routes};
 pub use http::{HeadLimits, HttpOptions, serve_http};
+pub use logging::{LogArgs, LogFormat};
 pub use outage::Outage;
 pub use secret::{SecretUrl, redact};
 pub use shutdown::Shutdown;

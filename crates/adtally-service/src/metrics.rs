@@ -1,5 +1,6 @@
 //! Prometheus metrics: base units, `adtally_` names, one registry per process.
 
+use crate::logging::counts;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
@@ -11,7 +12,7 @@ use prometheus::{
 pub struct Registry(prometheus::Registry);
 
 impl Registry {
-    /// A registry with the process's own figures and `adtally_build_info`.
+    /// A registry with the process's own figures, those of its log and `adtally_build_info`.
     #[must_use]
     pub fn new() -> Self {
         let registry = Self(prometheus::Registry::new());
@@ -19,6 +20,10 @@ impl Registry {
         let info = registry.gauge_vec("adtally_build_info", "The running version.", &["version"]);
         info.with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1.0);
+        let log = counts();
+        registry.register(log.lines.clone());
+        registry.register(log.dropped.clone());
+        registry.register(log.panics.clone());
         registry
     }
 

@@ -6,6 +6,9 @@ use tokio::sync::watch;
 /// What shells report for a process that SIGINT has ended.
 const INTERRUPTED: i32 = 130;
 
+/// How long the last lines of the log may take when a process ends at once.
+const AT_ONCE: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// A request to stop that every part of a process can wait for. It is made once and stays made.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
@@ -40,6 +43,7 @@ impl Shutdown {
                 while signals.recv().await.is_some() {
                     if kind == SignalKind::interrupt() && shutdown.is_requested() {
                         log::warn!("{name} received again, stopping at once");
+                        crate::logging::flush(AT_ONCE);
                         std::process::exit(INTERRUPTED);
                     }
                     log::info!("{name} received, stopping");

@@ -1,5 +1,6 @@
 //! The command line.
 
+use adtally_service::LogArgs;
 use clap::{Parser, Subcommand};
 
 use crate::{
@@ -21,6 +22,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 69 a server is away, 78 wrong confi
     after_help = AFTER_HELP
 )]
 pub struct Cli {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use adtally_devstack::DirectoryLock;
 use adtally_domain::ReportingZone;
-use adtally_service::{ExitKind, Failure, ResultExt, Shutdown};
+use adtally_service::{ExitKind, Failure, LogFormat, ResultExt, Shutdown};
 use adtally_store::{Store, StoreConfig};
 use anyhow::Context;
 
@@ -31,12 +31,16 @@ use watch::Watch;
 /// How long the API may take to answer for the first time.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// Runs `adtally dev` until `shutdown`.
+/// Runs `adtally dev` until `shutdown`; its processes log in the form `log_format`.
 ///
 /// # Errors
 /// A server that is missing or does not start (69), a configuration that contradicts itself or
 /// what is stored (78).
-pub(crate) async fn run(args: &DevArgs, shutdown: Shutdown) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    args: &DevArgs,
+    log_format: LogFormat,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
     args.check()?;
     let data_dir = args.prepare_data_dir()?;
     let _lock = DirectoryLock::acquire(&data_dir).or_exit(ExitKind::Failure)?;
@@ -46,7 +50,7 @@ pub(crate) async fn run(args: &DevArgs, shutdown: Shutdown) -> anyhow::Result<()
     let watch = Watch::new(board.clone());
 
     let run = async {
-        let demo = start(args, &data_dir, &board, &watch).await?;
+        let demo = start(args, log_format, &data_dir, &board, &watch).await?;
         match demo {
             Some(mut demo) => {
                 demo.show().await?;
@@ -68,6 +72,7 @@ pub(crate) async fn run(args: &DevArgs, shutdown: Shutdown) -> anyhow::Result<()
 
 async fn start(
     args: &DevArgs,
+    log_format: LogFormat,
     data_dir: &Path,
     board: &Board,
     watch: &Watch,
@@ -81,7 +86,7 @@ async fn start(
     board.set("ADTALLY_TIMEZONE", zone.name());
     let mut demo = None;
     if !args.services_only {
-        let services = Services::start(args, &servers, data_dir, board, watch)?;
+        let services = Services::start(args, log_format, &servers, data_dir, board, watch)?;
         services.wait_until_ready(READY_WITHIN, watch).await?;
         if args.demo {
             demo = Some(Demo::new(

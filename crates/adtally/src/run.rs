@@ -14,13 +14,13 @@ use crate::{Cli, Command, audit, completions, dead_letters, dev, import, load, m
 /// One thread does it all: these commands wait for servers, and the HTTP client keeps to one thread.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    logging::init_tool();
+    logging::init_tool(cli.log.log_format);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let result = match runtime {
         Ok(runtime) => {
-            let result = LocalSet::new().block_on(&runtime, dispatch(cli.command));
+            let result = LocalSet::new().block_on(&runtime, dispatch(cli));
             // A call that was given up may still wait for a server that never answers.
             runtime.shutdown_background();
             result
@@ -39,11 +39,11 @@ fn unless_nobody_reads(error: anyhow::Error) -> anyhow::Result<()> {
     Err(error)
 }
 
-async fn dispatch(command: Command) -> anyhow::Result<()> {
+async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     let mut out = io::stdout();
     let stop = Shutdown::on_signals()?;
-    let result = match command {
-        Command::Dev(args) => dev::run(&args, stop).await,
+    let result = match cli.command {
+        Command::Dev(args) => dev::run(&args, cli.log.log_format, stop).await,
         Command::Migrate(args) => until(&stop, migrate::run(&args, &mut out)).await,
         Command::Import(args) => import::run(&args, stop, &mut out).await,
         Command::Load(args) => load::run(&args, stop, &mut out).await,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adtally_devstack::{LogTarget, ProcessOptions, free_port};
-use adtally_service::{ExitKind, Failure, ResultExt};
+use adtally_service::{ExitKind, Failure, LogFormat, ResultExt};
 use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -32,6 +32,7 @@ impl Services {
     /// An address that is taken (69), or a process that cannot be started.
     pub(super) fn start(
         args: &DevArgs,
+        log_format: LogFormat,
         servers: &Servers,
         data_dir: &Path,
         board: &Board,
@@ -39,6 +40,7 @@ impl Services {
     ) -> anyhow::Result<Self> {
         let starter = Starter {
             args,
+            log_format,
             servers,
             data_dir,
             board,
@@ -102,6 +104,7 @@ impl Services {
 /// What all processes are started with.
 struct Starter<'a> {
     args: &'a DevArgs,
+    log_format: LogFormat,
     servers: &'a Servers,
     data_dir: &'a Path,
     board: &'a Board,
@@ -123,6 +126,7 @@ impl Starter<'_> {
             .env("ADTALLY_AMQP_URL", &self.servers.amqp_url)
             .env("ADTALLY_PREFIX", &self.args.broker.prefix)
             .env("ADTALLY_MAX_EVENT_AGE", &self.args.max_event_age)
+            .env("ADTALLY_LOG_FORMAT", self.log_format.as_str())
             .env("ADTALLY_SPOOL_DIR", self.data_dir.join("spool"))
             .env(bind, address.to_string())
             .env_remove("ADTALLY_DATABASE_URL_FILE")
