@@ -1,12 +1,14 @@
 //! The audit: every total that is over, recomputed and compared in one snapshot.
 
 mod check;
+mod walk;
 
 use adtally_domain::{AdId, Day, Hour, ReportingZone, Timestamp};
+use chrono::NaiveDate;
 use diesel::connection::SimpleConnection;
 
 use crate::rollup::STATEMENT_LIMIT;
-use crate::{DeadLetterCount, Granularity, Store, StoreError, partitions};
+use crate::{ClosedHour, DeadLetterCount, Granularity, Store, StoreError, partitions};
 
 /// A total that is not what its source adds up to, in a bucket no roll-up is waiting for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +44,26 @@ pub struct AuditReport {
     pub pending_hours: Vec<Hour>,
     /// Days that are over and wait for a roll-up, their own or that of one of their hours.
     pub pending_days: Vec<Day>,
-    /// Totals that are wrong. Empty in a healthy database.
+    /// Totals that are wrong. Empty in a healthy database. A marked hour is among them only when
+    /// raw events of its totals are gone, which no roll-up mends.
     pub mismatches: Vec<Mismatch>,
+    /// UTC days that have totals and whose partition is gone, though [`Store::raw_from`] is before
+    /// them. Empty in a healthy database.
+    pub missing_partitions: Vec<NaiveDate>,
+    /// Hours whose totals stand because their raw events are gone. Empty in a healthy database.
+    pub closed_hours: Vec<ClosedHour>,
     /// Dead letters by reason and state.
     pub dead_letters: Vec<DeadLetterCount>,
+}
+
+impl AuditReport {
+    /// Whether everything is as it should be.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.mismatches.is_empty()
+            && self.missing_partitions.is_empty()
+            && self.closed_hours.is_empty()
+    }
 }
 
 impl Store {
@@ -56,6 +74,20 @@ impl Store {
     /// # Errors
     /// The transient ones.
     pub async fn audit(&self, zone: ReportingZone) -> Result<AuditReport, StoreError> {
+        self.audit_between(zone, Timestamp::EPOCH, Timestamp::MAX)
+            .await
+    }
+
+    /// The same for the hours and days that overlap `[from, to)`.
+    ///
+    /// # Errors
+    /// The transient ones.
+    pub async fn audit_between(
+        &self,
+        zone: ReportingZone,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<AuditReport, StoreError> {
         self.run_unbounded(move |conn| {
             conn.build_transaction()
                 .repeatable_read()
@@ -63,7 +95,7 @@ impl Store {
                 .run(|conn| {
                     conn.batch_execute(STATEMENT_LIMIT)?;
                     partitions::hold(conn)?;
-                    Ok(check::all(conn, zone)?)
+                    Ok(check::all(conn, zone, from, to)?)
                 })
         })
         .await

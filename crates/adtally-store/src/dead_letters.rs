@@ -134,7 +134,12 @@ impl DeadLetterState {
 }
 
 /// The reasons of letters that hold one event. Those of all others hold a whole message.
-const OF_EVENTS: [&str; 3] = ["invalid_event", "too_old", "returned_too_often"];
+const OF_EVENTS: [&str; 4] = [
+    "invalid_event",
+    "too_old",
+    "in_future",
+    "returned_too_often",
+];
 
 /// A dead letter as it is kept.
 #[derive(Debug, Clone, PartialEq)]

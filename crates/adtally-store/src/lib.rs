@@ -7,6 +7,7 @@
 mod ads;
 mod advertisers;
 mod audit;
+mod closed_hours;
 mod config;
 mod dead_letters;
 mod error;
@@ -29,6 +30,7 @@ mod times;
 pub use ads::{Ad, AdPatch, AdTarget, NewAd};
 pub use advertisers::{Advertiser, NewAdvertiser};
 pub use audit::{AuditReport, Mismatch};
+pub use closed_hours::{ClosedHour, ClosedReason};
 pub use config::StoreConfig;
 pub use dead_letters::{
     DeadLetter, DeadLetterBatch, DeadLetterCount, DeadLetterCursor, DeadLetterFilter,

@@ -11,7 +11,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Date;
 
 use crate::schema::dirty_hours;
-use crate::{Store, StoreError, marks, settings};
+use crate::{Store, StoreError, closed_hours, marks, settings};
 
 const DAY_MILLIS: i64 = 86_400_000;
 
@@ -65,10 +65,14 @@ pub(crate) fn utc_day(time: Timestamp) -> NaiveDate {
     time.to_datetime().date_naive()
 }
 
+/// The first instant of a UTC day.
+pub(crate) fn start_of(day: NaiveDate) -> Timestamp {
+    crate::times::timestamp(day.and_time(chrono::NaiveTime::MIN).and_utc())
+}
+
 /// The first instant after a UTC day.
 pub(crate) fn end_of(day: NaiveDate) -> Timestamp {
-    let midnight = day.and_time(chrono::NaiveTime::MIN).and_utc();
-    crate::times::timestamp(midnight).saturating_add_millis(DAY_MILLIS)
+    start_of(day).saturating_add_millis(DAY_MILLIS)
 }
 
 impl Store {
@@ -122,6 +126,39 @@ pub(crate) fn hold(conn: &mut PgConnection) -> QueryResult<()> {
     conn.batch_execute("LOCK TABLE ONLY events IN ACCESS SHARE MODE")
 }
 
+/// A transaction that only reads, from partition to partition, and lets go of the locks of the last one
+/// when it comes to another: they would be kept until its end, and the server has room for some 6,400.
+#[derive(Debug)]
+pub(crate) struct Visits(Option<NaiveDate>);
+
+impl Visits {
+    pub(crate) fn begin(conn: &mut PgConnection) -> QueryResult<Self> {
+        conn.batch_execute("SAVEPOINT visits")?;
+        Ok(Self(None))
+    }
+
+    /// Comes to the partition of `day`.
+    pub(crate) fn next(&mut self, conn: &mut PgConnection, day: NaiveDate) -> QueryResult<()> {
+        if self.0.is_some_and(|last| last != day) {
+            conn.batch_execute("ROLLBACK TO SAVEPOINT visits")?;
+        }
+        self.0 = Some(day);
+        Ok(())
+    }
+}
+
+/// The UTC days that have a partition.
+pub(crate) fn days(conn: &mut PgConnection) -> QueryResult<BTreeSet<NaiveDate>> {
+    let partitions: Vec<Partition> = diesel::sql_query(
+        "SELECT relname::text AS name FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
+         WHERE inhparent = 'events'::regclass AND relname ~ '^events_[0-9]{8}$'",
+    )
+    .load(conn)?;
+    let day =
+        |partition: Partition| NaiveDate::parse_from_str(partition.name.get(7..)?, "%Y%m%d").ok();
+    Ok(partitions.into_iter().filter_map(day).collect())
+}
+
 fn drop_through(
     conn: &mut PgConnection,
     zone: ReportingZone,
@@ -129,16 +166,16 @@ fn drop_through(
 ) -> Result<Timestamp, StoreError> {
     // Writers and roll-ups of hours hold their lock on events to the end of their transaction: from
     // here on no mark of theirs is still to come.
-    conn.batch_execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")?;
+    conn.batch_execute("LOCK TABLE ONLY events IN ACCESS EXCLUSIVE MODE")?;
     let raw_from = first_hour_after(zone, day);
     refuse_if_needed(conn, zone, day, raw_from)?;
     let before = settings::raw_from(conn)?;
-    for partition in partitions_through(conn, day)? {
-        // The name was read from the catalogue by its pattern: letters, digits, one underscore.
-        conn.batch_execute(&format!("DROP TABLE {partition}"))?;
+    for partition in days(conn)?.range(..=day) {
+        conn.batch_execute(&format!("DROP TABLE {}", name_of(*partition)))?;
     }
     let raw_from = before.map_or(raw_from, |before| before.max(raw_from));
     settings::set_raw_from(conn, raw_from)?;
+    closed_hours::forget_before(conn, raw_from)?;
     Ok(raw_from)
 }
 
@@ -180,16 +217,7 @@ struct Partition {
     name: String,
 }
 
-fn partitions_through(conn: &mut PgConnection, day: NaiveDate) -> QueryResult<Vec<String>> {
-    let partitions: Vec<Partition> = diesel::sql_query(
-        "SELECT relname::text AS name FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
-         WHERE inhparent = 'events'::regclass AND relname ~ '^events_[0-9]{8}$' \
-         AND relname <= 'events_' || to_char($1, 'YYYYMMDD') ORDER BY relname",
-    )
-    .bind::<Date, _>(day)
-    .load(conn)?;
-    Ok(partitions
-        .into_iter()
-        .map(|partition| partition.name)
-        .collect())
+/// The partition of a UTC day, as the database's function names it.
+fn name_of(day: NaiveDate) -> String {
+    format!("events_{}", day.format("%Y%m%d"))
 }

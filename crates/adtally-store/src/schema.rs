@@ -43,6 +43,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    closed_hours (hour) {
+        hour -> Timestamptz,
+        reason -> Text,
+        closed_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     dead_letters (id) {
         id -> Uuid,
         source -> Text,
@@ -152,6 +160,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     ad_hourly_stats,
     ads,
     advertisers,
+    closed_hours,
     dead_letters,
     dirty_days,
     dirty_hours,

@@ -1,34 +1,51 @@
 //! The comparison itself, from one bucket with anything in it to the next: years without events cost
 //! nothing.
 
-use adtally_domain::{AdId, Day, EventId, ReportingZone, Timestamp};
+use std::collections::BTreeSet;
+
+use adtally_domain::{AdId, Day, ReportingZone, Timestamp};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Date, Nullable, Timestamptz, Uuid as SqlUuid};
-use uuid::Uuid;
+use diesel::sql_types::{Date, Nullable, Timestamptz};
 
+use super::walk::Walk;
 use super::{AuditReport, Mismatch};
-use crate::rollup::{Totals, daily, hourly, hourly_sum, raw};
+use crate::partitions::utc_day;
+use crate::rollup::{Totals, daily, hourly, hourly_sum};
 use crate::schema::ad_hourly_stats;
-use crate::{DeadLetterFilter, Granularity, dead_letters, marks, settings, times};
+use crate::{DeadLetterFilter, Granularity, closed_hours, dead_letters, marks, settings, times};
 
-/// Compares everything; the caller's transaction is the snapshot.
-pub(super) fn all(conn: &mut PgConnection, zone: ReportingZone) -> QueryResult<AuditReport> {
+/// Compares what overlaps `[from, to)`; the caller's transaction is the snapshot.
+pub(super) fn all(
+    conn: &mut PgConnection,
+    zone: ReportingZone,
+    from: Timestamp,
+    to: Timestamp,
+) -> QueryResult<AuditReport> {
     let raw_from = settings::raw_from(conn)?;
+    let at = times::timestamp(times::now(conn)?);
+    let (first, to) = (from.max(raw_from.unwrap_or(from)), to.min(at));
     let mut report = AuditReport {
-        at: times::timestamp(times::now(conn)?),
+        at,
         raw_from,
         hours_checked: 0,
         days_checked: 0,
         pending_hours: Vec::new(),
         pending_days: Vec::new(),
         mismatches: Vec::new(),
+        missing_partitions: Vec::new(),
+        closed_hours: Vec::new(),
         dead_letters: dead_letters::counts(conn, &DeadLetterFilter::default())?,
     };
-    let from = raw_from.unwrap_or(Timestamp::EPOCH);
-    check_hours(conn, zone, from, &mut report)?;
-    check_days(conn, zone, from, &mut report)?;
+    // An hour is whole or not at all: the one before raw_from has lost events.
+    let first = match raw_from {
+        Some(raw_from) if first == raw_from => raw_from,
+        _ => zone.hour_of(first).start,
+    };
+    check_hours(conn, zone, first, to, &mut report)?;
+    // A day that only begins before raw_from is still the sum of its hours.
+    check_days(conn, zone, zone.day_of(first).start, to, &mut report)?;
     Ok(report)
 }
 
@@ -36,53 +53,38 @@ fn check_hours(
     conn: &mut PgConnection,
     zone: ReportingZone,
     mut from: Timestamp,
+    to: Timestamp,
     report: &mut AuditReport,
 ) -> QueryResult<()> {
-    let marked = marks::hours_between(conn, from, report.at)?;
+    report.closed_hours = closed_hours::between(conn, from, to)?;
+    let marked = marks::hours_between(conn, from, to)?;
     let pending = marked.iter().map(|start| zone.hour_of(*start));
     report
         .pending_hours
         .extend(pending.filter(|hour| hour.end <= report.at));
-    while let Some(next) = next_event_or_hour(conn, from)? {
+    let mut walk = Walk::start(conn)?;
+    while let Some(next) = walk.next_instant(conn, from, to)? {
         let hour = zone.hour_of(next);
         if report.at < hour.end {
             break;
         }
         from = hour.end;
         check_stray_rows(conn, hour.start, hour.end, report)?;
-        if marked.binary_search(&hour.start).is_err() {
-            let expected = raw(conn, hour.start, hour.end)?;
-            let found = hourly(conn, hour.start)?;
-            compare(report, Granularity::Hour, hour.start, &expected, &found);
+        let expected = walk.raw(conn, hour)?;
+        let found = hourly(conn, hour.start)?;
+        if !found.is_empty() && !walk.has_partition_of(hour) {
+            report.missing_partitions.push(utc_day(hour.start));
+        }
+        let mut differences = differences(Granularity::Hour, hour.start, &expected, &found);
+        if marked.binary_search(&hour.start).is_ok() {
+            differences.retain(Mismatch::has_lost_events);
+        } else {
             report.hours_checked += 1;
         }
+        report.mismatches.append(&mut differences);
     }
+    report.missing_partitions.dedup();
     Ok(())
-}
-
-#[derive(QueryableByName)]
-struct NextHour {
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    event_id: Option<Uuid>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
-    hour: Option<DateTime<Utc>>,
-}
-
-/// The first instant from `from` on that has an event or is the key of a total.
-fn next_event_or_hour(conn: &mut PgConnection, from: Timestamp) -> QueryResult<Option<Timestamp>> {
-    let next: NextHour = diesel::sql_query(
-        "SELECT (SELECT event_id FROM events WHERE event_id >= $1 ORDER BY event_id LIMIT 1), \
-                (SELECT min(hour) FROM ad_hourly_stats WHERE hour >= $2) AS hour",
-    )
-    .bind::<SqlUuid, _>(EventId::floor(from))
-    .bind::<Timestamptz, _>(from.to_datetime())
-    .get_result(conn)?;
-    let event = next
-        .event_id
-        .and_then(EventId::from_uuid)
-        .map(EventId::time);
-    let hour = next.hour.map(times::timestamp);
-    Ok(event.into_iter().chain(hour).min())
 }
 
 /// Rows keyed by an instant at which no hour begins belong to nothing.
@@ -100,7 +102,8 @@ fn check_stray_rows(
         .load(conn)?;
     for key in keys.into_iter().map(times::timestamp) {
         let found = hourly(conn, key)?;
-        compare(report, Granularity::Hour, key, &Totals::new(), &found);
+        let strays = differences(Granularity::Hour, key, &Totals::new(), &found);
+        report.mismatches.extend(strays);
     }
     Ok(())
 }
@@ -108,15 +111,14 @@ fn check_stray_rows(
 fn check_days(
     conn: &mut PgConnection,
     zone: ReportingZone,
-    from: Timestamp,
+    mut from: Timestamp,
+    to: Timestamp,
     report: &mut AuditReport,
 ) -> QueryResult<()> {
     let marked = marks::days(conn)?;
     report.pending_days = pending_days(zone, &marked, report);
-    // A day that only begins before raw_from is still the sum of its hours.
-    let mut from = zone.day_of(from).start;
     while let Some(day) = next_day(conn, zone, from)? {
-        if report.at < day.end {
+        if report.at < day.end || to <= day.start {
             break;
         }
         from = day.end;
@@ -124,7 +126,8 @@ fn check_days(
         if marked.binary_search(&day.date).is_err() {
             let expected = hourly_sum(conn, day.start, day.end)?;
             let found = daily(conn, day.date)?;
-            compare(report, Granularity::Day, day.start, &expected, &found);
+            let differences = differences(Granularity::Day, day.start, &expected, &found);
+            report.mismatches.extend(differences);
             report.days_checked += 1;
         }
     }
@@ -175,24 +178,21 @@ fn next_day(
         .min_by_key(|day| day.start))
 }
 
-fn compare(
-    report: &mut AuditReport,
+fn differences(
     granularity: Granularity,
     start: Timestamp,
     expected: &Totals,
     found: &Totals,
-) {
-    let mut ads: Vec<i64> = expected.keys().chain(found.keys()).copied().collect();
-    ads.sort_unstable();
-    ads.dedup();
-    for ad_id in ads {
+) -> Vec<Mismatch> {
+    let ads: BTreeSet<i64> = expected.keys().chain(found.keys()).copied().collect();
+    let difference = |ad_id: i64| {
         let should = expected.get(&ad_id).copied();
         let is = found.get(&ad_id).copied();
         if should == is {
-            continue;
+            return None;
         }
         let (should, is) = (should.unwrap_or_default(), is.unwrap_or_default());
-        report.mismatches.push(Mismatch {
+        Some(Mismatch {
             granularity,
             start,
             ad_id: AdId::new(ad_id),
@@ -200,6 +200,15 @@ fn compare(
             found_impressions: is.impressions,
             expected_clicks: should.clicks,
             found_clicks: is.clicks,
-        });
+        })
+    };
+    ads.into_iter().filter_map(difference).collect()
+}
+
+impl Mismatch {
+    /// Whether the total counts more than its source has left.
+    fn has_lost_events(&self) -> bool {
+        self.expected_impressions < self.found_impressions
+            || self.expected_clicks < self.found_clicks
     }
 }

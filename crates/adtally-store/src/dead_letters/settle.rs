@@ -68,24 +68,24 @@ fn is_unsettled() -> diesel::expression::SqlLiteral<Bool> {
 }
 
 fn mark_stored(conn: &mut PgConnection, letters: &[Letter]) -> QueryResult<()> {
-    let Some((first, last)) = bounds(letters.iter().filter_map(|(_, event)| *event)) else {
+    let events: Vec<Uuid> = letters.iter().filter_map(|(_, event)| *event).collect();
+    if events.is_empty() {
         return Ok(());
-    };
+    }
     let ids: Vec<Uuid> = letters.iter().map(|(id, _)| *id).collect();
     // Locks in the order in which everybody locks letters, and looks again once it has waited. The
-    // subquery finds each event by its key, where a join might read all events within the bounds; the
-    // bounds leave out the partitions of other days.
+    // subquery finds each event by its key, where a join might read all events of a day; that its id is
+    // one of `$2` leaves out the partitions of other days.
     diesel::sql_query(
         "UPDATE dead_letters SET state = 'requeued', requeued_at = coalesce(requeued_at, now()) \
          WHERE id IN (SELECT id FROM dead_letters AS letters \
                       WHERE id = ANY($1) AND state <> 'requeued' \
                         AND (SELECT true FROM events WHERE events.event_id = letters.event_id \
-                                                       AND events.event_id BETWEEN $2 AND $3) \
+                                                       AND events.event_id = ANY($2)) \
                       ORDER BY id FOR UPDATE)",
     )
     .bind::<Array<SqlUuid>, _>(ids)
-    .bind::<SqlUuid, _>(first)
-    .bind::<SqlUuid, _>(last)
+    .bind::<Array<SqlUuid>, _>(events)
     .execute(conn)
     .map(drop)
 }

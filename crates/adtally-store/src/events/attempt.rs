@@ -1,6 +1,6 @@
 //! Attempts to store a batch, each a transaction, until one commits or the database is to blame.
 
-use adtally_domain::{EventId, EventKind, ReportingZone, Timestamp};
+use adtally_domain::{EventId, EventKind, ReportingZone};
 use diesel::pg::PgConnection;
 use diesel::result::Error;
 use uuid::Uuid;
@@ -8,10 +8,11 @@ use uuid::Uuid;
 use super::batch::Batch;
 use super::finish::finish;
 use super::known::Expectation;
+use super::limits::Limits;
 use super::passes::{self, Passes};
 use super::{EventBatch, Stored, copy, known, refused};
 use crate::error::{is_contention, is_lost, is_missing_partition, is_unique_violation};
-use crate::partitions::{PartitionCache, utc_day};
+use crate::partitions::PartitionCache;
 use crate::{StoreError, dead_letters};
 
 /// Attempts of one call before its batch is handed back. Each takes the batch a step further, or met
@@ -30,8 +31,8 @@ pub(crate) struct Memory {
 enum Setback {
     /// The statement that inserts events failed.
     Events(Error),
-    /// Raw events before this instant are closed, and the batch has some.
-    Closed(Timestamp),
+    /// The batch has events of times that these leave out.
+    Untimely(Limits),
     /// Another statement failed.
     Other(Error),
 }
@@ -55,16 +56,17 @@ pub(super) fn store(
     }
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let closed = memory.partitions.ensure(conn, batch.days())?;
-        if !closed.is_empty() {
-            batch.bury_too_old(|time| closed.contains(&utc_day(time)));
+        let without = memory.partitions.ensure(conn, batch.days())?;
+        if !without.is_empty() {
+            let limits = Limits::load(conn)?;
+            batch.bury_untimely(|time| limits.judge_without(&without, time));
         }
         match attempt(conn, memory, zone, &batch, given) {
             Ok(stored) => {
                 memory.known.learn(held_known);
                 return Ok(stored);
             }
-            Err(Setback::Closed(raw_from)) => batch.bury_too_old(|time| time < raw_from),
+            Err(Setback::Untimely(limits)) => batch.bury_untimely(|time| limits.judge(zone, time)),
             Err(Setback::Events(error)) if is_missing_partition(&error) => {
                 memory.partitions.clear();
                 last = Some(error);
@@ -132,11 +134,10 @@ fn attempt(
         copy::insert(conn, &passes).map_err(Setback::Events)?;
         // From here on this transaction holds its lock on events, so nothing is dropped under it.
         let found = finish(conn, &batch.hours(zone), batch.ends())?;
-        match (found.raw_from, batch.oldest()) {
-            (Some(raw_from), Some(oldest)) if oldest < raw_from => {
-                return Err(Setback::Closed(raw_from));
-            }
-            _ => {}
+        if let Some((first, last)) = batch.span()
+            && !found.limits.hold(first, last)
+        {
+            return Err(Setback::Untimely(found.limits));
         }
         let mut letters = dead_letters::bury(conn, &batch.buried)?;
         for (reason, new) in dead_letters::insert(conn, given.dead_letters.iter())? {

@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use super::known::Known;
+use super::limits::Untimely;
 use super::refused::Refusal;
 use super::rows::Row;
 use super::{EventBatch, Stored};
@@ -66,9 +67,10 @@ impl<'a> Batch<'a> {
             .map(|(first, last)| (first.as_uuid(), last.as_uuid()))
     }
 
-    /// The time of the oldest event.
-    pub(super) fn oldest(&self) -> Option<Timestamp> {
-        self.rows.first().map(Row::occurred_at)
+    /// The times of the first and the last event to insert.
+    pub(super) fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let (first, last) = (self.rows.first()?, self.rows.last()?);
+        Some((first.occurred_at(), last.occurred_at()))
     }
 
     /// The UTC days of the events.
@@ -127,18 +129,20 @@ impl<'a> Batch<'a> {
         self.rows.len() < before
     }
 
-    /// Takes out the events that `closed` holds for: their raw events are closed for good.
-    pub(super) fn bury_too_old(&mut self, closed: impl Fn(Timestamp) -> bool) {
+    /// Takes out the events whose times `judge` finds fault with.
+    pub(super) fn bury_untimely(&mut self, judge: impl Fn(Timestamp) -> Option<Untimely>) {
         let buried = &mut self.buried;
         self.rows.retain(|row| {
-            let too_old = closed(row.occurred_at());
-            if too_old {
-                let detail = "the raw events of its hour were dropped, so it cannot be counted";
-                buried.push(NewDeadLetter::of_event(&row.event(), "too_old", detail));
+            let fault = judge(row.occurred_at());
+            if let Some(fault) = fault {
+                let event = row.event();
+                let letter = NewDeadLetter::of_event(&event, fault.reason(), fault.detail());
+                buried.push(letter);
             }
-            !too_old
+            fault.is_none()
         });
-        self.stored.too_old = self.count_buried("too_old");
+        self.stored.too_old = self.count_buried(Untimely::Closed.reason());
+        self.stored.in_future = self.count_buried(Untimely::Ahead.reason());
     }
 
     /// Takes out the events the table refuses.

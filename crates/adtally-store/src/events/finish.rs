@@ -1,6 +1,5 @@
 //! What a transaction does once the rows of its batch are in, in one round trip.
 
-use adtally_domain::Timestamp;
 use chrono::{DateTime, Utc};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
@@ -8,6 +7,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, Bool, Nullable, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
+use super::limits::Limits;
 use crate::times;
 
 /// The statement of [`finish`]. Every batch has it, so it is one that diesel prepares once for each
@@ -30,8 +30,13 @@ impl QueryFragment<Pg> for Finish<'_> {
         out.push_sql("WITH marks AS (INSERT INTO dirty_hours (hour) SELECT unnest(");
         out.push_bind_param::<Array<Timestamptz>, _>(self.hours)?;
         out.push_sql(
-            ")) SELECT (SELECT value::timestamptz FROM settings WHERE key = 'raw_from'), \
-             (SELECT true FROM dead_letters \
+            ")) SELECT now(), \
+             (SELECT value::timestamptz FROM settings WHERE key = 'raw_from'), \
+             ARRAY(SELECT hour FROM closed_hours WHERE hour = ANY(",
+        );
+        out.push_bind_param::<Array<Timestamptz>, _>(self.hours)?;
+        out.push_sql(
+            ")), (SELECT true FROM dead_letters \
               WHERE state <> 'requeued' AND event_id BETWEEN ",
         );
         out.push_bind_param::<Nullable<SqlUuid>, _>(&self.first)?;
@@ -44,15 +49,28 @@ impl QueryFragment<Pg> for Finish<'_> {
 }
 
 impl Query for Finish<'_> {
-    type SqlType = (Nullable<Timestamptz>, Nullable<Bool>);
+    type SqlType = (
+        Timestamptz,
+        Nullable<Timestamptz>,
+        Array<Timestamptz>,
+        Nullable<Bool>,
+    );
 }
 
 impl RunQueryDsl<PgConnection> for Finish<'_> {}
 
+/// A row of [`Finish`].
+type Row = (
+    DateTime<Utc>,
+    Option<DateTime<Utc>>,
+    Vec<DateTime<Utc>>,
+    Option<bool>,
+);
+
 /// What was found.
 pub(super) struct Found {
-    /// From when on raw events are kept.
-    pub(super) raw_from: Option<Timestamp>,
+    /// Which times can be stored, as far as it concerns `hours`.
+    pub(super) limits: Limits,
     /// Letters of events between the ends wait for a decision or were given up.
     pub(super) has_letters: bool,
 }
@@ -65,9 +83,13 @@ pub(super) fn finish(
 ) -> QueryResult<Found> {
     let (first, last) = ends.unzip();
     let finish = Finish { hours, first, last };
-    let (raw_from, has_letters): (Option<DateTime<Utc>>, Option<bool>) = finish.get_result(conn)?;
+    let (now, raw_from, closed, has_letters): Row = finish.get_result(conn)?;
     Ok(Found {
-        raw_from: raw_from.map(times::timestamp),
+        limits: Limits {
+            now: times::timestamp(now),
+            raw_from: raw_from.map(times::timestamp),
+            closed: closed.into_iter().map(times::timestamp).collect(),
+        },
         has_letters: has_letters.unwrap_or_default(),
     })
 }

@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use super::row::nullable;
 use super::rows::Row;
+use crate::partitions::utc_day;
 
 /// Batches that look first after one that held known ids.
 const CAUTIOUS: u32 = 4;
@@ -129,21 +130,35 @@ pub(super) fn among(
     rows: &[Row<'_>],
     expectation: &Expectation,
 ) -> QueryResult<Vec<Known>> {
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.id().as_uuid()).collect();
-    let mut known: Vec<Known> = conn.transaction(|conn| {
+    let mut known = Vec::new();
+    // A transaction for each day: a statement plans and locks every partition between its bounds, and a
+    // late event may be years before the others.
+    for rows in rows.chunk_by(|row, next| utc_day(row.occurred_at()) == utc_day(next.occurred_at()))
+    {
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id().as_uuid()).collect();
+        known.extend(of_one_day(conn, &ids, expectation)?);
+    }
+    known.sort_unstable_by_key(Known::id);
+    Ok(known)
+}
+
+fn of_one_day(
+    conn: &mut PgConnection,
+    ids: &[Uuid],
+    expectation: &Expectation,
+) -> QueryResult<Vec<Known>> {
+    conn.transaction(|conn| {
         conn.batch_execute(BY_INDEX)?;
         if expectation.crowded.load(Ordering::Relaxed) == 0 {
-            if let Some(known) = in_ranges(conn, &ids)? {
+            if let Some(known) = in_ranges(conn, ids)? {
                 return Ok(known);
             }
             count_down(&expectation.crowded, Some(CROWDED));
         } else {
             count_down(&expectation.crowded, None);
         }
-        by_key(conn, &ids)
-    })?;
-    known.sort_unstable_by_key(Known::id);
-    Ok(known)
+        by_key(conn, ids)
+    })
 }
 
 /// Reads everything between neighbouring `ids`, and looks for the others; `None` when there is too

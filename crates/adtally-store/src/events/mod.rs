@@ -5,6 +5,7 @@ mod batch;
 mod copy;
 mod finish;
 mod known;
+mod limits;
 mod passes;
 mod refused;
 mod row;
@@ -111,6 +112,8 @@ pub struct Stored {
     pub conflicts: u64,
     /// Events that became dead letters `too_old`, because the raw events of their hour are closed.
     pub too_old: u64,
+    /// Events that became dead letters `in_future`, because their time is too far ahead.
+    pub in_future: u64,
     /// Events that became dead letters `invalid_event`, because the table refuses what is in them.
     pub invalid: u64,
     /// How many dead letters of each reason are new, or new again after they had been requeued: those

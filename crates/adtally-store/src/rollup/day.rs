@@ -8,7 +8,7 @@ use diesel::sql_types::{Array, BigInt, Date};
 
 use super::RollUp;
 use super::totals;
-use super::write::{Columns, changes, restate};
+use super::write::{Columns, changes, is_over, restate};
 use crate::schema::{ad_daily_stats, dirty_days};
 use crate::{StoreError, TaskRun, marks, settings, tasks};
 
@@ -33,6 +33,11 @@ pub(super) fn roll_up(
     if !closed {
         let old = totals::daily(conn, day.date)?;
         let new = totals::hourly_sum(conn, day.start, day.end)?;
+        let missing = totals::missing(&old, &new);
+        if missing > 0 && is_over(conn, day.end)? {
+            tasks::succeed(conn, task)?;
+            return Ok(RollUp { missing, ..outcome });
+        }
         let changes = changes(&old, &new);
         let columns = Columns::of(&changes);
         outcome.deleted = delete(conn, day.date, &columns.gone)?;

@@ -7,9 +7,9 @@ use diesel::sql_types::{Array, BigInt, Timestamptz};
 
 use super::RollUp;
 use super::totals;
-use super::write::{Columns, changes, restate};
+use super::write::{Change, Columns, changes, is_over, restate};
 use crate::schema::{ad_hourly_stats, dirty_hours};
-use crate::{StoreError, TaskRun, marks, partitions, settings, tasks};
+use crate::{StoreError, TaskRun, closed_hours, marks, partitions, settings, tasks};
 
 pub(super) fn roll_up(
     conn: &mut PgConnection,
@@ -33,17 +33,34 @@ pub(super) fn roll_up(
     if !closed {
         let old = totals::hourly(conn, hour.start)?;
         let new = totals::raw(conn, hour.start, hour.end)?;
-        let changes = changes(&old, &new);
-        let columns = Columns::of(&changes);
-        outcome.deleted = delete(conn, hour.start, &columns.gone)?;
-        outcome.written = upsert(conn, hour.start, &columns)?;
-        outcome.restated = restate(conn, "hour", hour.start, hour.end, true, &changes)?;
-        if !changes.is_empty() {
-            marks::append_day(conn, zone.day_of(hour.start).date)?;
+        let missing = totals::missing(&old, &new);
+        if missing > 0 && is_over(conn, hour.end)? {
+            closed_hours::close(conn, hour)?;
+            outcome.missing = missing;
+        } else {
+            closed_hours::reopen(conn, hour)?;
+            write(conn, zone, hour, &changes(&old, &new), &mut outcome)?;
         }
     }
     tasks::succeed(conn, task)?;
     Ok(outcome)
+}
+
+fn write(
+    conn: &mut PgConnection,
+    zone: ReportingZone,
+    hour: Hour,
+    changes: &[Change],
+    outcome: &mut RollUp,
+) -> QueryResult<()> {
+    let columns = Columns::of(changes);
+    outcome.deleted = delete(conn, hour.start, &columns.gone)?;
+    outcome.written = upsert(conn, hour.start, &columns)?;
+    outcome.restated = restate(conn, "hour", hour.start, hour.end, true, changes)?;
+    if !changes.is_empty() {
+        marks::append_day(conn, zone.day_of(hour.start).date)?;
+    }
+    Ok(())
 }
 
 /// Deletes every mark within the hour: a mark that was made before the rules of the zone changed may

@@ -3,6 +3,9 @@
 //! A roll-up runs REPEATABLE READ and first takes away the marks it sees. Whatever is written after
 //! its snapshot leaves a mark it does not see, so the bucket is rebuilt once more. Two roll-ups of
 //! one bucket meet in a row they both write, and the later one starts again.
+//!
+//! Events and totals are only ever added to. A bucket that is over and would come out with less than
+//! it has was made of something that is gone: it is left as it is.
 
 mod day;
 mod hour;
@@ -15,7 +18,7 @@ use adtally_domain::{Day, Hour, ReportingZone};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 
-pub(crate) use totals::{Totals, add, daily, hourly, hourly_sum, raw};
+pub(crate) use totals::{Totals, add, anew, daily, hourly, hourly_sum, raw};
 
 use crate::{Store, StoreError, TaskRun};
 
@@ -34,6 +37,9 @@ pub struct RollUp {
     pub already_done: bool,
     /// The bucket lies before [`Store::raw_from`], so its totals were left as they are.
     pub closed: bool,
+    /// Events that its totals have and that were not found again. When there are any, the totals were
+    /// left as they are, and an hour is closed from now on.
+    pub missing: u64,
     /// Rows that are new or changed.
     pub written: u64,
     /// Rows whose ad has no events in the bucket any more.
@@ -68,6 +74,8 @@ impl Store {
 
     /// Rebuilds the totals of `day` from its hourly totals, and notes in the same transaction that
     /// `task` succeeded.
+    ///
+    /// Where the hours have less than the day, see [`RollUp::missing`], rebuild the hours first.
     ///
     /// # Errors
     /// The transient ones.

@@ -63,6 +63,33 @@ pub(crate) fn raw(conn: &mut PgConnection, from: Timestamp, to: Timestamp) -> Qu
     .map(collect)
 }
 
+/// The totals of an hour that is marked: counted anew, unless events that are kept in its totals are
+/// gone, which an hour that is over does not follow.
+pub(crate) fn anew(
+    conn: &mut PgConnection,
+    start: Timestamp,
+    end: Timestamp,
+    now: Timestamp,
+) -> QueryResult<Totals> {
+    let raw = raw(conn, start, end)?;
+    if now < end {
+        return Ok(raw);
+    }
+    let kept = hourly(conn, start)?;
+    Ok(if missing(&kept, &raw) == 0 { raw } else { kept })
+}
+
+/// How many events of `old` are not in `new`, whatever else is. Raw events are never taken away, so
+/// these are lost.
+pub(crate) fn missing(old: &Totals, new: &Totals) -> u64 {
+    let fewer = |old: i64, new: i64| u64::try_from(old.saturating_sub(new)).unwrap_or(0);
+    let of_ad = |(ad_id, old): (&i64, &Counts)| {
+        let new = new.get(ad_id).copied().unwrap_or_default();
+        fewer(old.impressions, new.impressions) + fewer(old.clicks, new.clicks)
+    };
+    old.iter().map(of_ad).sum()
+}
+
 /// The totals kept for the hour that begins at `start`.
 pub(crate) fn hourly(conn: &mut PgConnection, start: Timestamp) -> QueryResult<Totals> {
     diesel::sql_query("SELECT ad_id, impressions, clicks FROM ad_hourly_stats WHERE hour = $1")

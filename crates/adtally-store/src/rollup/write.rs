@@ -40,6 +40,11 @@ pub(super) fn changes(old: &Totals, new: &Totals) -> Vec<Change> {
     changes
 }
 
+/// Whether a bucket that ends at `end` is over, by PostgreSQL's clock.
+pub(super) fn is_over(conn: &mut PgConnection, end: Timestamp) -> QueryResult<bool> {
+    Ok(end.to_datetime() <= times::now(conn)?)
+}
+
 /// The ads to delete, and the ads to write with their impressions and clicks.
 #[derive(Default)]
 pub(super) struct Columns {

@@ -133,7 +133,7 @@ fn live(
     granularity: Granularity,
 ) -> QueryResult<Counts> {
     if granularity == Granularity::Hour {
-        return raw(conn, ad_id, bucket);
+        return anew(conn, view, ad_id, bucket);
     }
     let hours = view.zone.hours(bucket.start, bucket.end);
     let hours = hours.map(|hour| Bucket {
@@ -146,9 +146,21 @@ fn live(
         sum.add(counts);
     }
     for hour in marked {
-        sum.add(raw(conn, ad_id, hour)?);
+        sum.add(anew(conn, view, ad_id, hour)?);
     }
     Ok(sum)
+}
+
+/// A marked hour's counts: those of its raw events, or those that are kept where some are gone.
+fn anew(conn: &mut PgConnection, view: &View, ad_id: AdId, hour: Bucket) -> QueryResult<Counts> {
+    let raw = raw(conn, ad_id, hour)?;
+    if !view.is_over(hour.end) {
+        return Ok(raw);
+    }
+    let kept = kept_hours(conn, ad_id, &[hour])?.remove(&hour.start);
+    let kept = kept.unwrap_or_default();
+    let is_whole = kept.impressions <= raw.impressions && kept.clicks <= raw.clicks;
+    Ok(if is_whole { raw } else { kept })
 }
 
 fn raw(conn: &mut PgConnection, ad_id: AdId, hour: Bucket) -> QueryResult<Counts> {

@@ -8,8 +8,8 @@ use diesel::pg::PgConnection;
 use diesel::result::QueryResult;
 
 use super::{BucketStatus, Granularity, StatsSpan};
-use crate::rollup::{Totals, add, hourly_sum, raw};
-use crate::{StoreError, marks, settings, times};
+use crate::rollup::{Totals, add, anew, hourly_sum};
+use crate::{StoreError, closed_hours, marks, settings, times};
 
 /// A bucket of either granularity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +55,9 @@ impl View {
         // What was closed is not counted anew, marked or not.
         if let Some(raw_from) = settings::raw_from(conn)? {
             hours = hours.split_off(&raw_from);
+        }
+        for closed in closed_hours::starts_between(conn, from, to)? {
+            hours.remove(&closed);
         }
         Ok(Self {
             zone,
@@ -117,17 +120,22 @@ impl View {
             .collect()
     }
 
+    /// Whether a bucket that ends at `end` is over.
+    pub(super) fn is_over(&self, end: Timestamp) -> bool {
+        end <= self.now
+    }
+
     /// A marked bucket's totals, counted anew.
     pub(super) fn live(&self, conn: &mut PgConnection, bucket: Bucket) -> QueryResult<Totals> {
         if self.span.granularity == Granularity::Hour {
-            return raw(conn, bucket.start, bucket.end);
+            return anew(conn, bucket.start, bucket.end, self.now);
         }
         let mut totals = Totals::new();
         let mut from = bucket.start;
         for start in self.hours.range(bucket.start..bucket.end) {
             add(&mut totals, hourly_sum(conn, from, *start)?);
             from = self.zone.hour_of(*start).end;
-            add(&mut totals, raw(conn, *start, from)?);
+            add(&mut totals, anew(conn, *start, from, self.now)?);
         }
         add(&mut totals, hourly_sum(conn, from, bucket.end)?);
         Ok(totals)

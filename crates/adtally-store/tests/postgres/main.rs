@@ -8,6 +8,7 @@ mod concurrency;
 mod connection;
 mod dead_letters;
 mod events;
+mod history;
 mod identities;
 mod index;
 mod migrations;

@@ -15,11 +15,10 @@ async fn events_make_the_partitions_of_their_utc_days() {
             impression("2026-06-01T23:59:59.999Z"),
             impression("2026-06-02T00:00:00Z"),
             impression("1970-01-01T00:00:00Z"),
-            impression("9999-12-31T23:59:59.999Z"),
         ])
         .await;
     let rows = store.sql("SELECT tableoid::regclass FROM events ORDER BY event_id");
-    let days = ["19700101", "20260601", "20260602", "99991231"];
+    let days = ["19700101", "20260601", "20260602"];
     assert_eq!(
         rows.trim(),
         days.map(|day| format!("events_{day}")).join("\n")

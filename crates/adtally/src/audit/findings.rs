@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use adtally_domain::{ReportingZone, Timestamp};
 use adtally_service::BrokerArgs;
 use adtally_store::{AuditReport, Granularity, Mismatch};
-use chrono::SecondsFormat;
+use chrono::{NaiveDate, SecondsFormat};
 use serde::Serialize;
 
 use super::spool::Spooled;
@@ -14,7 +14,7 @@ use crate::queues::Queues;
 /// Everything an audit tells.
 #[derive(Debug, Serialize)]
 pub(crate) struct Findings {
-    /// Whether no total differs without a mark.
+    /// Whether no total differs without a mark, and no raw events are gone that should be there.
     pub(super) ok: bool,
     pub(super) timezone: &'static str,
     /// The database's clock at the snapshot.
@@ -22,6 +22,10 @@ pub(crate) struct Findings {
     pub(super) hours_checked: u64,
     pub(super) days_checked: u64,
     pub(super) mismatches: Vec<Difference>,
+    /// Partitions that are gone although their days have totals.
+    pub(super) missing_partitions: Vec<String>,
+    /// Hours whose totals stand because their raw events are gone.
+    pub(super) closed_hours: Vec<Closed>,
     /// First instants of the hours that wait for a roll-up.
     pub(super) pending_hours: Vec<String>,
     /// Dates of the days that wait for a roll-up.
@@ -51,6 +55,14 @@ pub(super) struct Difference {
     pub(super) found_impressions: i64,
     pub(super) expected_clicks: i64,
     pub(super) found_clicks: i64,
+}
+
+/// An hour whose totals stand.
+#[derive(Debug, Serialize)]
+pub(super) struct Closed {
+    pub(super) start: String,
+    /// `partition_missing` or `events_missing`.
+    pub(super) reason: &'static str,
 }
 
 /// How many dead letters there are of one reason and state.
@@ -104,12 +116,21 @@ impl Findings {
         let hours = report.pending_hours.iter();
         let days = report.pending_days.iter();
         Self {
-            ok: report.mismatches.is_empty(),
+            ok: report.is_clean(),
             timezone: zone.name(),
             at: local(report.at),
             hours_checked: report.hours_checked,
             days_checked: report.days_checked,
             mismatches: report.mismatches.iter().map(difference).collect(),
+            missing_partitions: report.missing_partitions.iter().map(partition).collect(),
+            closed_hours: report
+                .closed_hours
+                .iter()
+                .map(|hour| Closed {
+                    start: local(hour.start),
+                    reason: hour.reason.as_str(),
+                })
+                .collect(),
             pending_hours: hours.map(|hour| local(hour.start)).collect(),
             pending_days: days.map(|day| day.date.to_string()).collect(),
             skipped_before: report.raw_from.map(local),
@@ -172,6 +193,10 @@ fn dead_letters(report: &AuditReport) -> Vec<DeadLetters> {
         count: letters.count,
     });
     letters.collect()
+}
+
+fn partition(day: &NaiveDate) -> String {
+    format!("events_{}", day.format("%Y%m%d"))
 }
 
 fn local(zone: ReportingZone, time: Timestamp) -> String {

@@ -31,7 +31,43 @@ pub(crate) fn render(findings: &Findings, out: &mut impl Write) -> io::Result<()
     pending(out, "day", &findings.pending_days)?;
     on_its_way(out, findings)?;
     dead_letters(out, findings)?;
+    gone(out, findings)?;
     verdict(out, findings)
+}
+
+/// What no roll-up brings back.
+fn gone(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
+    let partitions = &findings.missing_partitions;
+    if !partitions.is_empty() {
+        let named: Vec<_> = partitions.iter().take(SHOWN).map(String::as_str).collect();
+        let more = if partitions.len() > SHOWN {
+            ", ..."
+        } else {
+            ""
+        };
+        writeln!(
+            out,
+            "raw events are gone: {} with totals missing: {}{more}",
+            counted(partitions.len() as u64, "partition"),
+            named.join(", ")
+        )?;
+    }
+    let closed = &findings.closed_hours;
+    if !closed.is_empty() {
+        let count = counted(closed.len() as u64, "hour");
+        writeln!(
+            out,
+            "closed: {count} whose raw events are gone; totals stand, late events become dead letters:"
+        )?;
+        for hour in closed.iter().take(SHOWN) {
+            writeln!(out, "  {} ({})", hour.start, hour.reason)?;
+        }
+        if closed.len() > SHOWN {
+            let more = thousands((closed.len() - SHOWN) as u64);
+            writeln!(out, "  and {more} more")?;
+        }
+    }
+    Ok(())
 }
 
 fn pending(out: &mut impl Write, what: &str, buckets: &[String]) -> io::Result<()> {
@@ -97,6 +133,9 @@ fn verdict(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
     if findings.ok {
         return writeln!(out, "every total is what its events add up to");
     }
+    if findings.mismatches() == 0 {
+        return Ok(());
+    }
     let count = counted(findings.mismatches(), "total");
     writeln!(
         out,
@@ -132,7 +171,10 @@ fn verdict(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use adtally_domain::{AdId, ReportingZone, Timestamp};
-    use adtally_store::{AuditReport, DeadLetterCount, DeadLetterState, Granularity, Mismatch};
+    use adtally_store::{
+        AuditReport, ClosedHour, ClosedReason, DeadLetterCount, DeadLetterState, Granularity,
+        Mismatch,
+    };
 
     use super::*;
 
@@ -145,6 +187,8 @@ mod tests {
             pending_hours: Vec::new(),
             pending_days: Vec::new(),
             mismatches: Vec::new(),
+            missing_partitions: Vec::new(),
+            closed_hours: Vec::new(),
             dead_letters: Vec::new(),
         }
     }
@@ -215,6 +259,28 @@ mod tests {
         assert!(text.contains("1,000 / 999"), "{text}");
         assert!(text.contains("2026-11-22"), "{text}");
         assert!(text.ends_with("and 10 more\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_gone_is_named() {
+        let text = rendered(AuditReport {
+            missing_partitions: vec!["2026-11-20".parse().unwrap()],
+            closed_hours: vec![ClosedHour {
+                start: report().at,
+                reason: ClosedReason::EventsMissing,
+                closed_at: report().at,
+            }],
+            ..report()
+        });
+        assert!(
+            text.contains("1 partition with totals missing: events_20261120\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("2026-11-22T09:30:00+03:30 (events_missing)"),
+            "{text}"
+        );
+        assert!(!text.contains("every total is"), "{text}");
     }
 
     #[test]
