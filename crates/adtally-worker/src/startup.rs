@@ -6,6 +6,7 @@ use adtally_store::StoreError;
 
 use crate::events::Stalled;
 use crate::patience::Patience;
+use crate::tasks::make_partitions;
 use crate::worker::Worker;
 
 /// Waits until the database answers and has our tables, claims the reporting zone, and stores a
@@ -41,6 +42,10 @@ async fn try_database(
     stalled: &mut Option<Stalled>,
 ) -> Result<ReportingZone, StoreError> {
     let zone = worker.store.claim_zone(asked).await?;
+    // Not first when the hour's task comes. Whoever stores events makes those that it needs.
+    if let Err(error) = make_partitions(&worker.store).await {
+        log::warn!("no partitions were made for the days to come: {error}");
+    }
     if let Some(batch) = stalled {
         if let Some(part) = batch.next_part() {
             let stored = worker.store.store_events(zone, part).await?;

@@ -15,6 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::metrics::Metrics;
 use crate::session::End;
+pub(crate) use handlers::make_partitions;
 use registry::Registry;
 use run::Runner;
 
@@ -73,6 +74,8 @@ fn is_away(error: &StoreError) -> bool {
         StoreError::Unavailable(_)
             | StoreError::AuthenticationFailed(_)
             | StoreError::SchemaMissing
+            // The zone was changed: the next session asks for it anew.
+            | StoreError::ZoneMismatch { .. }
     )
 }
 

@@ -1,12 +1,13 @@
 //! What each task does.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use adtally_domain::{
     AggregateDay, AggregateHour, MaintainPartitions, ReportingZone, SweepDirty, Task, TaskMessage,
     Timestamp, sweep_task_id,
 };
-use adtally_store::TaskRun;
+use adtally_store::{RollUp, Store, StoreError, TaskRun};
 use chrono::{Days, NaiveDate};
 
 use super::registry::Registry;
@@ -54,11 +55,7 @@ impl TaskHandler for AggregateHour {
                 ))
             })?;
         let done = context.store.roll_up_hour(run, context.zone, hour).await?;
-        log::info!(
-            "hour {}: {} changed totals",
-            context.zone.local(hour.start),
-            done.changed()
-        );
+        tell("hour", context.zone.local(hour.start), done);
         Ok(())
     }
 }
@@ -69,8 +66,22 @@ impl TaskHandler for AggregateDay {
             TaskError::Discard(format!("{} has no day {}", context.zone, self.day))
         })?;
         let done = context.store.roll_up_day(run, day).await?;
-        log::info!("day {}: {} changed totals", day.date, done.changed());
+        tell("day", day.date, done);
         Ok(())
+    }
+}
+
+fn tell(what: &str, bucket: impl Display, done: RollUp) {
+    match (what, done.missing) {
+        (_, 0) => log::info!("{what} {bucket}: {} changed totals", done.changed()),
+        ("hour", missing) => log::error!(
+            "hour {bucket} is closed: {missing} of the raw events in its totals are gone. The totals \
+             stay as they are, late events become dead letters; see `adtally audit`"
+        ),
+        (_, missing) => log::error!(
+            "day {bucket} stays as it is: its hours lack {missing} of the events in its totals. Run \
+             `adtally rebuild` over it, or see `adtally audit`"
+        ),
     }
 }
 
@@ -129,11 +140,16 @@ fn is_over(zone: &ReportingZone, date: NaiveDate, now: Timestamp) -> bool {
     zone.day(date).is_some_and(|day| day.end <= now)
 }
 
+/// Makes the partitions of today and of the days to come.
+pub(crate) async fn make_partitions(store: &Store) -> Result<(), StoreError> {
+    let today = store.clock().await?.to_datetime().date_naive();
+    let last = today.checked_add_days(DAYS_AHEAD).unwrap_or(today);
+    store.ensure_partitions(today, last).await.map(drop)
+}
+
 impl TaskHandler for MaintainPartitions {
     async fn run(self, context: &TaskContext, run: TaskRun) -> Result<(), TaskError> {
-        let today = context.store.clock().await?.to_datetime().date_naive();
-        let last = today.checked_add_days(DAYS_AHEAD).unwrap_or(today);
-        context.store.ensure_partitions(today, last).await?;
+        make_partitions(&context.store).await?;
         context.store.forget_old_runs(REMEMBERED).await?;
         Ok(context.store.finish_task(run).await?)
     }
