@@ -140,7 +140,10 @@ pub(crate) async fn keep_fresh(
                 return Err(Failure::configuration(format!("--database-url: {error}")));
             }
             Err(error) if !was_away => {
-                log::warn!("{error}; events are accepted all the same, retrying");
+                // What a person must mend is told by whoever watches for it.
+                if !error.is_lasting() {
+                    log::warn!("{error}; events are accepted all the same, retrying");
+                }
                 was_away = true;
             }
             Ok(()) | Err(_) => {}

@@ -3,7 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, ResponseBuilder};
 use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 
 use crate::routes::{ads, advertisers, click, dead_letters, events, pixel, stats};
@@ -73,10 +74,38 @@ impl Modify for AnyProblem {
             .description("A problem")
             .content("application/problem+json", content)
             .build();
+        let of_database = |text: &str, retry: bool| {
+            let content = ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name("Problem")))
+                .build();
+            let response = ResponseBuilder::new()
+                .description(text)
+                .content("application/problem+json", content);
+            if !retry {
+                return response.build();
+            }
+            let seconds = Object::with_type(Type::Integer);
+            let after = HeaderBuilder::new().schema(Some(seconds)).build();
+            response.header("retry-after", after).build()
+        };
+        let away = of_database("The database is away, or too busy; try again", true);
+        let refused = of_database(
+            "Something is wrong with the server; trying again does not help",
+            false,
+        );
         for item in description.paths.paths.values_mut() {
             let operations = [&mut item.get, &mut item.post, &mut item.patch];
             for operation in operations.into_iter().flatten() {
+                let reads_database = operation.tags.iter().flatten().any(|tag| {
+                    ["stats", "ads", "advertisers", "dead letters"].contains(&tag.as_str())
+                });
                 let responses = &mut operation.responses.responses;
+                if reads_database {
+                    for (status, response) in [("503", &away), ("500", &refused)] {
+                        let named = responses.entry(status.to_owned());
+                        named.or_insert_with(|| response.clone().into());
+                    }
+                }
                 responses.insert("default".to_owned(), response.clone().into());
             }
         }

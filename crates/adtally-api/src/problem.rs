@@ -165,6 +165,14 @@ impl From<StoreError> for Problem {
                 field: "advertiser_id",
                 detail: format!("there is no advertiser {id}"),
             }]),
+            error if error.is_lasting() => {
+                // It is told once where it is watched for, and makes the process not ready.
+                log::debug!("a request failed in the database: {error}");
+                Self::new(
+                    ProblemCode::DatabaseRefused,
+                    "the cause is in the server's log; trying again does not help",
+                )
+            }
             error if error.is_transient() => {
                 // That the database is away is logged once, where its state is watched.
                 log::debug!("a request failed in the database: {error}");

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use adtally_broker::BrokerState;
-use adtally_service::{Check, Health};
+use adtally_service::{Check, Health, Shutdown, watch_obstacles};
+use adtally_store::Store;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -24,6 +25,25 @@ pub(crate) fn watch(
             Some(spool) => watch_both(state, &spool, &check).await,
             None => watch_broker(state, &check).await,
         }
+    }
+}
+
+/// Not ready while the database lacks what this build needs, so that an update that comes before its
+/// migration stops at its first process. One that is only away keeps no event from being kept.
+pub(crate) fn watch_schema(
+    store: Store,
+    shutdown: Shutdown,
+    health: &Health,
+) -> impl Future<Output = ()> + use<> {
+    let check = health.check("schema");
+    async move {
+        watch_obstacles(
+            &check,
+            &shutdown,
+            || store.obstacle(),
+            || store.obstacle_found(),
+        )
+        .await;
     }
 }
 

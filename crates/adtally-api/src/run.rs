@@ -11,6 +11,7 @@ use adtally_service::{Health, Shutdown, clock};
 use adtally_store::Store;
 use anyhow::Context as _;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::args::{ApiArgs, Config};
 use crate::body::BodyReader;
@@ -78,6 +79,7 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     };
     // Before anybody can ask.
     let readiness = readiness::watch(publisher.state(), spool.clone(), &health);
+    let schema = readiness::watch_schema(store.clone(), shutdown.clone(), &health);
     let serving = server::serve(&bounds, context.clone(), &health, &registry, lodger);
     let (server, addresses) = match serving {
         Ok(serving) => serving,
@@ -92,7 +94,7 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     let handle = server.handle();
     let mut serving = tokio::spawn(server);
-    let watching = tokio::spawn(readiness);
+    let watching = [tokio::spawn(readiness), tokio::spawn(schema)];
     let replaying = spool
         .clone()
         .map(|spool| tokio::spawn(spool.replay(publisher.with_deadline(REPLAY_DEADLINE))));
@@ -115,7 +117,7 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
         context.browser_events.drained(DRAIN).await;
         spool.close().await;
     }
-    watching.abort();
+    watching.iter().for_each(JoinHandle::abort);
     log::info!("stopped");
     ended
 }

@@ -44,6 +44,10 @@ impl Beat {
                     outage.over("slots are sent again");
                     database.ready();
                 }
+                // Told by whoever watches for it.
+                Err(SendError::Store(error)) if error.is_lasting() => {
+                    database.not_ready(error.to_string());
+                }
                 Err(SendError::Store(error)) if error.is_transient() => {
                     outage.tell(format!("slots wait: {error}; trying again"));
                     database.not_ready(error.to_string());

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_service::metrics::Registry;
-use adtally_service::{ExitKind, Health, HealthServer, ResultExt, SecretUrl, Shutdown};
+use adtally_service::{
+    ExitKind, Health, HealthServer, ResultExt, SecretUrl, Shutdown, watch_obstacles,
+};
 use adtally_store::{Store, StoreConfig};
 
 pub use args::BeatArgs;
@@ -48,12 +50,22 @@ pub async fn run(args: BeatArgs, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let publisher = Publisher::start(broker, PublisherOptions::default());
     let beat = Beat {
-        ledger: ledger::Ledger::new(store, publisher.clone(), args.delay),
+        ledger: ledger::Ledger::new(store.clone(), publisher.clone(), args.delay),
         health: health.clone(),
         metrics: Metrics::new(&registry),
         broker: publisher.state(),
     };
-    let result = beat.run(asked, &shutdown).await;
+    let schema = health.check("schema");
+    let watching = watch_obstacles(
+        &schema,
+        &shutdown,
+        || store.obstacle(),
+        || store.obstacle_found(),
+    );
+    let result = tokio::select! {
+        result = beat.run(asked, &shutdown) => result,
+        () = async { watching.await; std::future::pending().await } => Ok(()),
+    };
 
     health.stopping();
     publisher.close().await;

@@ -100,6 +100,11 @@ impl Check {
         });
     }
 
+    /// What it is called in `/readyz`.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
     fn set(&self, state: CheckState) {
         self.health.lock().checks.insert(self.name, state);
     }

@@ -23,6 +23,23 @@ pub enum StoreError {
     /// The database has no or older tables.
     #[error("the database schema is missing or old: run `adtally migrate`")]
     SchemaMissing,
+    /// Migrations that this binary needs are not applied.
+    #[error(
+        "the database schema is older than this binary: run `adtally migrate` (not applied: {})",
+        .0.join(", ")
+    )]
+    SchemaOutdated(Vec<String>),
+    /// PostgreSQL refuses a statement, and will until a person acts: a grant, a column or a table is
+    /// missing.
+    #[error("PostgreSQL refuses {statement} (SQLSTATE {sqlstate}): {message}")]
+    Refused {
+        /// What the statement does, and to which table.
+        statement: String,
+        /// PostgreSQL's code.
+        sqlstate: String,
+        /// The server's words, and what to do.
+        message: String,
+    },
     /// The deployment reports in another zone.
     #[error(
         "this database reports in the time zone {stored}, not in {asked}: drop the setting or use \
@@ -48,6 +65,14 @@ pub enum StoreError {
     /// A partition was to be dropped whose hours still wait for a roll-up.
     #[error("{0} still waits for a roll-up: its raw events are needed")]
     StillNeeded(String),
+    /// Others held a lock for as long as the call was willing to wait.
+    #[error("{what} needs a lock that is held by {held_by}: end that, or try again later")]
+    LockHeld {
+        /// What was to be done.
+        what: String,
+        /// The sessions that hold the lock.
+        held_by: String,
+    },
     /// Other transactions were in the way, again and again.
     #[error("the transaction met others too often and was given up: {0}")]
     Contended(String),
@@ -57,6 +82,19 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether waiting does not help: the call succeeds only after a person has acted on the database.
+    /// [`StoreError::is_transient`] is true of these too: nobody need restart anything afterwards.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            Self::AuthenticationFailed(_)
+                | Self::SchemaMissing
+                | Self::SchemaOutdated(_)
+                | Self::Refused { .. }
+        )
+    }
+
     /// Whether the same call may succeed later without a change to what was asked.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
@@ -64,6 +102,9 @@ impl StoreError {
             Self::Unavailable(_)
             | Self::AuthenticationFailed(_)
             | Self::SchemaMissing
+            | Self::SchemaOutdated(_)
+            | Self::Refused { .. }
+            | Self::LockHeld { .. }
             | Self::Contended(_)
             | Self::Database(_) => true,
             Self::NoTls

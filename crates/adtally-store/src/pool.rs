@@ -1,14 +1,21 @@
 //! The connection pool. Everything here blocks: only [`crate::Store`] calls it, off the async threads.
 
+use std::sync::Arc;
+
 use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
 use diesel::r2d2::{self, ConnectionManager, CustomizeConnection};
 use diesel::{Connection, RunQueryDsl};
 
+use crate::fault::{self, NoteFailures};
+use crate::obstacle::Faults;
 use crate::{StoreConfig, StoreError};
 
 #[derive(Clone)]
-pub(crate) struct Pool(r2d2::Pool<ConnectionManager<PgConnection>>);
+pub(crate) struct Pool {
+    connections: r2d2::Pool<ConnectionManager<PgConnection>>,
+    faults: Arc<Faults>,
+}
 
 impl Pool {
     /// A pool that connects when a connection is first asked for.
@@ -24,7 +31,10 @@ impl Pool {
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .connection_customizer(Box::new(SessionSettings::of(config)))
             .build_unchecked(manager);
-        Self(pool)
+        Self {
+            connections: pool,
+            faults: Arc::default(),
+        }
     }
 
     /// Runs `work` with a connection.
@@ -33,18 +43,29 @@ impl Pool {
         work: impl FnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut conn = self
-            .0
+            .connections
             .get()
             .map_err(|error| StoreError::of_connection(&error.to_string()))?;
+        fault::forget();
         let result = work(&mut conn);
         match result {
             Err(StoreError::Unavailable(_)) => discard(&mut conn),
             Err(StoreError::Database(_)) if schema_is_missing(&mut conn) => {
                 return Err(StoreError::SchemaMissing);
             }
+            Err(StoreError::Database(_)) => {
+                if let Some(fault) = fault::behind(&mut conn) {
+                    return Err(self.faults.note(fault));
+                }
+            }
             _ => {}
         }
         result
+    }
+
+    /// The statements that are refused until a person acts.
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
     }
 }
 
@@ -89,6 +110,7 @@ impl CustomizeConnection<PgConnection, r2d2::Error> for SessionSettings {
     /// A frozen client must not hold locks, a plan must see the ids it is for, so that it reads the
     /// partitions they are in, and a commit must be on disk before its messages are acknowledged.
     fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), r2d2::Error> {
+        conn.set_instrumentation(NoteFailures);
         conn.batch_execute(&self.0).map_err(r2d2::Error::QueryError)
     }
 }

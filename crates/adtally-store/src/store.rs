@@ -4,6 +4,7 @@
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adtally_domain::Timestamp;
 use diesel::Connection;
@@ -11,6 +12,7 @@ use diesel::pg::PgConnection;
 use tokio::task::JoinHandle;
 
 use crate::events::Memory;
+use crate::obstacle::Faults;
 use crate::pool::Pool;
 use crate::{StoreConfig, StoreError, times};
 
@@ -58,6 +60,19 @@ impl Store {
             .await
     }
 
+    pub(crate) fn connection_url(&self) -> String {
+        self.inner.config.connection_url()
+    }
+
+    /// How long one call may take.
+    pub(crate) fn call_timeout(&self) -> Duration {
+        self.inner.config.call_timeout
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        self.inner.pool.faults()
+    }
+
     pub(crate) fn memory(&self) -> &Memory {
         &self.inner.memory
     }
@@ -100,7 +115,7 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut PgConnection) -> Result<T, StoreError> + Send + 'static,
     {
-        let url = self.inner.config.connection_url();
+        let url = self.connection_url();
         off_thread(move || {
             let mut conn = PgConnection::establish(&url)
                 .map_err(|error| StoreError::of_connection(&error.to_string()))?;

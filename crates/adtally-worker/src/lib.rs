@@ -15,7 +15,9 @@ mod worker;
 
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_service::metrics::Registry;
-use adtally_service::{ExitKind, Failure, Health, HealthServer, ResultExt, SecretUrl, Shutdown};
+use adtally_service::{
+    ExitKind, Failure, Health, HealthServer, ResultExt, SecretUrl, Shutdown, watch_obstacles,
+};
 use adtally_store::{Store, StoreConfig};
 
 pub use args::WorkerArgs;
@@ -63,7 +65,18 @@ pub async fn run(args: WorkerArgs, shutdown: Shutdown) -> anyhow::Result<()> {
         concurrency: args.concurrency,
         store_connections: args.store_connections.into(),
     };
-    let result = worker.run(zone, &health, &shutdown).await;
+    let schema = health.check("schema");
+    let watching = watch_obstacles(
+        &schema,
+        &shutdown,
+        || worker.store.obstacle(),
+        || worker.store.obstacle_found(),
+    );
+    let working = worker.run(zone, &health, &shutdown);
+    let result = tokio::select! {
+        result = working => result,
+        () = async { watching.await; std::future::pending().await } => Ok(()),
+    };
 
     health.stopping();
     publisher.close().await;

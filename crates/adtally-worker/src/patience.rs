@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use adtally_broker::{Backoff, NotKept};
 use adtally_service::{Outage, Shutdown};
+use adtally_store::StoreError;
 
 /// A session that held so long was of use: the next trouble is a new one.
 const LONG_LIFE: Duration = Duration::from_secs(60);
@@ -28,6 +29,14 @@ impl Patience {
     pub(crate) fn pause(&mut self, trouble: impl Into<String>) -> Duration {
         self.outage.tell(trouble);
         self.pauses.next_delay()
+    }
+
+    /// The same for what the database said. What a person must mend is told by whoever watches for it.
+    pub(crate) fn pause_for(&mut self, error: &StoreError) -> Duration {
+        if error.is_lasting() {
+            return self.pauses.next_delay();
+        }
+        self.pause(format!("no messages are taken: {error}; trying again"))
     }
 
     /// Messages are taken again, which may not last.

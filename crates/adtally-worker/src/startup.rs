@@ -9,7 +9,7 @@ use crate::patience::Patience;
 use crate::tasks::make_partitions;
 use crate::worker::Worker;
 
-/// Waits until the database answers and has our tables, claims the reporting zone, and stores a
+/// Waits until the database answers and has our tables as this build needs them, claims the reporting zone, and stores a
 /// part of the batch it refused before, if it did.
 ///
 /// # Errors
@@ -31,7 +31,7 @@ pub(crate) async fn database(
             Err(error) => return Err(Failure::configuration(error.to_string())),
         };
         check.not_ready(error.to_string());
-        let pause = patience.pause(format!("no messages are taken: {error}; trying again"));
+        let pause = patience.pause_for(&error);
         tokio::time::sleep(pause).await;
     }
 }
@@ -41,6 +41,7 @@ async fn try_database(
     asked: Option<ReportingZone>,
     stalled: &mut Option<Stalled>,
 ) -> Result<ReportingZone, StoreError> {
+    worker.store.check_schema().await?;
     let zone = worker.store.claim_zone(asked).await?;
     // Not first when the hour's task comes. Whoever stores events makes those that it needs.
     if let Err(error) = make_partitions(&worker.store).await {

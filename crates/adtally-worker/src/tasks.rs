@@ -76,6 +76,7 @@ fn is_away(error: &StoreError) -> bool {
             | StoreError::SchemaMissing
             // The zone was changed: the next session asks for it anew.
             | StoreError::ZoneMismatch { .. }
+            | StoreError::SchemaOutdated(_)
     )
 }
 

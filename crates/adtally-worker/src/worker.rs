@@ -96,15 +96,16 @@ impl Worker {
             };
             checks.tell(&end);
             patience.ended_after(subscribed.elapsed());
-            let trouble = match end {
+            let pause = match end {
                 End::Stopped => break,
-                End::Broker(reason) => reason,
+                End::Broker(reason) => {
+                    patience.pause(format!("no messages are taken: {reason}; trying again"))
+                }
                 End::Database(error, batch) => {
                     stalled = batch;
-                    error.to_string()
+                    patience.pause_for(&error)
                 }
             };
-            let pause = patience.pause(format!("no messages are taken: {trouble}; trying again"));
             shutdown.requested_within(pause).await;
         }
         Ok(())

@@ -101,6 +101,23 @@ fn every_operation_may_answer_a_problem() {
 }
 
 #[test]
+fn every_operation_that_reads_the_database_names_what_comes_when_it_cannot() {
+    let description = description();
+    for (method, path) in operations() {
+        let method = method.as_str().to_lowercase();
+        let operation = &description["paths"][&path][&method];
+        let tag = operation["tags"][0].as_str().unwrap();
+        if ["events", "browsers"].contains(&tag) {
+            continue;
+        }
+        let responses = &operation["responses"];
+        for status in ["500", "503"] {
+            assert!(responses[status].is_object(), "{method} {path}: {status}");
+        }
+    }
+}
+
+#[test]
 fn no_address_of_another_host_is_in_the_description() {
     let text = json();
     assert!(!text.contains("//"), "{text}");

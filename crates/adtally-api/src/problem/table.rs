@@ -70,6 +70,10 @@ problem_codes! {
     TooManyBuckets = UNPROCESSABLE_ENTITY "too_many_buckets" "The period is too long",
     /// A fault on our side.
     Internal = INTERNAL_SERVER_ERROR "internal" "Something is wrong with the server",
+    /// PostgreSQL refuses what the server asks, until a person acts: a grant, a column or a migration is
+    /// missing. Not a 503: clients and proxies try those again.
+    DatabaseRefused = INTERNAL_SERVER_ERROR "database_refused"
+        "The database refuses what the server asks",
     /// None of the events could be kept, or it is unknown which.
     NotKept = SERVICE_UNAVAILABLE "not_kept" "The events could not be kept now",
     /// The process holds as many request bodies as it may.

@@ -46,6 +46,12 @@ async fn a_fault_on_our_side_never_shows_its_cause() {
         StoreError::Unavailable("host db.internal:5432 refused".to_owned()),
         StoreError::Database("relation \"secret\" is broken".to_owned()),
         StoreError::StillNeeded("events_20261122".to_owned()),
+        StoreError::Refused {
+            statement: "SELECT secret".to_owned(),
+            sqlstate: "42501".to_owned(),
+            message: "permission denied for table secret".to_owned(),
+        },
+        StoreError::SchemaOutdated(vec!["events_20261122".to_owned()]),
     ] {
         let json = json_of(&error.into()).await;
         assert!(json["status"].as_u64().unwrap() >= 500);

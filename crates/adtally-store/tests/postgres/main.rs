@@ -8,6 +8,7 @@ mod concurrency;
 mod connection;
 mod dead_letters;
 mod events;
+mod faults;
 mod history;
 mod identities;
 mod index;

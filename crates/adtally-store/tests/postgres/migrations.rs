@@ -1,5 +1,5 @@
 use adtally_devstack::testing::{TestDatabase, TestStack};
-use adtally_store::Store;
+use adtally_store::{Store, StoreError};
 
 use crate::support::config;
 
@@ -25,11 +25,12 @@ fn schema(database: &TestDatabase<'_>) -> String {
 async fn migrations_go_up_down_to_nothing_and_up_to_the_same_schema() {
     let database = TestStack::shared().database("migrations");
     let store = Store::connect(config(database.url()));
-    assert!(!store.schema_is_current().await.unwrap());
+    let missing = store.check_schema().await.unwrap_err();
+    assert!(matches!(missing, StoreError::SchemaMissing), "{missing}");
 
     let applied = store.migrate().await.unwrap();
     assert!(applied.len() > 1, "{applied:?}");
-    assert!(store.schema_is_current().await.unwrap());
+    store.check_schema().await.unwrap();
     let first = schema(&database);
     for table in ["events", "ad_hourly_stats", "dead_letters", "schedule_runs"] {
         assert!(first.contains(table), "{table} is missing");
