@@ -204,17 +204,6 @@ pub(crate) fn is_foreign_key_violation(error: &Error) -> bool {
     )
 }
 
-/// A row for which no partition exists is a check violation (23514) that names no constraint; one
-/// that breaks a rule of the table names it.
-pub(crate) fn is_missing_partition(error: &Error) -> bool {
-    match error {
-        Error::DatabaseError(DatabaseErrorKind::CheckViolation, info) => {
-            info.constraint_name().is_none()
-        }
-        _ => false,
-    }
-}
-
 fn one_line(message: &str) -> String {
     let lines = message.lines().map(str::trim);
     let lines = lines.filter(|line| !line.is_empty());

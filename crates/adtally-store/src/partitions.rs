@@ -1,55 +1,23 @@
 //! The partitions of `events`, one for each UTC day.
 
+mod cache;
+
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
 
 use adtally_domain::{ReportingZone, Timestamp};
 use chrono::NaiveDate;
 use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Date;
+use diesel::sql_types::{Bool, Date};
+
+pub(crate) use cache::PartitionCache;
 
 use crate::schema::dirty_hours;
 use crate::{Store, StoreError, closed_hours, marks, settings};
 
 const DAY_MILLIS: i64 = 86_400_000;
-
-/// The days whose partition this process has seen. A partition that is dropped meanwhile shows when
-/// a row finds none.
-#[derive(Debug, Default)]
-pub(crate) struct PartitionCache(Mutex<BTreeSet<NaiveDate>>);
-
-impl PartitionCache {
-    /// Makes the missing partitions among `days`; returns the days that can have none any more.
-    pub(crate) fn ensure(
-        &self,
-        conn: &mut PgConnection,
-        days: impl IntoIterator<Item = NaiveDate>,
-    ) -> QueryResult<BTreeSet<NaiveDate>> {
-        let mut closed = BTreeSet::new();
-        for day in days {
-            if self.known().contains(&day) {
-                continue;
-            }
-            if ensure(conn, day)? {
-                self.known().insert(day);
-            } else {
-                closed.insert(day);
-            }
-        }
-        Ok(closed)
-    }
-
-    /// Forgets what was seen, after a row found no partition.
-    pub(crate) fn clear(&self) {
-        self.known().clear();
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, BTreeSet<NaiveDate>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 diesel::define_sql_function! {
     /// Makes the partition of one UTC day; false when its raw events are closed for good.
@@ -58,6 +26,18 @@ diesel::define_sql_function! {
 
 fn ensure(conn: &mut PgConnection, day: NaiveDate) -> QueryResult<bool> {
     diesel::select(adtally_ensure_partition(day)).get_result(conn)
+}
+
+fn exists(conn: &mut PgConnection, day: NaiveDate) -> QueryResult<bool> {
+    diesel::select(
+        sql::<Bool>(
+            "EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
+             WHERE inhparent = 'events'::regclass AND relname = 'events_' || to_char(",
+        )
+        .bind::<Date, _>(day)
+        .sql(", 'YYYYMMDD'))"),
+    )
+    .get_result(conn)
 }
 
 /// The UTC day of an instant, which is the partition of an event at that time.

@@ -94,21 +94,27 @@ impl SessionSettings {
         );
         let name = config.application_name.replace('\'', "");
         Self(format!(
-            "SET application_name = '{name}'; \
-             SET statement_timeout = {statement}; \
-             SET lock_timeout = {lock}; \
-             SET idle_in_transaction_session_timeout = {statement}; \
-             SET default_transaction_isolation = 'read committed'; \
-             SET plan_cache_mode = force_custom_plan; \
-             SELECT set_config('synchronous_commit', 'on', false) \
-                 WHERE current_setting('synchronous_commit') = 'off'"
+            "SELECT set_config(name, value, false) FROM (VALUES \
+                 ('application_name', '{name}'), \
+                 ('statement_timeout', '{statement}'), \
+                 ('lock_timeout', '{lock}'), \
+                 ('idle_in_transaction_session_timeout', '{statement}'), \
+                 ('transaction_timeout', '0'), \
+                 ('default_transaction_isolation', 'read committed'), \
+                 ('plan_cache_mode', 'force_custom_plan'), \
+                 ('row_security', 'off'), \
+                 ('synchronous_commit', CASE current_setting('synchronous_commit') \
+                      WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END) \
+             ) AS ours (name, value) WHERE current_setting(name, true) IS NOT NULL"
         ))
     }
 }
 
 impl CustomizeConnection<PgConnection, r2d2::Error> for SessionSettings {
-    /// A frozen client must not hold locks, a plan must see the ids it is for, so that it reads the
-    /// partitions they are in, and a commit must be on disk before its messages are acknowledged.
+    /// A frozen client must not hold locks, but no server's limit on a transaction may end a roll-up
+    /// (PostgreSQL 17 has one). A plan must see the ids it is for, so that it reads the partitions they
+    /// are in. A policy that hides rows must be an error and not a smaller count. A commit must be on
+    /// disk before its messages are acknowledged.
     fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), r2d2::Error> {
         conn.set_instrumentation(NoteFailures);
         conn.batch_execute(&self.0).map_err(r2d2::Error::QueryError)

@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Timestamptz};
+use diesel::sql_types::Timestamptz;
 
 use crate::schema::settings::dsl;
 use crate::{Store, StoreError, times};
@@ -81,16 +81,17 @@ fn parse(name: &str) -> Result<ReportingZone, StoreError> {
 }
 
 fn schedule_from(conn: &mut PgConnection) -> QueryResult<Timestamp> {
-    use diesel::query_dsl::methods::FilterDsl;
-    let now = rfc3339(times::timestamp(times::now(conn)?));
+    let now = times::now(conn)?;
+    let text = rfc3339(times::timestamp(now));
     diesel::insert_into(dsl::settings)
-        .values((dsl::key.eq(SCHEDULE_FROM), dsl::value.eq(&now)))
-        .on_conflict(dsl::key)
-        .do_update()
-        .set(dsl::value.eq(&now))
-        .filter(sql::<Bool>(
-            "settings.value::timestamptz > excluded.value::timestamptz",
-        ))
+        .values((dsl::key.eq(SCHEDULE_FROM), dsl::value.eq(&text)))
+        .on_conflict_do_nothing()
+        .execute(conn)?;
+    let still_to_come = dsl::settings
+        .find(SCHEDULE_FROM)
+        .filter(sql::<Timestamptz>("value::timestamptz").gt(now));
+    diesel::update(still_to_come)
+        .set(dsl::value.eq(&text))
         .execute(conn)?;
     let from: DateTime<Utc> = dsl::settings
         .find(SCHEDULE_FROM)

@@ -13,6 +13,7 @@ use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Timestamptz};
+use diesel::upsert::excluded;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -196,7 +197,7 @@ fn begin(conn: &mut PgConnection, task: &TaskRun) -> QueryResult<TaskStart> {
         .set((
             dsl::state.eq(RUNNING),
             dsl::attempts.eq(dsl::attempts + 1),
-            dsl::started_at.eq(diesel::dsl::now),
+            dsl::started_at.eq(excluded(dsl::started_at)),
             // What an earlier run ended with says nothing of this one.
             dsl::finished_at.eq(None::<DateTime<Utc>>),
             dsl::error.eq(None::<&str>),
@@ -240,20 +241,19 @@ fn end(
     } else {
         "NULL"
     };
-    let finished_at = || sql::<Nullable<Timestamptz>>(now);
     diesel::insert_into(dsl::task_runs)
         .values((
             NewRow::of(task, state),
             dsl::first_started_at.eq(diesel::dsl::now),
             dsl::started_at.eq(diesel::dsl::now),
-            dsl::finished_at.eq(finished_at()),
+            dsl::finished_at.eq(sql::<Nullable<Timestamptz>>(now)),
             dsl::error.eq(error),
         ))
         .on_conflict(dsl::task_id)
         .do_update()
         .set((
             dsl::state.eq(state),
-            dsl::finished_at.eq(finished_at()),
+            dsl::finished_at.eq(excluded(dsl::finished_at)),
             dsl::worker.eq(&task.worker),
             dsl::error.eq(error),
         ))

@@ -8,10 +8,11 @@
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Bool, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
 use crate::schema::dead_letters::dsl;
+use crate::times;
 
 /// More letters than this are picked by the database: naming each event to it costs more than
 /// reading so many letters.
@@ -73,11 +74,12 @@ fn mark_stored(conn: &mut PgConnection, letters: &[Letter]) -> QueryResult<()> {
         return Ok(());
     }
     let ids: Vec<Uuid> = letters.iter().map(|(id, _)| *id).collect();
+    let now = times::now(conn)?;
     // Locks in the order in which everybody locks letters, and looks again once it has waited. The
     // subquery finds each event by its key, where a join might read all events of a day; that its id is
     // one of `$2` leaves out the partitions of other days.
     diesel::sql_query(
-        "UPDATE dead_letters SET state = 'requeued', requeued_at = coalesce(requeued_at, now()) \
+        "UPDATE dead_letters SET state = 'requeued', requeued_at = coalesce(requeued_at, $3) \
          WHERE id IN (SELECT id FROM dead_letters AS letters \
                       WHERE id = ANY($1) AND state <> 'requeued' \
                         AND (SELECT true FROM events WHERE events.event_id = letters.event_id \
@@ -86,6 +88,7 @@ fn mark_stored(conn: &mut PgConnection, letters: &[Letter]) -> QueryResult<()> {
     )
     .bind::<Array<SqlUuid>, _>(ids)
     .bind::<Array<SqlUuid>, _>(events)
+    .bind::<Timestamptz, _>(now)
     .execute(conn)
     .map(drop)
 }

@@ -11,7 +11,7 @@ use super::known::Expectation;
 use super::limits::Limits;
 use super::passes::{self, Passes};
 use super::{EventBatch, Stored, copy, known, refused};
-use crate::error::{is_contention, is_lost, is_missing_partition, is_unique_violation};
+use crate::error::{is_contention, is_lost};
 use crate::partitions::PartitionCache;
 use crate::{StoreError, dead_letters};
 
@@ -56,28 +56,23 @@ pub(super) fn store(
     }
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let without = memory.partitions.ensure(conn, batch.days())?;
-        if !without.is_empty() {
-            let limits = Limits::load(conn)?;
-            batch.bury_untimely(|time| limits.judge_without(&without, time));
-        }
+        make_ready(conn, memory, &mut batch)?;
         match attempt(conn, memory, zone, &batch, given) {
             Ok(stored) => {
                 memory.known.learn(held_known);
                 return Ok(stored);
             }
             Err(Setback::Untimely(limits)) => batch.bury_untimely(|time| limits.judge(zone, time)),
-            Err(Setback::Events(error)) if is_missing_partition(&error) => {
-                memory.partitions.clear();
-                last = Some(error);
-            }
-            Err(Setback::Events(error) | Setback::Other(error)) if is_contention(&error) => {
-                last = Some(error);
-            }
             Err(Setback::Events(error)) => {
-                held_known |= exclude_culprits(conn, memory, &mut batch, &error)?;
+                match remove_cause(conn, memory, &mut batch, &error)? {
+                    Some(Cause::KnownIds) => held_known = true,
+                    Some(Cause::Partitions | Cause::Refused) => {}
+                    None if is_contention(&error) => {}
+                    None => return Err(error.into()),
+                }
                 last = Some(error);
             }
+            Err(Setback::Other(error)) if is_contention(&error) => last = Some(error),
             Err(Setback::Other(error)) => return Err(error.into()),
         }
     }
@@ -87,28 +82,57 @@ pub(super) fn store(
     ))
 }
 
-/// Takes the events out of the batch that made its insert fail, and says whether they were known
-/// ones. When no event is to blame, the database is.
-fn exclude_culprits(
+/// Makes missing partitions, and takes out the events that can have none any more. Says whether an
+/// insert that failed before may succeed now.
+fn make_ready(
+    conn: &mut PgConnection,
+    memory: &Memory,
+    batch: &mut Batch<'_>,
+) -> Result<bool, StoreError> {
+    let days = memory.partitions.ensure(conn, batch.days())?;
+    if !days.without.is_empty() {
+        let limits = Limits::load(conn)?;
+        batch.bury_untimely(|time| limits.judge_without(&days.without, time));
+    }
+    Ok(days.changes_something())
+}
+
+/// Why the insert of a batch failed.
+enum Cause {
+    /// A partition was missing.
+    Partitions,
+    /// Some of its events are stored already.
+    KnownIds,
+    /// The table refuses some of its events.
+    Refused,
+}
+
+/// Looks for what made the insert of a batch fail, and removes it. `None` means that the database is
+/// to blame, or another transaction.
+///
+/// The error is not asked: what lies between us and the server may have replaced its code.
+fn remove_cause(
     conn: &mut PgConnection,
     memory: &Memory,
     batch: &mut Batch<'_>,
     error: &Error,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Cause>, StoreError> {
     if is_lost(error) {
         return Err(StoreError::of(error));
     }
-    if is_unique_violation(error)
-        && batch.drop_known(&known::among(conn, &batch.rows, &memory.known)?)
-    {
-        return Ok(true);
+    memory.partitions.clear();
+    if make_ready(conn, memory, batch)? {
+        return Ok(Some(Cause::Partitions));
+    }
+    if batch.drop_known(&known::among(conn, &batch.rows, &memory.known)?) {
+        return Ok(Some(Cause::KnownIds));
     }
     let refusals = refused::among(conn, &batch.rows)?;
     if refusals.is_empty() {
-        return Err(StoreError::of(error));
+        return Ok(None);
     }
     batch.bury_refused(refusals);
-    Ok(false)
+    Ok(Some(Cause::Refused))
 }
 
 /// The ids of all events, those that only a letter holds and those that are known included: the mark

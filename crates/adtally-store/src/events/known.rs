@@ -41,9 +41,9 @@ const CROWDED: u32 = 16;
 
 /// That the ids of a batch are neighbours no statistics tell: by itself the planner reads whole
 /// partitions, and compiles what it thinks to be expensive.
-const BY_INDEX: &str = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
-                        SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
-                        SET LOCAL jit = off";
+const BY_INDEX: &str = "SELECT set_config(name, 'off', true) \
+                        FROM unnest('{enable_hashjoin,enable_mergejoin,enable_seqscan, \
+                                      enable_bitmapscan,jit}'::text[]) AS name";
 
 /// What is to be expected, by what came before. Batches that run at once may lose a count: it decides
 /// nothing but speed.

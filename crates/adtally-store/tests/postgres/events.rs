@@ -1,7 +1,8 @@
 use adtally_domain::{Event, EventKind};
 use adtally_store::{EventBatch, NewDeadLetter, StoreError, Stored};
 
-use crate::support::{ad, at, click, config, impression, store, store_in};
+use super::{store, store_in};
+use crate::support::{ad, at, click, config, impression};
 
 const HOUR: &str = "2026-06-01T10:15:00Z";
 

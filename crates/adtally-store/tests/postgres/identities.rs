@@ -6,7 +6,8 @@ use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use crate::support::{TestStore, at, blocking, impression, store_in};
+use super::store_in;
+use crate::support::{TestStore, at, blocking, impression};
 
 /// An event decided by a few numbers; equal numbers are the same event.
 fn event(minute: i64, ad: i64, click: bool) -> Event {

@@ -1,9 +1,14 @@
 //! The store against a real PostgreSQL, one database for each test.
 
 #![cfg(test)]
+#![expect(
+    clippy::duplicate_mod,
+    reason = "the tests of storing events run twice: as they are, and in `blurred`"
+)]
 
 mod ads;
 mod audit;
+mod blurred;
 mod concurrency;
 mod connection;
 mod dead_letters;
@@ -19,6 +24,9 @@ mod rollups;
 mod schedule;
 mod schema;
 mod settling;
+mod statements;
 mod stats;
 mod support;
 mod tasks;
+
+use support::{store, store_in};

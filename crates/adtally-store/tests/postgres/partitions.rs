@@ -1,7 +1,8 @@
 use adtally_store::StoreError;
 use chrono::NaiveDate;
 
-use crate::support::{at, click, impression, store, store_in};
+use super::{store, store_in};
+use crate::support::{at, click, impression};
 
 fn date(text: &str) -> NaiveDate {
     text.parse().unwrap()

@@ -4,7 +4,8 @@ use adtally_domain::Event;
 use adtally_store::{DeadLetter, DeadLetterState, EventBatch, NewDeadLetter, Requeued, StoreError};
 use uuid::Uuid;
 
-use crate::support::{TestStore, click, store};
+use super::store;
+use crate::support::{TestStore, click};
 
 const HOUR: &str = "2026-06-01T10:15:00Z";
 
