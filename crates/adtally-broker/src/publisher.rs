@@ -9,6 +9,7 @@ mod lanes;
 mod owner;
 mod per_lane;
 mod refusals;
+mod room;
 mod session;
 mod shipment;
 #[cfg(test)]
@@ -41,7 +42,7 @@ pub struct PublisherOptions {
     /// frame of RabbitMQ's own limit, 128 KiB, takes.
     pub pack_bytes: usize,
     /// Bytes that may wait for their confirm at most, for each kind of event and for tasks;
-    /// beyond, publishing waits.
+    /// beyond, publishing waits. A quarter is kept for messages of at most 64 KiB.
     pub waiting_bytes: usize,
 }
 
@@ -246,6 +247,19 @@ impl Publisher {
     #[must_use]
     pub fn topology(&self) -> &Topology {
         self.config.topology()
+    }
+
+    /// Bytes that wait for their confirm: of events of `kind`, or of tasks and single messages for
+    /// `None`. At most [`PublisherOptions::waiting_bytes`].
+    #[must_use]
+    pub fn waiting_bytes(&self, kind: Option<EventKind>) -> usize {
+        self.handover.waiting_bytes(kind)
+    }
+
+    /// The bounds it keeps.
+    #[must_use]
+    pub fn options(&self) -> &PublisherOptions {
+        &self.options
     }
 
     /// The connection's state, for readiness: watch it rather than asking again and again.

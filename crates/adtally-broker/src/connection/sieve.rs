@@ -22,6 +22,7 @@ use async_rs::util::RuntimeParts;
 use async_rs::{Runtime, Tokio};
 use futures_util::io::{AsyncRead, AsyncWrite};
 use lapin::tcp::AsyncTcpStream;
+use tokio::runtime::Handle;
 
 use frames::Frames;
 
@@ -42,7 +43,10 @@ pub(super) fn runtime() -> SievedRuntime {
 
 /// A stream from the broker of which every message can be read.
 pub(crate) struct Sieve {
-    inner: Stream,
+    /// Until it is dropped.
+    inner: Option<Stream>,
+    /// The runtime it belongs to.
+    home: Handle,
     chunk: Box<[u8]>,
     frames: Frames,
     /// What may be read, of which the first `taken` bytes have been.
@@ -51,14 +55,21 @@ pub(crate) struct Sieve {
 }
 
 impl Sieve {
+    /// Must be called within the stream's runtime.
     pub(super) fn new(inner: Stream) -> Self {
         Self {
-            inner,
+            inner: Some(inner),
+            home: Handle::current(),
             chunk: vec![0; CHUNK].into(),
             frames: Frames::default(),
             sieved: Vec::new(),
             taken: 0,
         }
+    }
+
+    fn inner(&mut self) -> io::Result<Pin<&mut Stream>> {
+        let inner = self.inner.as_mut().map(Pin::new);
+        inner.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Hands out what is ready, 0 when nothing is.
@@ -89,7 +100,10 @@ impl AsyncRead for Sieve {
             if length > 0 || to.is_empty() {
                 return Poll::Ready(Ok(length));
             }
-            let read = Pin::new(&mut this.inner).poll_read(context, &mut this.chunk);
+            let Some(inner) = &mut this.inner else {
+                return Poll::Ready(Ok(0));
+            };
+            let read = Pin::new(inner).poll_read(context, &mut this.chunk);
             let length = ready!(read)?;
             if length == 0 {
                 return Poll::Ready(Ok(0));
@@ -106,7 +120,7 @@ impl AsyncWrite for Sieve {
         context: &mut Context<'_>,
         from: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, from)
+        self.inner()?.poll_write(context, from)
     }
 
     fn poll_write_vectored(
@@ -114,15 +128,25 @@ impl AsyncWrite for Sieve {
         context: &mut Context<'_>,
         from: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, from)
+        self.inner()?.poll_write_vectored(context, from)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        self.inner()?.poll_flush(context)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_close(context)
+        self.inner()?.poll_close(context)
+    }
+}
+
+/// The client library drops its stream on a thread of its own. Outside of a runtime, the stream's adapter
+/// would start another one for that, for good; and where no descriptor is left it would panic, then
+/// and at each later end of a connection.
+impl Drop for Sieve {
+    fn drop(&mut self) {
+        let _at_home = self.home.enter();
+        drop(self.inner.take());
     }
 }
 
@@ -158,5 +182,35 @@ impl Reactor for SievedReactor {
     ) -> impl Future<Output = io::Result<Sieve>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
         async move { Ok(Sieve::new(AsyncTcpStream::Plain(connecting.await?))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of this process's threads.
+    fn threads() -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let names = tasks.filter_map(|task| {
+            let name = std::fs::read_to_string(task.ok()?.path().join("comm")).ok()?;
+            Some(name.trim().to_owned())
+        });
+        names.collect()
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_on_another_thread_needs_no_other_runtime() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let reactor = SievedReactor(Tokio::current());
+        let stream = reactor.tcp_connect_addr(address).await.unwrap();
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        std::thread::spawn(move || drop(stream)).join().unwrap();
+        let read = tokio::io::AsyncReadExt::read(&mut accepted, &mut [0]).await;
+        assert_eq!(read.unwrap(), 0, "it is still open");
+        let threads = threads();
+        let other = threads.iter().find(|name| name.starts_with("async-compat"));
+        assert_eq!(other, None, "{threads:?}");
     }
 }

@@ -1,20 +1,17 @@
 //! Where callers and the owner of the connection meet.
 
-use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 use adtally_domain::EventKind;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::chunk::Chunk;
 use super::inbox::Outbox;
 use super::per_lane::PerLane;
+use super::room::{Place, Room};
 use super::shipment::Shipment;
 use crate::NotKept;
-
-/// What a message costs in memory besides its bytes.
-const OVERHEAD_BYTES: usize = 512;
 
 /// What callers hand over.
 #[derive(Debug)]
@@ -56,9 +53,7 @@ pub(super) struct Handover {
     outbox: Outbox,
     /// Bound the memory of everything handed over and not yet answered: each kind has its own, so
     /// that a flood of one leaves room for the others.
-    rooms: PerLane<Arc<Semaphore>>,
-    /// The size of each.
-    room_bytes: usize,
+    rooms: PerLane<Room>,
     closing: watch::Sender<bool>,
     /// Tells that the owner has ended, until somebody was told.
     owner_ended: Mutex<Option<oneshot::Receiver<()>>>,
@@ -74,8 +69,7 @@ impl Handover {
         let room_bytes = bytes.min(Semaphore::MAX_PERMITS);
         Self {
             outbox,
-            rooms: PerLane::from_fn(|| Arc::new(Semaphore::new(room_bytes))),
-            room_bytes,
+            rooms: PerLane::from_fn(|| Room::new(room_bytes)),
             closing,
             owner_ended: Mutex::new(Some(owner_ended)),
         }
@@ -92,27 +86,22 @@ impl Handover {
         if *self.closing.borrow() {
             return Err(NotKept::Closed);
         }
-        let cost = bytes.saturating_add(OVERHEAD_BYTES).min(self.room_bytes);
-        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-        let room = self.rooms.of(kind);
-        let permit = match room.clone().try_acquire_many_owned(cost) {
-            Ok(permit) => permit,
-            // Boxed, as it is seldom needed: otherwise all who wait for an answer would hold room for it.
-            Err(_) => Box::pin(timeout_at(deadline, room.clone().acquire_many_owned(cost)))
-                .await
-                .map_err(|_| NotKept::Deadline)?
-                .map_err(|_| NotKept::Closed)?,
-        };
+        let place = self.rooms.of(kind).enter(bytes, deadline).await?;
         let (sender, receiver) = oneshot::channel();
         Ok((
             Claim {
                 sender,
                 home: thread::current().id(),
                 in_doubt: false,
-                _room: permit,
+                _place: place,
             },
             Answer(receiver),
         ))
+    }
+
+    /// Bytes that wait for their answer, of events of `kind` or of single messages.
+    pub(super) fn waiting_bytes(&self, kind: Option<EventKind>) -> usize {
+        self.rooms.of(kind).used()
     }
 
     pub(super) fn send(&self, command: Command) -> Result<(), NotKept> {
@@ -139,7 +128,7 @@ pub(super) struct Claim {
     home: ThreadId,
     /// Its message was sent on a connection that ended before the confirm came.
     in_doubt: bool,
-    _room: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Claim {
