@@ -1,6 +1,6 @@
 //! The kustomize base and its example overlay.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::files::{self, only, port, read, values};
 use crate::usage::Usage;
@@ -126,6 +126,41 @@ fn every_pod_is_restricted() -> Result<()> {
             ensure!(text.contains(line), "{} lacks {line}", usage.file);
         }
     }
+    Ok(())
+}
+
+/// Bytes in `text`, such as `256M` or `1Gi`.
+fn bytes(text: &str) -> Result<u64> {
+    let digits = text.trim_end_matches(|unit: char| !unit.is_ascii_digit());
+    let number: u64 = digits.parse()?;
+    match text.trim_start_matches(digits) {
+        "" => Ok(number),
+        "M" | "Mi" => Ok(number << 20),
+        "G" | "Gi" => Ok(number << 30),
+        unit => bail!("the unit {unit:?} of {text:?}"),
+    }
+}
+
+#[test]
+fn the_api_s_memory_limit_holds_all_that_clients_can_make_it_hold() -> Result<()> {
+    let text = manifest("api.yaml")?;
+    let setting = |name: &str| -> Result<&str> {
+        let (_, after) = text
+            .split_once(&format!("name: {name}\n"))
+            .with_context(|| format!("api.yaml sets no {name}"))?;
+        let value = values(after, "value: ").first().copied();
+        Ok(value.context("a value")?.trim_matches('"'))
+    };
+    let connections: u64 = setting("ADTALLY_MAX_CONNECTIONS")?.parse()?;
+    // Two buffers of 8 KiB, and a head of 16 KiB.
+    let connections = connections * 32 * 1_024;
+    let bodies = bytes(setting("ADTALLY_BODY_MEMORY")?)?;
+    let waiting = 3 * (64 << 20);
+    let rest = 128 << 20;
+    let (_, limits) = text.split_once("limits:").context("limits")?;
+    let limit = bytes(values(limits, "memory: ").first().context("a limit")?)?;
+    let needed = connections + bodies + waiting + rest;
+    ensure!(needed <= limit, "{needed} bytes needed, {limit} allowed");
     Ok(())
 }
 

@@ -114,6 +114,18 @@ fn systemd_rates_the_exposure_of_each_unit_two_or_less() -> Result<()> {
 }
 
 #[test]
+fn every_unit_may_open_as_many_files_as_its_settings_can_reach() -> Result<()> {
+    for name in UNITS {
+        let text = unit(name)?;
+        let limit: u64 = only(&files::values(&text, "LimitNOFILE="), name)?.parse()?;
+        // --max-connections by default, or the most of --database-pool-size, and what is beside them.
+        let wanted = if name == UNITS[0] { 20_000 } else { 1_000 };
+        ensure!(limit >= wanted + 1_024, "{name}: {limit}");
+    }
+    Ok(())
+}
+
+#[test]
 fn every_unit_has_the_same_sandbox() -> Result<()> {
     let sandbox = |name: &str| -> Result<Vec<String>> {
         let text = unit(name)?;

@@ -68,6 +68,11 @@ pub struct ApiArgs {
         default_value = "20000"
     )]
     pub max_connections: NonZeroUsize,
+    /// The most bytes that request bodies, and the events made of them, hold at once, such as 128M; a
+    /// quarter is kept for bodies of at most 64 KiB
+    #[arg(long, env = "ADTALLY_BODY_MEMORY", value_name = "BYTES", default_value = "256M",
+          value_parser = body_memory)]
+    pub body_memory: usize,
 }
 
 /// Checked flags.
@@ -82,6 +87,7 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: usize,
     pub(crate) http_workers: usize,
     pub(crate) connections_per_worker: usize,
+    pub(crate) body_memory: usize,
 }
 
 impl ApiArgs {
@@ -121,8 +127,23 @@ impl ApiArgs {
             trusted_proxies: self.trusted_proxies.into(),
             http_workers,
             connections_per_worker: self.max_connections.get().div_ceil(http_workers),
+            body_memory: self.body_memory,
         })
     }
+}
+
+/// The least memory for bodies: the largest of them, and its events, fit into what one client may hold.
+const LEAST_BODY_MEMORY: usize = 16 * 1_024 * 1_024;
+
+/// Reads the memory for bodies.
+fn body_memory(text: &str) -> Result<usize, String> {
+    let bytes = parse_size(text)?;
+    let bytes =
+        usize::try_from(bytes).map_err(|_| "it is more than this machine has".to_owned())?;
+    if bytes < LEAST_BODY_MEMORY {
+        return Err("it must be at least 16M".to_owned());
+    }
+    Ok(bytes)
 }
 
 /// How many threads answer requests: one processor is left to the connection to the broker.

@@ -7,7 +7,7 @@ mod tests;
 use std::fmt;
 
 use adtally_domain::{EventInput, RejectCode, Rejection};
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::body::MediaType;
@@ -88,8 +88,20 @@ fn object(body: &[u8]) -> Result<Vec<Item<'_>>, Problem> {
 }
 
 fn array(body: &[u8]) -> Result<Vec<Item<'_>>, Problem> {
-    let Items(items) = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
-    items.ok_or_else(too_many)
+    let mut is_over = false;
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let items = json
+        .deserialize_seq(Items {
+            is_over: &mut is_over,
+        })
+        .and_then(|items| json.end().map(|()| items));
+    items.map_err(|error| {
+        if is_over {
+            too_many()
+        } else {
+            not_json(&error)
+        }
+    })
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {
@@ -109,19 +121,13 @@ fn too_many() -> Problem {
     Problem::new(ProblemCode::TooManyEvents, detail)
 }
 
-/// The items of an array; `None` when there are more than [`MAX_EVENTS`], of which no more are held.
-struct Items<'a>(Option<Vec<Item<'a>>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ItemsVisitor)
-    }
+/// Takes the items of an array, and stops at the first that is too many: what follows it is not read.
+struct Items<'a> {
+    is_over: &'a mut bool,
 }
 
-struct ItemsVisitor;
-
-impl<'de> Visitor<'de> for ItemsVisitor {
-    type Value = Items<'de>;
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = Vec<Item<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array")
@@ -129,13 +135,13 @@ impl<'de> Visitor<'de> for ItemsVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
-        let mut count = 0;
         while let Some(raw) = array.next_element::<&'de RawValue>()? {
-            count += 1;
-            if count <= MAX_EVENTS {
-                items.push(Some(raw.get()));
+            if items.len() == MAX_EVENTS {
+                *self.is_over = true;
+                return Err(A::Error::custom("too many"));
             }
+            items.push(Some(raw.get()));
         }
-        Ok(Items((count <= MAX_EVENTS).then_some(items)))
+        Ok(items)
     }
 }

@@ -1,22 +1,32 @@
-//! Request bodies: read within a size, a time and a share of the process's memory.
+//! Request bodies: read within a size, a time, a pace and a share of the process's memory.
 
 mod arrival;
+mod gzip;
+mod memory;
+mod pace;
 #[cfg(test)]
 mod tests;
 
-use std::io::Read;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::dev;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use actix_web::web::Payload;
-use flate2::read::MultiGzDecoder;
+use actix_web::web::{Bytes, Payload};
+use adtally_service::ClientNetwork;
 use futures_util::StreamExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 use crate::problem::{Problem, ProblemCode};
+use crate::visitor;
+use pace::Pace;
+
+use memory::Refusal;
+pub(crate) use memory::{BodyMemory, Share, Shortage};
+
+/// What is read, and turned into events, on the HTTP thread of its request: at most so many bytes, also
+/// once they are decompressed. It takes less than a millisecond.
+const AT_ONCE: usize = 64 * 1_024;
 
 /// What a body's share has beyond its bytes. So a request of one event need not ask for more when
 /// its event takes the body's place.
@@ -31,23 +41,29 @@ pub(crate) enum MediaType {
     Ndjson,
 }
 
-/// Reads bodies. Cheap to clone; all clones share one allowance of memory.
+/// Reads bodies. Cheap to clone; all clones share one memory.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyReader {
-    allowance: Arc<Semaphore>,
+    memory: BodyMemory,
     deadline: Duration,
+    trusted_proxies: usize,
 }
 
-/// A body, decoded. Its share of the allowance is returned when it is dropped.
+/// A body as it arrived.
+#[derive(Debug)]
+pub(crate) struct Received {
+    body: Body,
+    is_gzip: bool,
+    /// The most bytes it may have, also once it is decompressed.
+    limit: usize,
+}
+
+/// A body, decoded. Its share of the memory is returned when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Body {
     bytes: Vec<u8>,
     share: Share,
 }
-
-/// A share of the allowance, returned when it is dropped.
-#[derive(Debug, Default)]
-pub(crate) struct Share(Option<OwnedSemaphorePermit>);
 
 impl Body {
     /// The content.
@@ -55,9 +71,63 @@ impl Body {
         &self.bytes
     }
 
-    /// Drops the content and keeps its share, for what was made of it.
-    fn into_share(self) -> Share {
-        self.share
+    /// Drops the content and holds a share for the `bytes` that were made of it, which may be more.
+    ///
+    /// # Errors
+    /// [`ProblemCode::Overloaded`] when there is no memory for them.
+    pub(crate) fn exchange(self, bytes: usize) -> Result<Share, Problem> {
+        let Self {
+            bytes: content,
+            mut share,
+        } = self;
+        drop(content);
+        share.cover(bytes)?;
+        Ok(share)
+    }
+}
+
+impl Received {
+    /// The content, if that is little work; else the body as it is, for [`Self::open`] on another
+    /// thread.
+    ///
+    /// # Errors
+    /// A body that is wrongly encoded, or too large.
+    pub(crate) fn open_at_once(self) -> Result<Result<Body, Self>, Problem> {
+        if self.body.bytes.len() > AT_ONCE {
+            return Ok(Err(self));
+        }
+        if !self.is_gzip {
+            return Ok(Ok(self.body));
+        }
+        match gzip::unfold(&self.body.bytes, self.limit.min(AT_ONCE)) {
+            Err(gzip::Fault::TooLarge { limit }) if limit < self.limit => Ok(Err(self)),
+            unfolded => self.with(unfolded).map(Ok),
+        }
+    }
+
+    /// The content. May take milliseconds.
+    ///
+    /// # Errors
+    /// A body that is wrongly encoded, or too large.
+    pub(crate) fn open(self) -> Result<Body, Problem> {
+        if !self.is_gzip {
+            return Ok(self.body);
+        }
+        let unfolded = gzip::unfold(&self.body.bytes, self.limit);
+        self.with(unfolded)
+    }
+
+    fn with(self, unfolded: Result<Vec<u8>, gzip::Fault>) -> Result<Body, Problem> {
+        let malformed = |detail: &str| Problem::new(ProblemCode::MalformedEncoding, detail);
+        let bytes = unfolded.map_err(|fault| match fault {
+            gzip::Fault::Malformed => malformed("the body is not gzip"),
+            gzip::Fault::TooManyMembers => malformed("the body has too many gzip members"),
+            gzip::Fault::TooLarge { limit } if limit < self.limit => unfolds_too_far(limit),
+            gzip::Fault::TooLarge { limit } => too_large(limit),
+        })?;
+        let mut share = self.body.share;
+        share.cover(bytes.len() + HEADROOM)?;
+        Ok(Body { bytes, share })
     }
 }
 
@@ -87,13 +157,19 @@ impl MediaType {
 }
 
 impl BodyReader {
-    /// A reader whose bodies, and what was made of them, hold at most `allowance` bytes all together at
-    /// any time, and each of which must have arrived within `deadline`.
-    pub(crate) fn new(allowance: usize, deadline: Duration) -> Self {
+    /// A reader whose bodies, and what was made of them, are held in `memory`, and each of which must
+    /// have arrived within `deadline`. Shares are those of clients, `trusted_proxies` hops away.
+    pub(crate) fn new(memory: BodyMemory, deadline: Duration, trusted_proxies: usize) -> Self {
         Self {
-            allowance: Arc::new(Semaphore::new(allowance)),
+            memory,
             deadline,
+            trusted_proxies,
         }
+    }
+
+    /// The memory that bodies are held in.
+    pub(crate) fn memory(&self) -> &BodyMemory {
+        &self.memory
     }
 
     /// Reads the body of `request`, at most `limit` bytes, also once it is decoded.
@@ -106,101 +182,79 @@ impl BodyReader {
         payload: Payload,
         limit: usize,
     ) -> Result<Body, Problem> {
+        self.receive(request, payload, limit).await?.open()
+    }
+
+    /// Reads the body of `request` as it comes, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// A body that is too large, too slow or cut off, and too many bodies at once.
+    pub(crate) async fn receive(
+        &self,
+        request: &HttpRequest,
+        payload: Payload,
+        limit: usize,
+    ) -> Result<Received, Problem> {
         let is_gzip = is_gzip(request)?;
         if announced_length(request).is_some_and(|length| length > limit as u64) {
             return Err(too_large(limit));
         }
-        let receive = self.receive(payload.into_inner(), limit);
-        let received = tokio::time::timeout(self.deadline, receive).await;
-        let body = received.map_err(|_| {
-            let detail = format!("it must arrive within {} s", self.deadline.as_secs());
-            Problem::new(ProblemCode::BodyTimeout, detail)
-        })??;
-        if is_gzip {
-            self.inflate(&body, limit)
-        } else {
-            Ok(body)
-        }
-    }
-
-    /// Drops the content of `body` and holds a share for the `bytes` that were made of it, which may
-    /// be more.
-    ///
-    /// # Errors
-    /// [`ProblemCode::Overloaded`] when the allowance does not have them.
-    pub(crate) fn exchange(&self, body: Body, bytes: usize) -> Result<Share, Problem> {
-        let mut share = body.into_share();
-        let held = share
-            .0
-            .as_ref()
-            .map_or(0, OwnedSemaphorePermit::num_permits);
-        if bytes > held {
-            self.grow(&mut share, bytes - held)?;
-        }
-        Ok(share)
-    }
-
-    async fn receive(&self, mut payload: dev::Payload, limit: usize) -> Result<Body, Problem> {
-        let mut body = Body {
+        let address =
+            visitor::address(request.headers(), request.peer_addr(), self.trusted_proxies);
+        let body = Body {
             bytes: Vec::new(),
-            share: Share::default(),
+            share: self.memory.share(ClientNetwork::of(address)),
         };
-        let mut next = arrival::first(&mut payload).await;
-        while let Some(chunk) = next {
-            let chunk = chunk.map_err(|_| {
-                Problem::new(
-                    ProblemCode::MalformedRequest,
-                    "the body ended early or is malformed",
-                )
-            })?;
-            if body.bytes.len() + chunk.len() > limit {
-                return Err(too_large(limit));
+        Ok(Received {
+            body: self.fill(body, payload.into_inner(), limit).await?,
+            is_gzip,
+            limit,
+        })
+    }
+
+    async fn fill(
+        &self,
+        mut body: Body,
+        mut payload: dev::Payload,
+        limit: usize,
+    ) -> Result<Body, Problem> {
+        let mut pace = Pace::new(Instant::now(), self.deadline);
+        let mut next = timeout_at(pace.next_look(), arrival::first(&mut payload)).await;
+        loop {
+            match next {
+                Ok(None) => return Ok(body),
+                Ok(Some(chunk)) => add(&mut body, &chunk.map_err(|_| cut_off())?, limit)?,
+                Err(_) => {}
             }
-            self.grow(&mut body.share, chunk.len())?;
-            body.bytes.extend_from_slice(&chunk);
-            next = payload.next().await;
+            if !pace.is_kept(Instant::now(), body.bytes.len()) {
+                self.memory.refused(Refusal::Slow);
+                return Err(too_slow(self.deadline));
+            }
+            next = timeout_at(pace.next_look(), payload.next()).await;
         }
-        Ok(body)
     }
+}
 
-    /// A gzip bomb costs at most `limit` bytes: decoding stops there.
-    fn inflate(&self, compressed: &Body, limit: usize) -> Result<Body, Problem> {
-        let mut body = Body {
-            bytes: Vec::new(),
-            share: Share::default(),
-        };
-        MultiGzDecoder::new(compressed.bytes())
-            .take(limit as u64 + 1)
-            .read_to_end(&mut body.bytes)
-            .map_err(|_| Problem::new(ProblemCode::MalformedEncoding, "the body is not gzip"))?;
-        if body.bytes.len() > limit {
-            return Err(too_large(limit));
-        }
-        let length = body.bytes.len();
-        self.grow(&mut body.share, length)?;
-        Ok(body)
+fn add(body: &mut Body, chunk: &Bytes, limit: usize) -> Result<(), Problem> {
+    let length = body.bytes.len() + chunk.len();
+    if length > limit {
+        return Err(too_large(limit));
     }
+    body.share.cover(length + HEADROOM)?;
+    body.bytes.extend_from_slice(chunk);
+    Ok(())
+}
 
-    fn grow(&self, share: &mut Share, bytes: usize) -> Result<(), Problem> {
-        let bytes = match share.0 {
-            Some(_) => bytes,
-            None => bytes.saturating_add(HEADROOM),
-        };
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let more = Arc::clone(&self.allowance)
-            .try_acquire_many_owned(permits)
-            .map_err(|_| {
-                Problem::new(
-                    ProblemCode::Overloaded,
-                    "too many requests are being read or kept; try again soon",
-                )
-            })?;
-        match &mut share.0 {
-            Some(held) => held.merge(more),
-            none => *none = Some(more),
-        }
-        Ok(())
-    }
+fn cut_off() -> Problem {
+    let detail = "the body ended early or is malformed";
+    Problem::new(ProblemCode::MalformedRequest, detail)
+}
+
+fn too_slow(deadline: Duration) -> Problem {
+    let seconds = deadline.as_secs();
+    let detail =
+        format!("it must arrive within {seconds} s, and at 4 KiB a second after the first 3");
+    Problem::new(ProblemCode::BodyTimeout, detail)
 }
 
 fn is_gzip(request: &HttpRequest) -> Result<bool, Problem> {
@@ -231,5 +285,11 @@ fn announced_length(request: &HttpRequest) -> Option<u64> {
 
 fn too_large(limit: usize) -> Problem {
     let detail = format!("a body has at most {limit} bytes, also when it is decompressed");
+    Problem::new(ProblemCode::BodyTooLarge, detail)
+}
+
+fn unfolds_too_far(limit: usize) -> Problem {
+    let detail =
+        format!("decompressed it would have more than {limit} bytes; send it plain, or in parts");
     Problem::new(ProblemCode::BodyTooLarge, detail)
 }

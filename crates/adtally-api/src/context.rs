@@ -10,6 +10,7 @@ use crate::body::BodyReader;
 use crate::browser::BrowserEvents;
 use crate::directory::Directory;
 use crate::keeper::Keeper;
+use crate::large::LargeBodies;
 use crate::metrics::Metrics;
 use crate::zone::Zone;
 
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) browser_events: BrowserEvents,
     /// Reads request bodies.
     pub(crate) bodies: BodyReader,
+    /// Works on large ones.
+    pub(crate) large_bodies: LargeBodies,
     /// Where clicks lead.
     pub(crate) directory: Arc<Directory>,
     /// Totals, ads and advertisers.

@@ -7,20 +7,21 @@ use actix_web::web::Data;
 use adtally_broker::{Publisher, PublisherOptions};
 use adtally_domain::Timestamp;
 use adtally_service::metrics::Registry;
-use adtally_service::{Health, Shutdown, clock};
+use adtally_service::{Health, Shutdown, check_descriptors, clock};
 use adtally_store::Store;
 use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::args::{ApiArgs, Config};
-use crate::body::BodyReader;
+use crate::body::{BodyMemory, BodyReader};
 use crate::browser::BrowserEvents;
 use crate::context::Context;
-use crate::descriptors;
 use crate::directory::{self, Directory};
 use crate::keeper::{BrokerKeeper, Keeper};
+use crate::large::LargeBodies;
 use crate::lodger::Lodger;
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::readiness;
 use crate::server::{self, Bounds};
@@ -29,9 +30,6 @@ use crate::zone::Zone;
 
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(15);
-
-/// Bytes that all bodies being read, and the events made of them, may hold at once.
-const BODY_ALLOWANCE: usize = 256 * 1_024 * 1_024;
 
 /// How long the broker may take to confirm an event that could go to the spool instead.
 const BEFORE_SPOOLING: Duration = Duration::from_secs(2);
@@ -54,7 +52,11 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// that cannot be listened on (69).
 pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = args.resolve()?;
-    descriptors::allow(config.http_workers * config.connections_per_worker);
+    let connections = config.http_workers * config.connections_per_worker;
+    check_descriptors(
+        connections as u64 + u64::from(config.store.pool_size),
+        "--max-connections",
+    );
     let (health, registry) = (Health::new(), Registry::new());
     let store = Store::connect(config.store.clone());
     let zone = Arc::new(Zone::new(config.zone));
@@ -80,6 +82,12 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     // Before anybody can ask.
     let readiness = readiness::watch(publisher.state(), spool.clone(), &health);
     let schema = readiness::watch_schema(store.clone(), shutdown.clone(), &health);
+    let memory = memory::watch(
+        context.bodies.memory().clone(),
+        publisher.clone(),
+        &health,
+        &registry,
+    );
     let serving = server::serve(&bounds, context.clone(), &health, &registry, lodger);
     let (server, addresses) = match serving {
         Ok(serving) => serving,
@@ -94,7 +102,11 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     let handle = server.handle();
     let mut serving = tokio::spawn(server);
-    let watching = [tokio::spawn(readiness), tokio::spawn(schema)];
+    let watching = [
+        tokio::spawn(readiness),
+        tokio::spawn(schema),
+        tokio::spawn(memory),
+    ];
     let replaying = spool
         .clone()
         .map(|spool| tokio::spawn(spool.replay(publisher.with_deadline(REPLAY_DEADLINE))));
@@ -176,12 +188,14 @@ fn context(
     registry: &Registry,
 ) -> Context {
     let metrics = Metrics::new(registry);
+    let bodies = BodyMemory::new(config.body_memory, registry);
     Context {
         intake: config.intake,
         keeper: Arc::clone(&keeper),
         publisher: publisher.clone(),
         browser_events: BrowserEvents::new(keeper, metrics.clone(), Handle::current()),
-        bodies: BodyReader::new(BODY_ALLOWANCE, BODY_DEADLINE),
+        bodies: BodyReader::new(bodies, BODY_DEADLINE, config.trusted_proxies),
+        large_bodies: LargeBodies::new(Handle::current()),
         directory: Arc::clone(directory),
         store: store.clone(),
         zone: Arc::clone(zone),

@@ -58,6 +58,7 @@ pub(crate) fn serve(
     let options = HttpOptions {
         threads: bounds.workers,
         connections_per_thread: bounds.connections,
+        connections_check: Some(health.check("connections")),
         head: HeadLimits::DEFAULT,
         keep_alive: KEEP_ALIVE,
         disconnect_timeout: DISCONNECT_TIMEOUT,

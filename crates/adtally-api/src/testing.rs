@@ -19,15 +19,19 @@ use adtally_store::{Store, StoreConfig};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::body::BodyReader;
+use crate::body::{BodyMemory, BodyReader};
 use crate::browser::BrowserEvents;
 use crate::context::Context;
 use crate::directory::Directory;
 use crate::keeper::{Keeper, Kept};
+use crate::large::LargeBodies;
 use crate::metrics::Metrics;
 use crate::observe::observe;
 use crate::server::everything;
 use crate::zone::Zone;
+
+/// What bodies may hold in all tests.
+pub(crate) const BODY_MEMORY: usize = 64 * 1_024 * 1_024;
 
 /// The time in all tests: 2026-11-22T06:00:00Z.
 pub(crate) const NOW: &str = "2026-11-22T06:00:00Z";
@@ -205,7 +209,12 @@ impl TestApi {
             keeper: keeper.clone(),
             publisher,
             browser_events: BrowserEvents::new(keeper, metrics.clone(), Handle::current()),
-            bodies: BodyReader::new(64 * 1_024 * 1_024, Duration::from_secs(5)),
+            bodies: BodyReader::new(
+                BodyMemory::new(BODY_MEMORY, &registry),
+                Duration::from_secs(5),
+                0,
+            ),
+            large_bodies: LargeBodies::new(Handle::current()),
             directory: Arc::new(Directory::default()),
             store,
             zone: Arc::new(Zone::new(zone)),

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::{Args as _, FromArgMatches as _, Parser};
 use thiserror::Error;
 
-use crate::Shutdown;
 use crate::logging::{self, LAST_LINES, LogArgs};
 use crate::secret::redact;
+use crate::{Shutdown, descriptors};
 
 /// Why a process ends, as its exit code tells (the numbers above 64 are those of sysexits.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +143,7 @@ pub fn serve<Args: Parser, Process: Future<Output = anyhow::Result<()>>>(
 ) -> ExitCode {
     let (args, log) = parse::<Args>();
     logging::init(log.log_format);
+    descriptors::raise();
     let code = run_main(async { process(args, Shutdown::on_signals()?).await });
     logging::flush(LAST_LINES);
     code

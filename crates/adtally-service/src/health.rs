@@ -92,6 +92,14 @@ impl Check {
         });
     }
 
+    /// The thing is there, with a `remark` for whoever reads it, which must hold no secret.
+    pub fn ready_but(&self, remark: impl Into<String>) {
+        self.set(CheckState {
+            ready: true,
+            detail: Some(remark.into()),
+        });
+    }
+
     /// The thing is not there because of `reason`, which must hold no secret.
     pub fn not_ready(&self, reason: impl Into<String>) {
         self.set(CheckState {
@@ -132,7 +140,14 @@ mod tests {
             json.contains(r#""broker":{"ready":false,"detail":"blocked: disk"}"#),
             "{json}"
         );
-        broker.ready();
+        broker.ready_but("slow");
+        let readiness = health.readiness();
+        assert!(readiness.ready);
+        let json = serde_json::to_string(&readiness).unwrap();
+        assert!(
+            json.contains(r#""broker":{"ready":true,"detail":"slow"}"#),
+            "{json}"
+        );
         health.stopping();
         assert!(!health.readiness().ready);
     }

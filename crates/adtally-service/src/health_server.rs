@@ -15,7 +15,8 @@ use crate::{ExitKind, Failure, Health};
 /// Enough for whoever asks for health and metrics.
 const OPTIONS: HttpOptions = HttpOptions {
     threads: 1,
-    connections_per_thread: 1_024,
+    connections_per_thread: 64,
+    connections_check: None,
     head: HeadLimits::DEFAULT,
     keep_alive: Duration::from_secs(5),
     disconnect_timeout: Duration::from_secs(1),

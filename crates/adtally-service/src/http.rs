@@ -1,6 +1,7 @@
 //! The HTTP server of every process: actix's own, behind connections that are bounded from head to head.
 
 mod connection;
+mod connections;
 mod gone;
 mod refused;
 mod requests;
@@ -11,10 +12,10 @@ mod tests;
 use std::fmt::Debug;
 use std::io;
 use std::net::TcpListener;
-use std::rc::Rc;
 use std::time::Duration;
 
 use actix_http::body::MessageBody;
+use actix_http::error::DispatchError;
 use actix_http::{Extensions, HttpMessage, HttpService, Request, Response};
 use actix_service::{
     IntoServiceFactory, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
@@ -25,7 +26,9 @@ use actix_web::http::header::UPGRADE;
 use tokio::net::TcpStream;
 
 use crate::metrics::Registry;
-use connection::{Answered, Connection};
+use crate::{Check, ClientNetwork};
+use connection::Connection;
+use connections::{ConnectionMetrics, Connections, Work};
 use refused::{Refusals, Refused};
 
 /// The bounds of a server.
@@ -33,8 +36,11 @@ use refused::{Refusals, Refused};
 pub struct HttpOptions {
     /// Threads that answer requests, at least one.
     pub threads: usize,
-    /// The most connections each of them holds.
+    /// The most connections each of them holds before it closes idle ones for newcomers. An eighth more
+    /// is kept for clients that have few.
     pub connections_per_thread: usize,
+    /// Told when all connections are taken.
+    pub connections_check: Option<Check>,
     /// What each request's head may take.
     pub head: HeadLimits,
     /// How long a connection without a request stays open.
@@ -86,16 +92,22 @@ where
 {
     let builder = Server::build()
         .workers(options.threads)
-        .max_concurrent_connections(options.connections_per_thread)
+        .max_concurrent_connections(accepted(options.connections_per_thread))
         .shutdown_timeout(options.stop_seconds)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     let (options, refusals) = (options.clone(), Refusals::new(registry));
+    let connections = ConnectionMetrics::new(
+        registry,
+        options.threads * options.connections_per_thread,
+        options.connections_check.clone(),
+    );
     let server = builder.listen("http", listener, move || {
         let (stopping, refusals, head) = (stopping.clone(), refusals.clone(), options.head);
         let app = app()
             .into_factory()
             .map_err(|error| error.into().error_response());
+        let connections = Connections::new(options.connections_per_thread, connections.clone());
         let of_upgrades = refusals.clone();
         let app = apply_fn_factory(
             map_config(app, |()| AppConfig::default()),
@@ -111,15 +123,19 @@ where
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(options.disconnect_timeout)
             .on_connect_ext(|connection: &Connection, data: &mut Extensions| {
-                data.insert(connection.answered());
+                data.insert(connection.work());
             })
             .h1(app);
         let counted = refusals.clone();
         fn_service(move |io: TcpStream| {
             gone::cut_off(&io);
             let peer = io.peer_addr().ok();
-            let connection = Connection::new(io, head, refusals.clone());
-            async move { Ok((connection, peer)) }
+            let connection = match connections.admit(ClientNetwork::of(peer.map(|peer| peer.ip())))
+            {
+                Some(held) => Ok((Connection::new(io, held, head, refusals.clone()), peer)),
+                None => Err(turned_away(&io)),
+            };
+            async move { connection }
         })
         .and_then(http)
         .map_err(move |error| {
@@ -131,13 +147,27 @@ where
     Ok(server.run())
 }
 
+/// How many connections are accepted, so that each newcomer is at least looked at: as many as there may
+/// be, and some that are being closed.
+const fn accepted(limit: usize) -> usize {
+    connections::at_most(limit) + limit / 8 + 64
+}
+
+/// Tells a client that there is no room for it.
+fn turned_away(io: &TcpStream) -> DispatchError {
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
+        content-length: 0\r\nconnection: close\r\n\r\n";
+    let _best_effort = io.try_write(ANSWER);
+    DispatchError::Io(io::ErrorKind::ConnectionRefused.into())
+}
+
 /// Has `app` answer `request`, and the connection know when it has.
 fn answer<App: Service<Request, Error = HttpResponse>>(
     request: Request,
     app: &App,
     refusals: &Refusals,
 ) -> impl Future<Output = Result<App::Response, HttpResponse>> + use<App> {
-    let answered = request.conn_data::<Rc<Answered>>().map(Rc::clone);
+    let work = request.conn_data::<Work>().cloned();
     let answering = if asks_for_websocket(&request) {
         refusals.count(Refused::Upgrade);
         None
@@ -149,8 +179,8 @@ fn answer<App: Service<Request, Error = HttpResponse>>(
             Some(answering) => answering.await,
             None => Err(HttpResponse::BadRequest().force_close().finish()),
         };
-        if let Some(answered) = answered {
-            answered.count();
+        if let Some(work) = work {
+            work.answered();
         }
         answer
     }

@@ -2,7 +2,9 @@
 //! signals, health and metrics, exit codes.
 
 mod args;
+mod client;
 pub mod clock;
+mod descriptors;
 mod exit;
 mod health;
 mod health_server;
@@ -18,6 +20,8 @@ mod url_fault;
 pub use args::{
     Broker, BrokerArgs, Database, DatabaseArgs, HealthArgs, ZoneArgs, path_or_empty, switch,
 };
+pub use client::ClientNetwork;
+pub use descriptors::check_descriptors;
 pub use exit::{ExitKind, Failure, ResultExt, report, run_main, serve};
 pub use health::{Check, Health, Readiness};
 pub use health_server::{HealthServer, health_routes};

@@ -161,3 +161,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nothing_behind_the_first_item_too_many_is_read() {
+    let full = vec!["0"; MAX_EVENTS].join(",");
+    // What would be malformed is not looked at.
+    for rest in [",0", ",0]]]", ",0,,", ",0 nonsense"] {
+        let body = format!("[{full}{rest}");
+        assert_eq!(
+            code(body.as_bytes(), MediaType::Json),
+            ProblemCode::TooManyEvents,
+            "{rest}"
+        );
+    }
+    for rest in ["", ",", "]]", " 0]"] {
+        let body = format!("[{full}{rest}");
+        assert_eq!(
+            code(body.as_bytes(), MediaType::Json),
+            ProblemCode::MalformedJson,
+            "{rest}"
+        );
+    }
+}

@@ -3,6 +3,7 @@ use std::task::Poll;
 
 use actix_web::FromRequest;
 use actix_web::test::TestRequest;
+use adtally_service::metrics::Registry;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -10,8 +11,12 @@ use super::*;
 
 const LIMIT: usize = 1_000;
 
+/// Enough for many, but for few large ones.
+const MEMORY: usize = 1_000_000;
+
 fn reader() -> BodyReader {
-    BodyReader::new(100_000, Duration::from_secs(5))
+    let memory = BodyMemory::new(MEMORY, &Registry::new());
+    BodyReader::new(memory, Duration::from_secs(5), 0)
 }
 
 async fn read_with(reader: &BodyReader, request: TestRequest) -> Result<Body, Problem> {
@@ -89,41 +94,66 @@ async fn a_body_that_is_not_what_it_says_is_refused() {
 }
 
 #[actix_web::test]
-async fn bodies_share_one_allowance_and_give_it_back() {
-    let reader = BodyReader::new(3_000, Duration::from_secs(5));
-    let request = || TestRequest::post().set_payload(vec![b'x'; LIMIT]);
-    // Also without the content: what was made of it is still there.
-    let held = read_with(&reader, request()).await.unwrap().into_share();
-    assert_eq!(
-        reader.allowance.available_permits(),
-        3_000 - LIMIT - HEADROOM
-    );
-    let refused = read_with(&reader, request()).await.unwrap_err();
-    assert_eq!(refused.code(), ProblemCode::Overloaded);
-    drop(held);
-    assert!(read_with(&reader, request()).await.is_ok());
-}
-
-#[actix_web::test]
-async fn what_was_made_of_a_body_counts_where_it_is_more() {
-    let reader = BodyReader::new(3_000, Duration::from_secs(5));
+async fn a_body_holds_its_memory_until_what_was_made_of_it_is_gone() {
+    let reader = reader();
     let read = async || {
         let request = TestRequest::post().set_payload(vec![b'x'; LIMIT]);
         read_with(&reader, request).await.unwrap()
     };
-    let left = |bytes| 3_000 - bytes;
     for (made, held) in [
         (1, LIMIT + HEADROOM),
         (LIMIT + HEADROOM, LIMIT + HEADROOM),
-        (2_500, 2_500),
+        (200_000, 200_000),
     ] {
-        let share = reader.exchange(read().await, made).unwrap();
-        assert_eq!(reader.allowance.available_permits(), left(held), "{made}");
+        let share = read().await.exchange(made).unwrap();
+        assert_eq!(reader.memory.used(), held, "{made}");
         drop(share);
+        assert_eq!(reader.memory.used(), 0);
     }
-    let refused = reader.exchange(read().await, 3_001).unwrap_err();
+    let refused = read().await.exchange(MEMORY).unwrap_err();
     assert_eq!(refused.code(), ProblemCode::Overloaded);
-    assert_eq!(reader.allowance.available_permits(), 3_000);
+    assert_eq!(reader.memory.used(), 0);
+}
+
+#[actix_web::test]
+async fn a_small_body_is_opened_at_once_and_a_large_one_is_not() {
+    let opened = async |body: Vec<u8>, is_gzip: bool| {
+        let mut request = TestRequest::post().set_payload(body);
+        if is_gzip {
+            request = request.insert_header(("content-encoding", "gzip"));
+        }
+        let (request, mut parts) = request.to_http_parts();
+        let payload = Payload::from_request(&request, &mut parts).await.unwrap();
+        let received = reader().receive(&request, payload, 10 * AT_ONCE).await;
+        received.unwrap().open_at_once().unwrap()
+    };
+    assert!(opened(vec![b' '; AT_ONCE], false).await.is_ok());
+    assert!(opened(vec![b' '; AT_ONCE + 1], false).await.is_err());
+    assert!(opened(gzip(&[b' '; AT_ONCE]), true).await.is_ok());
+    let large = opened(gzip(&[b' '; AT_ONCE + 1]), true).await.unwrap_err();
+    assert_eq!(large.open().unwrap().bytes().len(), AT_ONCE + 1);
+}
+
+#[actix_web::test]
+async fn a_body_that_stops_is_given_up_long_before_its_deadline() {
+    let memory = BodyMemory::new(MEMORY, &Registry::new());
+    let reader = BodyReader::new(memory, Duration::from_secs(3_600), 0);
+    let first = actix_web::web::Bytes::from_static(&[b' '; 999]);
+    let pieces = futures_util::stream::iter([Ok(first)]).chain(futures_util::stream::pending());
+    let mut parts: dev::Payload = dev::Payload::Stream {
+        payload: Box::pin(pieces),
+    };
+    let request = TestRequest::post().to_http_request();
+    let payload = Payload::from_request(&request, &mut parts).await.unwrap();
+    let started = Instant::now();
+    let problem = reader.read(&request, payload, LIMIT).await.unwrap_err();
+    assert_eq!(problem.code(), ProblemCode::BodyTimeout);
+    let took = started.elapsed();
+    assert!(
+        took >= Duration::from_secs(6) && took < Duration::from_secs(60),
+        "{took:?}"
+    );
+    assert_eq!(reader.memory.used(), 0);
 }
 
 #[test]

@@ -8,10 +8,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use adtally_domain::RejectCode;
+use adtally_domain::{RejectCode, Timestamp};
 
 use crate::batch::entries;
-use crate::body::MediaType;
+use crate::body::{Body, MediaType, Received, Share};
 use crate::context::Context;
 use crate::judge::{Judged, judge};
 use crate::keeper::Kept;
@@ -31,6 +31,8 @@ const SOURCE_BYTES: usize = 64;
 /// One event, an array of 1 to 10,000, or one per line as NDJSON; at most 4 MiB, plain or gzip.
 /// Each event is judged alone. The answer comes once every accepted event is safe; a retry repeats
 /// the same body, and each event counts once.
+///
+/// Gzip may unfold to a hundred times its size, or 512 KiB if that is more, and have 256 members.
 #[utoipa::path(
     post,
     path = "/v1/events",
@@ -47,7 +49,7 @@ const SOURCE_BYTES: usize = 64;
         (status = 202, description = "Every event not listed in `rejected` is safe", body = EventsAnswer),
         (status = 422, description = "No event is acceptable", body = EventsAnswer),
         (status = 400, description = "The body is not JSON, or a parameter or header is wrong", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not arrive in time", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time, or stopped", body = ProblemBody<'static>, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large or holds too many events", body = ProblemBody<'static>, content_type = "application/problem+json"),
         (status = 415, description = "The content type or encoding is not supported", body = ProblemBody<'static>, content_type = "application/problem+json"),
         (status = 503, description = "The events could not be kept; send the same body again after `retry-after` seconds", body = ProblemBody<'static>, content_type = "application/problem+json"),
@@ -58,28 +60,109 @@ pub(crate) async fn post_events(
     payload: Payload,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let with_ids = wants_ids(&request)?;
-    let source = source(&request)?;
-    let media_type = MediaType::of(&request)?;
-    let body = context
+    let order = Order {
+        with_ids: wants_ids(&request)?,
+        source: source(&request)?,
+        media_type: MediaType::of(&request)?,
+        now: (context.clock)(),
+    };
+    let received = context
         .bodies
-        .read(&request, payload, MAX_BODY_BYTES)
+        .receive(&request, payload, MAX_BODY_BYTES)
         .await?;
-    let entries = entries(body.bytes(), media_type)?;
-    let ids = with_ids.then_some(entries.len());
-    let judged = judge(&context.intake, entries, (context.clock)(), source);
-    // Many requests wait at the same time: what they no longer need would crowd the processor's caches.
-    // The events may take more memory than their body; their share is held until the answer.
-    let _share = context.bodies.exchange(body, judged.bytes())?;
+    match received.open_at_once()? {
+        Ok(body) => {
+            let judged = order.judge(&context, body)?;
+            let (status, answer) = answer(&context, judged).await?;
+            Ok(HttpResponse::build(status).json(answer))
+        }
+        Err(received) => large(context, order.into_owned(), received).await,
+    }
+}
+
+/// What a request wants to be done with its body.
+struct Order<S> {
+    with_ids: bool,
+    source: Option<S>,
+    media_type: MediaType,
+    /// When it came.
+    now: Timestamp,
+}
+
+/// What is in a body, and the memory it takes until it is answered.
+struct JudgedBody {
+    judged: Judged,
+    /// For how many items ids are wanted.
+    ids: Option<usize>,
+    /// Held until the answer: events may take more memory than their body.
+    share: Share,
+}
+
+impl<S: AsRef<str>> Order<S> {
+    fn judge(&self, context: &Context, body: Body) -> Result<JudgedBody, Problem> {
+        let entries = entries(body.bytes(), self.media_type)?;
+        let ids = self.with_ids.then_some(entries.len());
+        let source = self.source.as_ref().map(AsRef::as_ref);
+        let judged = judge(&context.intake, entries, self.now, source);
+        // Many requests wait at the same time: what they no longer need would crowd the processor's
+        // caches.
+        let share = body.exchange(judged.bytes())?;
+        Ok(JudgedBody { judged, ids, share })
+    }
+}
+
+impl Order<&str> {
+    fn into_owned(self) -> Order<String> {
+        Order {
+            with_ids: self.with_ids,
+            source: self.source.map(str::to_owned),
+            media_type: self.media_type,
+            now: self.now,
+        }
+    }
+}
+
+/// Does all of a large request elsewhere, down to the text of its answer.
+async fn large(
+    context: Data<Context>,
+    order: Order<String>,
+    received: Received,
+) -> Result<HttpResponse, Problem> {
+    let large = context.large_bodies.clone();
+    let turns = large.clone();
+    let request = async move {
+        let judging = context.clone();
+        let judge = move || order.judge(&judging, received.open()?);
+        let judged = turns.compute(judge).await??;
+        let (status, answer) = answer(&context, judged).await?;
+        let text = turns.compute(move || serde_json::to_vec(&answer)).await?;
+        Ok((status, text.map_err(|_| Problem::internal())?))
+    };
+    let (status, text) = large.request(request).await?;
+    Ok(HttpResponse::build(status)
+        .content_type("application/json")
+        .body(text))
+}
+
+/// Keeps what is acceptable, and says what became of everything.
+async fn answer(
+    context: &Context,
+    body: JudgedBody,
+) -> Result<(StatusCode, EventsAnswer), Problem> {
+    let JudgedBody {
+        judged,
+        ids,
+        share: _share,
+    } = body;
     for (_, rejection) in &judged.refused {
         context.metrics.rejected(rejection.code, 1);
     }
     if judged.events.is_empty() {
         let answer = EventsAnswer::new(judged.refused, ids);
-        return Ok(HttpResponse::build(StatusCode::UNPROCESSABLE_ENTITY).json(answer));
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, answer));
     }
-    let answer = keep(&context, judged, ids).await?;
-    Ok(HttpResponse::build(StatusCode::ACCEPTED).json(answer))
+    let answer = keep(context, judged, ids).await?;
+    Ok((StatusCode::ACCEPTED, answer))
 }
 
 /// Keeps the acceptable events and makes the answer, with ids when `ids` tells for how many items.

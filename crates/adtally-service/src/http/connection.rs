@@ -1,9 +1,7 @@
 //! A connection, looked at on its way to actix.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -11,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::HeadLimits;
+use super::connections::{Held, Work};
 use super::refused::{Refusals, Refused};
 use super::requests::{HeadFault, Requests};
 use super::target;
@@ -21,7 +20,7 @@ pub(super) struct Connection {
     limits: HeadLimits,
     refusals: Refusals,
     requests: Requests,
-    answered: Rc<Answered>,
+    held: Held,
     /// What was read and not handed on, as encoding made it longer.
     overflow: Vec<u8>,
     /// Runs while a part of a head is there, or nothing yet: for the head after so many.
@@ -30,37 +29,23 @@ pub(super) struct Connection {
     is_refused: bool,
 }
 
-/// How many requests of a connection were answered.
-#[derive(Debug, Default)]
-pub(super) struct Answered(Cell<u64>);
-
-impl Answered {
-    pub(super) fn count(&self) {
-        self.0.set(self.0.get() + 1);
-    }
-}
-
 impl Connection {
-    pub(super) fn new(io: TcpStream, limits: HeadLimits, refusals: Refusals) -> Self {
+    pub(super) fn new(io: TcpStream, held: Held, limits: HeadLimits, refusals: Refusals) -> Self {
         Self {
             io,
             limits,
             refusals,
             requests: Requests::default(),
-            answered: Rc::default(),
+            held,
             overflow: Vec::new(),
             deadline: None,
             is_refused: false,
         }
     }
 
-    pub(super) fn answered(&self) -> Rc<Answered> {
-        Rc::clone(&self.answered)
-    }
-
-    /// Whether all requests that arrived were answered.
-    fn is_idle(&self) -> bool {
-        self.answered.0.get() == self.requests.complete_heads()
+    /// What tells it that a request was answered.
+    pub(super) fn work(&self) -> Work {
+        self.held.work()
     }
 
     /// Looks at what was read into `buffer` behind `start`.
@@ -68,19 +53,20 @@ impl Connection {
         let (before, read) = buffer.filled().split_at(start);
         debug_assert_eq!(before.len(), start);
         // Behind the request before, and not in the middle of its body.
-        let encoded = if self.requests.is_at_request_line() && self.is_idle() {
+        let encoded = if self.requests.is_at_request_line() && self.held.is_idle() {
             let end = memchr::memchr(b'\n', read).map_or(read.len(), |end| end + 1);
             let (line, rest) = read.split_at(end);
             target::encoded(line).map(|line| [&line, rest].concat())
         } else {
             None
         };
-        self.requests
-            .follow(read, self.limits.bytes)
-            .map_err(|fault| match fault {
-                HeadFault::BareLineFeed => Refused::BareLineFeed,
-                HeadFault::TooLarge => Refused::HeadTooLarge,
-            })?;
+        let heads = self.requests.complete_heads();
+        let followed = self.requests.follow(read, self.limits.bytes);
+        self.held.requested(self.requests.complete_heads() - heads);
+        followed.map_err(|fault| match fault {
+            HeadFault::BareLineFeed => Refused::BareLineFeed,
+            HeadFault::TooLarge => Refused::HeadTooLarge,
+        })?;
         if let Some(encoded) = encoded {
             buffer.set_filled(start);
             self.overflow = encoded;
@@ -116,7 +102,7 @@ impl Connection {
         self.is_refused = true;
         self.refusals.count(refused);
         // While an answer is on its way, another would mix with it.
-        if self.is_idle() {
+        if self.held.is_idle() {
             let answer = refused.answer();
             let _best_effort = Pin::new(&mut self.io).poll_write(context, answer.as_bytes());
         }
@@ -130,7 +116,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.is_refused {
+        if this.is_refused || this.held.is_closed() {
             return Poll::Ready(Ok(()));
         }
         if !this.overflow.is_empty() {
@@ -139,6 +125,9 @@ impl AsyncRead for Connection {
         }
         let start = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
+        if read.is_pending() {
+            this.held.wait(context.waker());
+        }
         let refused = match &read {
             Poll::Pending if this.is_late(context) => Some(Refused::HeadTimeout),
             Poll::Ready(Ok(())) => this.look(buffer, start).err(),

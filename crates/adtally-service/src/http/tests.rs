@@ -15,6 +15,7 @@ fn echo() -> (SocketAddr, Registry) {
     let options = HttpOptions {
         threads: 1,
         connections_per_thread: 100,
+        connections_check: None,
         head: HeadLimits {
             bytes: 2_048,
             time: HEAD_TIME,
@@ -171,4 +172,26 @@ async fn what_no_route_sees_is_counted_by_reason() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+#[tokio::test]
+async fn idle_connections_of_whoever_has_many_make_room_for_newcomers() {
+    let (address, registry) = echo();
+    let talk = move || {
+        let idle: Vec<_> = (0..300)
+            .map(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, address.port())).unwrap())
+            .collect();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(&[b"GET /in", END].concat()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        drop(idle);
+        answer
+    };
+    let answer = tokio::task::spawn_blocking(talk).await.unwrap();
+    assert!(answer.contains("</in"), "{answer}");
+    let metrics = registry.render();
+    let closed = "adtally_http_connections_closed_total{reason=\"idle\"} ";
+    let closed = metrics.lines().find_map(|line| line.strip_prefix(closed));
+    assert!(closed.unwrap().parse::<u64>().unwrap() >= 200, "{metrics}");
 }

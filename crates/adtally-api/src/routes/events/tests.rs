@@ -1,15 +1,11 @@
-use std::task::Poll;
-
-use actix_web::FromRequest;
 use actix_web::test::TestRequest;
-use actix_web::web::Payload;
 use adtally_domain::EventKind;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 
-use crate::body::HEADROOM;
 use crate::keeper::Kept;
-use crate::problem::ProblemCode;
-use crate::testing::TestApi;
+use crate::testing::{BODY_MEMORY, TestApi};
 
 fn impression(ad: i64) -> serde_json::Value {
     json!({"ad_id": ad, "kind": "impression"})
@@ -34,42 +30,72 @@ async fn one_event_is_answered_once_it_is_kept() {
 
 #[actix_web::test]
 async fn events_that_wait_for_the_broker_count_as_bodies() {
-    const ALL: usize = 64 * 1_024 * 1_024 - HEADROOM;
     let api = TestApi::that_never_hears_from_the_broker();
-    let read_all = async || {
-        let request = TestRequest::post().set_payload(vec![b' '; ALL]);
-        let (request, mut parts) = request.to_http_parts();
-        let payload = Payload::from_request(&request, &mut parts).await.unwrap();
-        api.context.bodies.read(&request, payload, ALL).await
+    let memory = async || {
+        api.context.bodies.memory().refresh();
+        api.metric("adtally_body_memory_bytes{part=\"small\"} ")
     };
     let mut waiting = Box::pin(api.post_events(impression(42).to_string()));
     assert!(futures_util::poll!(&mut waiting).is_pending());
-    let refused = read_all().await.unwrap_err();
-    assert_eq!(refused.code(), ProblemCode::Overloaded);
+    assert!(memory().await > 0.0);
     drop(waiting);
-    assert!(read_all().await.is_ok());
+    assert_eq!(memory().await, 0.0);
+}
+
+#[actix_web::test]
+async fn a_large_request_is_answered_like_a_small_one() {
+    let api = TestApi::new();
+    let mut events: Vec<_> = (1..=9_999).map(impression).collect();
+    events.push(json!("nonsense"));
+    let body = serde_json::to_vec(&events).unwrap();
+    assert!(body.len() > 64 * 1_024);
+    let request = TestRequest::post()
+        .uri("/v1/events?ids=1")
+        .insert_header(("content-type", "application/json"))
+        .insert_header(("x-adtally-source", "dsp-1"))
+        .set_payload(body);
+    let answer = api.call(request).await;
+    assert_eq!(answer.status, 202);
+    assert_eq!(answer.header("content-type"), "application/json");
+    let json = answer.json();
+    assert_eq!(json["accepted"], 9_999);
+    assert_eq!(json["rejected"][0]["index"], 9_999);
+    assert_eq!(json["ids"].as_array().unwrap().len(), 10_000);
+    let kept = api.keeper.events();
+    assert_eq!(kept.len(), 9_999);
+    assert!(
+        kept.iter()
+            .all(|event| event.source.as_deref() == Some("dsp-1"))
+    );
+}
+
+#[actix_web::test]
+async fn a_large_request_does_no_work_on_the_thread_that_answers_others() {
+    let api = TestApi::new();
+    let body = format!("[{}1]", "0,".repeat(2_000_000));
+    let mut large = Box::pin(api.post_events(body));
+    // What is judged here is done when it is polled first.
+    assert!(futures_util::poll!(&mut large).is_pending());
+    let answer = large.await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.code().as_str()),
+        (413, "too_many_events")
+    );
 }
 
 #[actix_web::test]
 async fn small_events_count_with_the_memory_they_take_and_not_with_their_bytes() {
     let api = TestApi::that_never_hears_from_the_broker();
     let body = serde_json::to_vec(&vec![click(1); 10_000]).unwrap();
-    let mut waiting = Vec::new();
-    // 64 MiB would hold two hundred such bodies, but not the events of twenty.
-    let refused = loop {
-        assert!(waiting.len() < 20, "{} wait", waiting.len());
-        let mut request = Box::pin(api.post_events(body.clone()));
-        match futures_util::poll!(&mut request) {
-            Poll::Pending => waiting.push(request),
-            Poll::Ready(answer) => break answer,
-        }
-    };
+    assert!(20 * body.len() < BODY_MEMORY / 8);
+    // Two hundred such bodies would have room, but not the events of twenty.
+    let mut waiting: FuturesUnordered<_> = (0..20).map(|_| api.post_events(body.clone())).collect();
+    let refused = waiting.next().await.unwrap();
     assert_eq!(refused.status, 503);
     assert_eq!(refused.code(), "overloaded");
-    assert!(waiting.len() >= 10, "{} wait", waiting.len());
-    waiting.pop();
-    let mut request = Box::pin(api.post_events(body));
-    assert!(futures_util::poll!(&mut request).is_pending());
+    api.context.bodies.memory().refresh();
+    let held = api.metric("adtally_body_memory_bytes{part=\"large\"} ");
+    assert!(held > 0.5 * BODY_MEMORY as f64, "{held}");
 }
 
 #[actix_web::test]

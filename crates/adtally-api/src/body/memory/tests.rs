@@ -1,0 +1,141 @@
+use std::net::IpAddr;
+
+use super::*;
+
+const MIB: usize = 1_024 * 1_024;
+/// As much as the API has unless told otherwise.
+const LIMIT: usize = 256 * MIB;
+const LARGE: usize = 4 * MIB;
+
+fn memory() -> BodyMemory {
+    BodyMemory::new(LIMIT, &Registry::new())
+}
+
+fn network(number: u8) -> ClientNetwork {
+    ClientNetwork::from(IpAddr::from([203, 0, 113, number]))
+}
+
+/// As many shares of `bytes` as `network` gets.
+fn fill(memory: &BodyMemory, network: ClientNetwork, bytes: usize) -> Vec<Share> {
+    let mut shares = Vec::new();
+    loop {
+        let mut share = memory.share(network);
+        if share.cover(bytes).is_err() {
+            return shares;
+        }
+        shares.push(share);
+    }
+}
+
+#[test]
+fn large_bodies_leave_a_quarter_to_small_ones_of_the_same_client() {
+    let memory = memory();
+    let large = fill(&memory, network(1), LARGE);
+    assert!(!large.is_empty());
+    let small = fill(&memory, network(1), SMALL);
+    assert!(small.len() * SMALL > LIMIT / 4 - SMALL, "{}", small.len());
+}
+
+#[test]
+fn what_begins_small_and_grows_is_large_as_a_whole() {
+    let memory = memory();
+    let mut share = memory.share(network(1));
+    share.cover(SMALL).unwrap();
+    assert_eq!(memory.0.small_used.load(Ordering::Relaxed), SMALL);
+    share.cover(SMALL + 1).unwrap();
+    assert_eq!(memory.0.small_used.load(Ordering::Relaxed), 0);
+    assert_eq!(memory.used(), SMALL + 1);
+    drop(share);
+    assert_eq!(memory.used(), 0);
+    assert!(memory.0.large().held.is_empty());
+}
+
+#[test]
+fn one_network_alone_may_hold_nearly_all_and_gives_way_to_others() {
+    let memory = memory();
+    let first = network(1);
+    let mut alone = fill(&memory, first, LARGE);
+    assert!(
+        alone.len() * LARGE > LIMIT * 3 / 4 * 5 / 6,
+        "{}",
+        alone.len()
+    );
+    // Another finds room at once, and more as the first ones end; the first gets none of it back
+    // before both have the same.
+    let mut others = fill(&memory, network(2), LARGE);
+    assert!(!others.is_empty());
+    for _ in 0..alone.len() {
+        alone.pop();
+        others.extend(fill(&memory, network(2), LARGE));
+        alone.extend(fill(&memory, first, LARGE));
+    }
+    let (ours, theirs) = (alone.len(), others.len());
+    assert!(ours.abs_diff(theirs) <= 4, "{ours} and {theirs}");
+}
+
+#[test]
+fn many_networks_come_to_equal_shares_and_leave_room_for_one_more() {
+    let memory = memory();
+    let bytes = 256 * 1_024;
+    let mut held: Vec<Vec<Share>> = (1..20)
+        .map(|number| fill(&memory, network(number), bytes))
+        .collect();
+    // Whoever holds most is done with one, and all ask for more.
+    for _ in 0..2_000 {
+        let most = held.iter_mut().max_by_key(|shares| shares.len()).unwrap();
+        most.pop();
+        for (number, shares) in (1..20).zip(&mut held) {
+            shares.extend(fill(&memory, network(number), bytes));
+        }
+    }
+    let counts: Vec<_> = held.iter().map(Vec::len).collect();
+    let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+    assert!(most - least <= 2, "{counts:?}");
+    let mut newcomer = memory.share(network(200));
+    newcomer.cover(bytes).unwrap();
+}
+
+#[test]
+fn what_is_refused_is_counted_and_changes_nothing() {
+    let registry = Registry::new();
+    let memory = BodyMemory::new(LIMIT, &registry);
+    let held = fill(&memory, network(1), LARGE);
+    assert_eq!(memory.used(), held.len() * LARGE);
+    let mut share = memory.share(network(2));
+    let problem = share.cover(LIMIT).unwrap_err();
+    assert_eq!(problem.code(), ProblemCode::Overloaded);
+    memory.refresh();
+    let metrics = registry.render();
+    for line in [
+        "adtally_bodies_refused_total{reason=\"memory\"} 1".to_owned(),
+        "adtally_bodies_refused_total{reason=\"share\"} 1".to_owned(),
+        "adtally_bodies_refused_total{reason=\"slow\"} 0".to_owned(),
+        format!(
+            "adtally_body_memory_bytes{{part=\"large\"}} {}",
+            held.len() * LARGE
+        ),
+        format!(
+            "adtally_body_memory_limit_bytes{{part=\"small\"}} {}",
+            LIMIT / 4
+        ),
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line}\n{metrics}"
+        );
+    }
+}
+
+#[test]
+fn a_shortage_is_told_before_the_last_byte_is_gone() {
+    let memory = memory();
+    assert_eq!(memory.shortage(), None);
+    let large: Vec<_> = (1..=4)
+        .flat_map(|number| fill(&memory, network(number), LARGE))
+        .collect();
+    assert_eq!(memory.shortage(), Some(Shortage::Large));
+    let small = fill(&memory, network(9), SMALL);
+    assert_eq!(memory.shortage(), Some(Shortage::All));
+    drop((large, small));
+    assert_eq!(memory.shortage(), None);
+}
