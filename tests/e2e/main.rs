@@ -12,4 +12,5 @@ mod operator;
 mod origin;
 mod scaling;
 mod shutdown;
+mod strangers;
 mod zones;

@@ -14,7 +14,8 @@ use std::time::Duration;
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_service::metrics::Registry;
 use adtally_service::{
-    ExitKind, Health, HealthServer, ResultExt, SecretUrl, Shutdown, check_descriptors, watch_obstacles,
+    ExitKind, Health, HealthServer, ResultExt, SecretUrl, Shutdown, check_descriptors,
+    watch_obstacles,
 };
 use adtally_store::{Store, StoreConfig};
 

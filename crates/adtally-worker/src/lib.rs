@@ -16,7 +16,8 @@ mod worker;
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_service::metrics::Registry;
 use adtally_service::{
-    ExitKind, Failure, Health, HealthServer, ResultExt, SecretUrl, Shutdown, check_descriptors, watch_obstacles,
+    ExitKind, Failure, Health, HealthServer, ResultExt, SecretUrl, Shutdown, check_descriptors,
+    watch_obstacles,
 };
 use adtally_store::{Store, StoreConfig};
 
