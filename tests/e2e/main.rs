@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod bad_input;
+mod bulkheads;
 mod counting;
 mod dead_letters;
 mod dev;

@@ -6,4 +6,5 @@ mod configuration;
 mod daemons;
 mod gate;
 mod log;
+mod pooler;
 mod ran;

@@ -123,7 +123,8 @@ fn location(approved: bool, target_url: Option<&str>) -> Option<HeaderValue> {
 /// Keeps `directory` up to date until `shutdown`. A change of the database's state is logged once.
 ///
 /// # Errors
-/// A configuration failure when the database's URL asks for what this build does not have.
+/// A configuration failure when the database's URL asks for what this build does not have, or leads to a
+/// server that cannot be used.
 pub(crate) async fn keep_fresh(
     directory: &Directory,
     store: &Store,
@@ -136,7 +137,7 @@ pub(crate) async fn keep_fresh(
                 log::info!("the database answers again; the directory of ads is up to date");
                 was_away = false;
             }
-            Err(error @ StoreError::NoTls) => {
+            Err(error @ (StoreError::NoTls | StoreError::Unsuitable(_))) => {
                 return Err(Failure::configuration(format!("--database-url: {error}")));
             }
             Err(error) if !was_away => {

@@ -14,10 +14,12 @@
 //! ```
 
 mod database;
+mod pooler;
 mod servers;
 mod stack;
 
 pub use database::TestDatabase;
+pub use pooler::PgBouncer;
 pub use servers::{pgbouncer, programs};
 pub use stack::TestStack;
 

@@ -8,15 +8,22 @@ use thiserror::Error as ThisError;
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// No connection, or it was lost: the same call may succeed later.
+    /// There is no connection to be had: the same call may succeed later.
     #[error("PostgreSQL is not available: {0}")]
     Unavailable(String),
+    /// The connection of this call ended, and another one could be had: somebody ended its session, or
+    /// a limit did. What was to be committed may be.
+    #[error("the connection to PostgreSQL ended: {0}")]
+    ConnectionLost(String),
+    /// The server or the database is not one that AdTally can rest on. No waiting mends it.
+    #[error("this PostgreSQL cannot be used: {0}")]
+    Unsuitable(String),
     /// The server refused the login.
     #[error("PostgreSQL refused the login: {0}")]
     AuthenticationFailed(String),
     /// The URL asks for TLS and this build has none.
     #[error(
-        "the database URL asks for TLS, which this build does not have: use the packaged binaries, \
+        "the database URL, or PGSSLMODE in the environment, asks for TLS, which this build does not have: use the packaged binaries, \
          or build with --no-default-features --features system-pq"
     )]
     NoTls,
@@ -100,6 +107,7 @@ impl StoreError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable(_)
+            | Self::ConnectionLost(_)
             | Self::AuthenticationFailed(_)
             | Self::SchemaMissing
             | Self::SchemaOutdated(_)
@@ -108,6 +116,7 @@ impl StoreError {
             | Self::Contended(_)
             | Self::Database(_) => true,
             Self::NoTls
+            | Self::Unsuitable(_)
             | Self::ZoneMismatch { .. }
             | Self::Conflict { .. }
             | Self::UnknownAdvertiser(_)
@@ -134,7 +143,9 @@ impl StoreError {
             "pg_hba.conf",
             "role \"",
         ];
-        if login.iter().any(|words| message.contains(words)) {
+        let is_login = login.iter().any(|words| message.contains(words));
+        let message = with_environment(message);
+        if is_login {
             Self::AuthenticationFailed(message)
         } else {
             Self::Unavailable(message)
@@ -148,6 +159,7 @@ impl StoreError {
             // The commit failed, and so did the rollback after it.
             Error::RollbackErrorOnCommit { commit_error, .. } => Self::of(commit_error),
             _ if is_contention(error) => Self::Contended(one_line(&error.to_string())),
+            _ if has_ended(error) => Self::ConnectionLost(one_line(&error.to_string())),
             _ if is_lost(error) => Self::Unavailable(one_line(&error.to_string())),
             _ => Self::Database(one_line(&error.to_string())),
         }
@@ -178,13 +190,19 @@ pub(crate) fn is_contention(error: &Error) -> bool {
 
 /// Whether the connection is of no more use: it broke, or leads to a server that became a standby.
 pub(crate) fn is_lost(error: &Error) -> bool {
+    let is_standby = matches!(
+        error,
+        Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)
+    );
+    is_standby || has_ended(error)
+}
+
+fn has_ended(error: &Error) -> bool {
     matches!(
         error,
         Error::BrokenTransactionManager
             | Error::DatabaseError(
-                DatabaseErrorKind::ClosedConnection
-                    | DatabaseErrorKind::UnableToSendCommand
-                    | DatabaseErrorKind::ReadOnlyTransaction,
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
                 _,
             )
     )
@@ -201,6 +219,40 @@ pub(crate) fn is_foreign_key_violation(error: &Error) -> bool {
     matches!(
         error,
         Error::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _)
+    )
+}
+
+/// Variables that libpq reads beside the URL, and that can keep a connection from being made or being
+/// of use.
+const LIBPQ_VARIABLES: [&str; 14] = [
+    "PGCHANNELBINDING",
+    "PGGSSENCMODE",
+    "PGHOSTADDR",
+    "PGOPTIONS",
+    "PGPASSFILE",
+    "PGREQUIREAUTH",
+    "PGREQUIREPEER",
+    "PGREQUIRESSL",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGSSLMODE",
+    "PGSSLROOTCERT",
+    "PGSYSCONFDIR",
+    "PGTARGETSESSIONATTRS",
+];
+
+/// The message, and which variables of libpq are set: nobody looks for them in the environment.
+pub(crate) fn with_environment(message: String) -> String {
+    let set: Vec<&str> = LIBPQ_VARIABLES
+        .into_iter()
+        .filter(|name| std::env::var_os(name).is_some())
+        .collect();
+    if set.is_empty() {
+        return message;
+    }
+    format!(
+        "{message} (set in the environment, and read too: {})",
+        set.join(", ")
     )
 }
 

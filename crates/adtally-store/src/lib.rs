@@ -22,6 +22,7 @@ mod pool;
 mod rollup;
 mod schedule;
 mod schema;
+mod server;
 mod settings;
 mod stats;
 mod store;

@@ -10,6 +10,7 @@ use diesel::migration::Migration;
 use diesel::pg::{Pg, PgConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use crate::error::with_environment;
 use crate::{Store, StoreError};
 use holders::Holders;
 
@@ -115,7 +116,10 @@ fn locked<T>(
 
 pub(crate) fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
     match error.downcast::<diesel::result::Error>() {
-        Ok(error) => StoreError::from(*error),
+        Ok(error) => match StoreError::from(*error) {
+            StoreError::Database(message) => StoreError::Database(with_environment(message)),
+            error => error,
+        },
         Err(error) => StoreError::Database(format!("migration: {error}")),
     }
 }

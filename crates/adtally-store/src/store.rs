@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::events::Memory;
 use crate::obstacle::Faults;
 use crate::pool::Pool;
-use crate::{StoreConfig, StoreError, times};
+use crate::{StoreConfig, StoreError, server, times};
 
 /// AdTally's database. Cheap to clone; all clones share one pool.
 #[derive(Clone)]
@@ -115,10 +115,11 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut PgConnection) -> Result<T, StoreError> + Send + 'static,
     {
-        let url = self.connection_url();
+        let config = self.inner.config.clone();
         off_thread(move || {
-            let mut conn = PgConnection::establish(&url)
+            let mut conn = PgConnection::establish(&config.connection_url())
                 .map_err(|error| StoreError::of_connection(&error.to_string()))?;
+            server::check(&mut conn, &config)?;
             work(&mut conn)
         })
         .await

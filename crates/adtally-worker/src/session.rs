@@ -148,7 +148,8 @@ async fn database_loss(store: &Store, check: &Check) -> StoreError {
         tokio::time::sleep(LOOK_EVERY).await;
         let looked = tokio::time::timeout(LOOK_LIMIT, store.ping()).await;
         let error = match looked {
-            Ok(Ok(())) => {
+            // That one connection ended says nothing of the database, which answered over another.
+            Ok(Ok(()) | Err(StoreError::ConnectionLost(_))) => {
                 missed_before = false;
                 check.ready();
                 continue;

@@ -40,8 +40,12 @@ pub(crate) async fn open(args: &DatabaseArgs) -> Result<Store, Failure> {
 /// The failure of a command whose call of the store failed.
 pub(crate) fn failure(error: StoreError) -> Failure {
     let kind = match &error {
-        StoreError::Unavailable(_) | StoreError::AuthenticationFailed(_) => ExitKind::Unavailable,
-        StoreError::NoTls | StoreError::ZoneMismatch { .. } => ExitKind::Configuration,
+        StoreError::Unavailable(_)
+        | StoreError::ConnectionLost(_)
+        | StoreError::AuthenticationFailed(_) => ExitKind::Unavailable,
+        StoreError::NoTls | StoreError::Unsuitable(_) | StoreError::ZoneMismatch { .. } => {
+            ExitKind::Configuration
+        }
         _ => ExitKind::Failure,
     };
     Failure {

@@ -23,6 +23,7 @@ mod requeue;
 mod rollups;
 mod schedule;
 mod schema;
+mod server;
 mod settling;
 mod statements;
 mod stats;

@@ -287,7 +287,7 @@ async fn a_connection_that_is_lost_after_sending_leaves_the_letter_new() {
         );
     });
     let error = lost.await.unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    assert!(matches!(error, StoreError::ConnectionLost(_)), "{error}");
     assert_eq!(
         state(&store, letter.id).await,
         (DeadLetterState::New, false)

@@ -40,7 +40,10 @@ async fn requeue_in_vain(store: &TestStore, id: Uuid) {
         .store
         .requeue_dead_letters(vec![id], false, |_| None, sending)
         .await;
-    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    assert!(
+        matches!(lost, Err(StoreError::ConnectionLost(_))),
+        "{lost:?}"
+    );
 }
 
 #[tokio::test]
