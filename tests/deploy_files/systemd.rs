@@ -16,6 +16,8 @@ const UNITS: [&str; 4] = [
     "adtally-migrate.service",
 ];
 
+const SOCKET: &str = "adtally-api.socket";
+
 /// A unit's text.
 pub(crate) fn unit(name: &str) -> Result<String> {
     files::read(&format!("{FOLDER}/{name}"))
@@ -46,8 +48,10 @@ pub(crate) fn usage(name: &str) -> Result<Usage> {
 
 /// The units as systemd-analyze can judge them here: with a program that exists, and an instance.
 fn copy_units(to: &Path) -> Result<Vec<String>> {
-    let mut copies = vec!["adtally.target".to_owned()];
-    std::fs::write(to.join("adtally.target"), unit("adtally.target")?)?;
+    let mut copies = vec!["adtally.target".to_owned(), SOCKET.to_owned()];
+    for name in &copies {
+        std::fs::write(to.join(name), unit(name)?)?;
+    }
     for name in UNITS {
         let binary = usage(name)?.binary;
         let command = format!("ExecStart=/usr/bin/{binary}");
@@ -121,6 +125,19 @@ fn every_unit_may_open_as_many_files_as_its_settings_can_reach() -> Result<()> {
         // --max-connections by default, or the most of --database-pool-size, and what is beside them.
         let wanted = if name == UNITS[0] { 20_000 } else { 1_000 };
         ensure!(limit >= wanted + 1_024, "{name}: {limit}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_socket_is_one_and_where_the_api_would_listen_without_it() -> Result<()> {
+    let (socket, api) = (unit(SOCKET)?, unit("adtally-api.service")?);
+    let address = only(&files::values(&socket, "ListenStream="), SOCKET)?;
+    let variables = files::values(&api, "Environment=ADTALLY_BIND=");
+    assert_eq!(only(&variables, "ADTALLY_BIND")?, address);
+    for key in ["Wants=", "After=", "Also="] {
+        let listed = files::values(&api, key).join(" ");
+        ensure!(listed.contains(SOCKET), "{key} does not name {SOCKET}");
     }
     Ok(())
 }

@@ -121,6 +121,7 @@ impl System {
             ("ADTALLY_DATABASE_URL", self.database.url().to_owned()),
             ("ADTALLY_AMQP_URL", self.builder.stack.amqp_url()),
             ("ADTALLY_PREFIX", self.prefix.clone()),
+            ("ADTALLY_DRAIN", "0".to_owned()),
             ("ADTALLY_MAX_EVENT_AGE", self.builder.max_event_age.clone()),
         ];
         variables.extend(

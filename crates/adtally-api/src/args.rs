@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adtally_broker::BrokerConfig;
-use adtally_domain::{Intake, ReportingZone, parse_age};
+use adtally_domain::{Intake, InvalidAge, ReportingZone, parse_age};
 use adtally_service::{BrokerArgs, DatabaseArgs, Failure, ZoneArgs, path_or_empty, switch};
 use adtally_store::StoreConfig;
 use clap::Parser;
@@ -56,6 +56,19 @@ pub struct ApiArgs {
     #[arg(long, env = "ADTALLY_TRUSTED_PROXIES", value_name = "N", default_value_t = 0,
           value_parser = clap::value_parser!(u8).range(0..=32))]
     pub trusted_proxies: u8,
+    /// A host name that browsers may call the API by, such as ads.example.com; several are separated by
+    /// commas or given by repeating the flag, * allows any. Addresses and localhost always may. Unless
+    /// given: none but these when only this machine reaches the API, else any
+    #[arg(
+        long,
+        env = "ADTALLY_ALLOWED_HOST",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    pub allowed_host: Vec<String>,
+    /// How long to go on serving, not ready, after the request to stop, so that balancers look elsewhere
+    #[arg(long, env = "ADTALLY_DRAIN", value_name = "DURATION", default_value = "2s", value_parser = drain)]
+    pub drain: Duration,
     /// Threads that answer requests; one less than processors unless given, and at least one. As many as
     /// processors serve more where nothing else runs on them
     #[arg(long, env = "ADTALLY_HTTP_WORKERS", value_name = "N")]
@@ -85,6 +98,8 @@ pub(crate) struct Config {
     pub(crate) final_after: Duration,
     pub(crate) spool: Option<SpoolOptions>,
     pub(crate) trusted_proxies: usize,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) drain: Duration,
     pub(crate) http_workers: usize,
     pub(crate) connections_per_worker: usize,
     pub(crate) body_memory: usize,
@@ -125,6 +140,8 @@ impl ApiArgs {
                 max_bytes: self.spool_max_bytes,
             }),
             trusted_proxies: self.trusted_proxies.into(),
+            allowed_hosts: host_names(self.allowed_host)?,
+            drain: self.drain,
             http_workers,
             connections_per_worker: self.max_connections.get().div_ceil(http_workers),
             body_memory: self.body_memory,
@@ -144,6 +161,31 @@ fn body_memory(text: &str) -> Result<usize, String> {
         return Err("it must be at least 16M".to_owned());
     }
     Ok(bytes)
+}
+
+/// A duration, or 0 for none.
+fn drain(text: &str) -> Result<Duration, InvalidAge> {
+    match text {
+        "0" => Ok(Duration::ZERO),
+        text => parse_age(text),
+    }
+}
+
+/// Names without what a URL has around them. An empty variable counts as unset.
+fn host_names(given: Vec<String>) -> Result<Vec<String>, Failure> {
+    let mut names = given;
+    names.retain(|name| !name.trim().is_empty());
+    match names.iter().find(|name| !is_host_name(name.trim())) {
+        None => Ok(names),
+        Some(name) => Err(Failure::configuration(format!(
+            "--allowed-host: {name:?} is no host name; write the name alone, such as ads.example.com"
+        ))),
+    }
+}
+
+fn is_host_name(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    name == "*" || name.bytes().all(is_letter)
 }
 
 /// How many threads answer requests: one processor is left to the connection to the broker.
@@ -222,6 +264,26 @@ mod tests {
         let config = resolved(&["--timezone", "", "--spool-dir", ""]);
         let config = config.unwrap_or_else(|error| panic!("{error}"));
         assert!(config.zone.is_none() && config.spool.is_none());
+    }
+
+    #[test]
+    fn host_names_stand_alone() {
+        let names = |more: &[&str]| resolved(more).map(|config| config.allowed_hosts);
+        assert_eq!(names(&["--allowed-host", ""]).ok(), Some(Vec::new()));
+        let given = ["--allowed-host", "a.example,b", "--allowed-host", "*"];
+        assert_eq!(names(&given).ok().unwrap(), ["a.example", "b", "*"]);
+        for wrong in ["https://a.example", "a:80", "*.example"] {
+            let failure = names(&["--allowed-host", wrong]).unwrap_err();
+            assert_eq!(failure.kind, ExitKind::Configuration, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_drain_is_two_seconds_unless_told_otherwise() {
+        let drain = |more: &[&str]| resolved(more).map(|config| config.drain).ok();
+        assert_eq!(drain(&[]), Some(Duration::from_secs(2)));
+        assert_eq!(drain(&["--drain", "0"]), Some(Duration::ZERO));
+        assert_eq!(drain(&["--drain", "8s"]), Some(Duration::from_secs(8)));
     }
 
     #[test]

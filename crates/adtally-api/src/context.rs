@@ -1,11 +1,13 @@
 //! What every handler needs. One per process, shared by all its HTTP threads.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use adtally_broker::Publisher;
 use adtally_domain::{Intake, Timestamp};
 use adtally_store::Store;
 
+use crate::access::AllowedHosts;
 use crate::body::BodyReader;
 use crate::browser::BrowserEvents;
 use crate::directory::Directory;
@@ -38,6 +40,10 @@ pub(crate) struct Context {
     pub(crate) final_after: std::time::Duration,
     /// How many proxies in front of us name the visitor's address.
     pub(crate) trusted_proxies: usize,
+    /// The host names that browsers may call it by.
+    pub(crate) allowed_hosts: AllowedHosts,
+    /// The process is about to end: who is answered should connect elsewhere next time.
+    pub(crate) is_draining: AtomicBool,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// The wall clock.

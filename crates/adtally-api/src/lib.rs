@@ -4,6 +4,7 @@
 //! it, `batch` splits it into items, `judge` turns items into events, `keeper` makes them safe,
 //! `routes::events` answers. `spool` is where events wait that the broker cannot take.
 
+mod access;
 mod address;
 mod args;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod fields;
 mod judge;
 mod keeper;
 mod large;
+mod listener;
 mod lodger;
 mod memory;
 mod metrics;

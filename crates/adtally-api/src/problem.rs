@@ -26,7 +26,7 @@ pub(crate) struct Problem {
     code: ProblemCode,
     detail: String,
     errors: Vec<FieldError>,
-    allow: Option<&'static str>,
+    allow: Option<String>,
 }
 
 /// What is wrong with one field of a request.
@@ -95,7 +95,8 @@ impl Problem {
     }
 
     /// A route exists, but not for the request's method; `allow` lists those it has.
-    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+    pub(crate) fn method_not_allowed(allow: impl Into<String>) -> Self {
+        let allow = allow.into();
         let detail = format!("this route answers {allow}");
         Self {
             allow: Some(allow),
@@ -138,8 +139,8 @@ impl ResponseError for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((RETRY_AFTER, RETRY_SECONDS));
         }
-        if let Some(allow) = self.allow {
-            response.insert_header((ALLOW, allow));
+        if let Some(allow) = &self.allow {
+            response.insert_header((ALLOW, allow.as_str()));
         }
         let body = ProblemBody {
             kind: format!("urn:adtally:problem:{}", self.code.as_str()),

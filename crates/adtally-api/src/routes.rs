@@ -13,138 +13,147 @@ pub(crate) mod events;
 mod page;
 pub(crate) mod pixel;
 pub(crate) mod stats;
+#[cfg(test)]
+mod table_tests;
 
 use actix_web::guard::fn_guard;
 use actix_web::http::Method;
 use actix_web::web::{ServiceConfig, resource, route, to};
-use actix_web::{HttpRequest, Resource, Route};
+use actix_web::{Handler, HttpRequest, Responder, Route};
 
 use crate::problem::Problem;
 use crate::query::id_number;
 
-/// Adds all routes of `/v1` and the API's pages.
-pub(crate) fn configure(config: &mut ServiceConfig) {
-    config
-        .service(only("/v1/events", "POST", [post().to(events::post_events)]))
-        .service(only(
-            "/v1/pixel.gif",
-            "GET, HEAD",
-            [get().to(pixel::pixel), head().to(pixel::pixel)],
-        ))
-        .service(only(
-            "/v1/click/{ad_id}",
-            "GET, HEAD",
-            [get().to(click::click), head().to(click::click)],
-        ))
-        .service(only(
-            "/v1/advertisers",
-            "GET, POST",
-            [get().to(advertisers::list), post().to(advertisers::create)],
-        ))
-        .service(only(
-            "/v1/advertisers/{id}",
-            "GET, PATCH",
-            [get().to(advertisers::get), patch().to(advertisers::change)],
-        ))
-        .service(only(
-            "/v1/ads",
-            "GET, POST",
-            [get().to(ads::list), post().to(ads::create)],
-        ))
-        .service(only(
-            "/v1/ads/{id}",
-            "GET, PATCH",
-            [get().to(ads::get), patch().to(ads::change)],
-        ))
-        .service(only(
-            "/v1/ads/{ad_id}/stats",
-            "GET",
-            [get().to(stats::of_ad)],
-        ))
-        .service(only("/v1/stats", "GET", [get().to(stats::of_all)]))
-        .configure(dead_letters)
-        .service(only("/openapi.json", "GET", [get().to(docs::description)]))
-        .service(only(
-            "/api-docs/openapi.json",
-            "GET",
-            [get().to(docs::description)],
-        ))
-        .service(only("/api-docs", "GET", [get().to(docs::to_page)]))
-        .service(only("/api-docs/{file:.*}", "GET", [get().to(docs::page)]));
+/// A path and what answers there.
+pub(crate) struct Entry {
+    pub(crate) path: &'static str,
+    answers: Vec<Answers>,
 }
 
-fn dead_letters(config: &mut ServiceConfig) {
-    config
-        .service(only(
-            "/v1/dead-letters",
-            "GET",
-            [get().to(dead_letters::list)],
-        ))
-        .service(only(
+/// What answers some methods of a path.
+struct Answers {
+    methods: &'static [Method],
+    route: Route,
+}
+
+/// The routes of `/v1` and the API's pages; those for health come from adtally-service.
+pub(crate) fn table() -> Vec<Entry> {
+    vec![
+        at("/v1/events", [post(events::post_events)]),
+        at("/v1/pixel.gif", [get(pixel::pixel)]),
+        at("/v1/click/{ad_id}", [get(click::click)]),
+        at(
+            "/v1/advertisers",
+            [get(advertisers::list), post(advertisers::create)],
+        ),
+        at(
+            "/v1/advertisers/{id}",
+            [get(advertisers::get), patch(advertisers::change)],
+        ),
+        at("/v1/ads", [get(ads::list), post(ads::create)]),
+        at("/v1/ads/{id}", [get(ads::get), patch(ads::change)]),
+        at("/v1/ads/{ad_id}/stats", [get(stats::of_ad)]),
+        at("/v1/stats", [get(stats::of_all)]),
+        at("/v1/dead-letters", [get(dead_letters::list)]),
+        at(
             "/v1/dead-letters/requeue",
-            "POST",
-            [post().to(dead_letters::requeue_many)],
-        ))
-        .service(only(
+            [post(dead_letters::requeue_many)],
+        ),
+        at(
             "/v1/dead-letters/discard",
-            "POST",
-            [post().to(dead_letters::discard_many)],
-        ))
-        .service(only(
-            "/v1/dead-letters/{letter_id}",
-            "GET",
-            [get().to(dead_letters::get)],
-        ))
-        .service(only(
+            [post(dead_letters::discard_many)],
+        ),
+        at("/v1/dead-letters/{letter_id}", [get(dead_letters::get)]),
+        at(
             "/v1/dead-letters/{letter_id}/requeue",
-            "POST",
-            [post().to(dead_letters::requeue)],
-        ))
-        .service(only(
+            [post(dead_letters::requeue)],
+        ),
+        at(
             "/v1/dead-letters/{letter_id}/discard",
-            "POST",
-            [post().to(dead_letters::discard)],
-        ));
+            [post(dead_letters::discard)],
+        ),
+        at("/openapi.json", [get(docs::description)]),
+        at("/api-docs/openapi.json", [get(docs::description)]),
+        at("/api-docs", [get(docs::to_page)]),
+        at("/api-docs/{file:.*}", [get(docs::page)]),
+    ]
+}
+
+/// Adds the routes of [`table`].
+pub(crate) fn configure(config: &mut ServiceConfig) {
+    for entry in table() {
+        let allowed = entry.allowed();
+        let others = to(move || {
+            let problem = Problem::method_not_allowed(allowed.clone());
+            async move { Err::<&str, _>(problem) }
+        });
+        let routes = entry.answers.into_iter().map(|answers| answers.route);
+        let resource = routes.fold(resource(entry.path), actix_web::Resource::route);
+        config.service(resource.default_service(others));
+    }
+}
+
+impl Entry {
+    /// The methods that are answered, as the header `allow` lists them.
+    pub(crate) fn allowed(&self) -> String {
+        let methods = self.answers.iter().flat_map(|answers| answers.methods);
+        let names: Vec<_> = methods.map(Method::as_str).collect();
+        names.join(", ")
+    }
 }
 
 /// What answers where no route does: a path nobody has, or a method the path does not have.
 pub(crate) async fn nothing_here(request: HttpRequest) -> Result<&'static str, Problem> {
-    // The routes for health bring no answer of their own to other methods than GET.
+    // The routes for health bring no answer of their own to other methods.
     match request.match_pattern() {
-        Some(_) => Err(Problem::method_not_allowed("GET")),
+        Some(_) => Err(Problem::method_not_allowed("GET, HEAD")),
         None => Err(Problem::not_found("route")),
     }
 }
 
-/// The route `path` with `routes`; other methods are told which are allowed.
-fn only<const N: usize>(path: &str, allowed: &'static str, routes: [Route; N]) -> Resource {
-    let others = to(move || async move { Err::<&str, _>(Problem::method_not_allowed(allowed)) });
-    routes
-        .into_iter()
-        .fold(resource(path), Resource::route)
-        .default_service(others)
+fn at<const N: usize>(path: &'static str, answers: [Answers; N]) -> Entry {
+    Entry {
+        path,
+        answers: answers.into(),
+    }
 }
 
-fn get() -> Route {
-    on(Method::GET)
+/// HEAD goes wherever GET does (RFC 9110, 9.1); the HTTP layer leaves the body out.
+fn get<F: Handler<Args>, Args: actix_web::FromRequest + 'static>(handler: F) -> Answers
+where
+    F::Output: Responder + 'static,
+{
+    on(&[Method::GET, Method::HEAD], handler)
 }
 
-fn head() -> Route {
-    on(Method::HEAD)
+fn patch<F: Handler<Args>, Args: actix_web::FromRequest + 'static>(handler: F) -> Answers
+where
+    F::Output: Responder + 'static,
+{
+    on(&[Method::PATCH], handler)
 }
 
-fn patch() -> Route {
-    on(Method::PATCH)
+fn post<F: Handler<Args>, Args: actix_web::FromRequest + 'static>(handler: F) -> Answers
+where
+    F::Output: Responder + 'static,
+{
+    on(&[Method::POST], handler)
 }
 
-fn post() -> Route {
-    on(Method::POST)
-}
-
-/// A route for `method`. actix's own guard also notes in each request which methods it asked for, for the
-/// answer to others, which [`only`] gives.
-fn on(method: Method) -> Route {
-    route().guard(fn_guard(move |request| request.head().method == method))
+/// Has `handler` answer `methods`. actix's own guard also notes in each request which methods it asked
+/// for, for the answer to others, which [`configure`] gives.
+fn on<F: Handler<Args>, Args: actix_web::FromRequest + 'static>(
+    methods: &'static [Method],
+    handler: F,
+) -> Answers
+where
+    F::Output: Responder + 'static,
+{
+    let guard = fn_guard(move |request| methods.contains(&request.head().method));
+    Answers {
+        methods,
+        route: route().guard(guard).to(handler),
+    }
 }
 
 /// The id in the path of `request`, 1 to 2^63-1.

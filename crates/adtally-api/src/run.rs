@@ -1,8 +1,11 @@
 //! The API's life: start, serve, stop without losing an accepted event.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use actix_web::dev::ServerHandle;
 use actix_web::web::Data;
 use adtally_broker::{Publisher, PublisherOptions};
 use adtally_domain::Timestamp;
@@ -12,7 +15,9 @@ use adtally_store::Store;
 use anyhow::Context as _;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
+use crate::access::AllowedHosts;
 use crate::args::{ApiArgs, Config};
 use crate::body::{BodyMemory, BodyReader};
 use crate::browser::BrowserEvents;
@@ -20,6 +25,7 @@ use crate::context::Context;
 use crate::directory::{self, Directory};
 use crate::keeper::{BrokerKeeper, Keeper};
 use crate::large::LargeBodies;
+use crate::listener::Listener;
 use crate::lodger::Lodger;
 use crate::memory;
 use crate::metrics::Metrics;
@@ -38,8 +44,11 @@ const BEFORE_SPOOLING: Duration = Duration::from_secs(2);
 /// twice.
 const REPLAY_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long the first request on a connection that was taken at the last moment may take to arrive.
+const LAST_REQUESTS: Duration = Duration::from_millis(300);
+
 /// How long browser events may take to be kept once the server has stopped.
-const DRAIN: Duration = Duration::from_secs(10);
+const LAST_EVENTS: Duration = Duration::from_secs(10);
 
 /// Runs the API until `shutdown` is requested, then finishes what it began: requests are answered,
 /// and everything handed to the broker is confirmed or on disk.
@@ -66,16 +75,16 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
         None => None,
     };
     // Before the broker is called: a connection that is being made outlives an early exit.
-    server::is_free(config.bind)?;
+    let listener = Listener::open(config.bind)?;
+    let (address, is_inherited) = (listener.address, listener.is_inherited);
     let options = publishing(spool.is_some());
     let (publisher, publishing) = Publisher::with_task(config.broker.clone(), options);
     let lodger = settle(publishing, config.http_workers);
     let keeper = keeper(&publisher, spool.as_ref());
     let context = Data::new(context(
-        &config, keeper, &publisher, &store, &zone, &directory, &registry,
+        &config, address, keeper, &publisher, &store, &zone, &directory, &registry,
     ));
     let bounds = Bounds {
-        bind: config.bind,
         workers: config.http_workers,
         connections: config.connections_per_worker,
     };
@@ -88,18 +97,23 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
         &health,
         &registry,
     );
-    let serving = server::serve(&bounds, context.clone(), &health, &registry, lodger);
-    let (server, addresses) = match serving {
-        Ok(serving) => serving,
+    let serving = server::serve(
+        listener,
+        &bounds,
+        context.clone(),
+        &health,
+        &registry,
+        lodger,
+    );
+    let server = match serving {
+        Ok(server) => server,
         Err(error) => {
             // A connection must end before its runtime does: its thread would panic.
             publisher.close().await;
             return Err(error.into());
         }
     };
-    for address in addresses {
-        log::info!("listening on http://{address}");
-    }
+    log::info!("listening on http://{address}");
     let handle = server.handle();
     let mut serving = tokio::spawn(server);
     let watching = [
@@ -117,21 +131,36 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
         result = watch_database(&zone, &directory, &store, &shutdown) => result,
     };
     health.stopping();
+    if ended.is_ok() && shutdown.is_requested() {
+        drain(config.drain, &context, &handle, is_inherited).await;
+    }
     shutdown.trigger();
     handle.stop(true).await;
-    context.browser_events.drained(DRAIN).await;
+    context.browser_events.drained(LAST_EVENTS).await;
     if let Some(replaying) = replaying {
         replaying.abort();
     }
     publisher.close().await;
     if let Some(spool) = spool {
         // What the publisher could not finish is on its way there.
-        context.browser_events.drained(DRAIN).await;
+        context.browser_events.drained(LAST_EVENTS).await;
         spool.close().await;
     }
     watching.iter().for_each(JoinHandle::abort);
     log::info!("stopped");
     ended
+}
+
+/// Serves everybody for `time`, while balancers and clients that keep connections look elsewhere. Who
+/// connects to a socket that outlives this process afterwards waits for the next one.
+async fn drain(time: Duration, context: &Context, server: &ServerHandle, is_inherited: bool) {
+    log::info!("not ready any more, serving for {} s", time.as_secs());
+    context.is_draining.store(true, Ordering::Relaxed);
+    sleep(time).await;
+    if is_inherited {
+        server.pause().await;
+        sleep(LAST_REQUESTS).await;
+    }
 }
 
 /// Keeps the ads up to date until the end, which is early when the database turns out to belong to
@@ -178,8 +207,13 @@ fn publishing(has_spool: bool) -> PublisherOptions {
     options
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one for each part that outlives it"
+)]
 fn context(
     config: &Config,
+    address: SocketAddr,
     keeper: Arc<dyn Keeper>,
     publisher: &Publisher,
     store: &Store,
@@ -201,6 +235,8 @@ fn context(
         zone: Arc::clone(zone),
         final_after: config.final_after,
         trusted_proxies: config.trusted_proxies,
+        allowed_hosts: AllowedHosts::new(&config.allowed_hosts, address.ip()),
+        is_draining: AtomicBool::new(false),
         metrics,
         clock: now,
     }

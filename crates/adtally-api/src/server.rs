@@ -1,6 +1,5 @@
 //! The HTTP server: routes, bounds, shutdown.
 
-use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,12 +13,10 @@ use adtally_service::{
 };
 
 use crate::context::Context;
+use crate::listener::Listener;
 use crate::lodger::Lodger;
 use crate::observe::observe;
 use crate::routes;
-
-/// How many connections may wait to be taken.
-const BACKLOG: i32 = 4_096;
 
 /// How long an idle connection stays open: longer than common load balancers keep theirs.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -33,28 +30,25 @@ pub(crate) const STOP_SECONDS: u64 = 25;
 
 /// The bounds of the server.
 pub(crate) struct Bounds {
-    /// The address to listen on.
-    pub(crate) bind: SocketAddr,
     /// Threads that answer requests.
     pub(crate) workers: usize,
     /// The most connections each of them holds.
     pub(crate) connections: usize,
 }
 
-/// Listens on an address and serves, with `lodger` on an HTTP thread. The server stops when its handle
+/// Serves what connects to `listener`, with `lodger` on an HTTP thread. The server stops when its handle
 /// is told to.
 ///
 /// # Errors
-/// A failure that names the address when it cannot be listened on.
+/// A failure that names the address when it cannot be served.
 pub(crate) fn serve(
+    listener: Listener,
     bounds: &Bounds,
     context: Data<Context>,
     health: &Health,
     registry: &Registry,
     lodger: Option<Lodger>,
-) -> Result<(Server, Vec<SocketAddr>), Failure> {
-    let listener = listen(bounds.bind)?;
-    let addresses = listener.local_addr().into_iter().collect();
+) -> Result<Server, Failure> {
     let options = HttpOptions {
         threads: bounds.workers,
         connections_per_thread: bounds.connections,
@@ -78,33 +72,11 @@ pub(crate) fn serve(
                 .configure(|config| everything(config, context, &health, &registry))
         }
     };
-    let server = serve_http(listener, &options, registry, app)
-        .map_err(|error| refused(bounds.bind, &error))?;
-    Ok((server, addresses))
-}
-
-/// A socket that listens on `bind`.
-fn listen(bind: SocketAddr) -> Result<TcpListener, Failure> {
-    let listener = TcpListener::bind(bind).and_then(|listener| {
-        rustix::net::listen(&listener, BACKLOG)?;
-        Ok(listener)
-    });
-    listener.map_err(|error| refused(bind, &error))
-}
-
-/// Whether `bind` can be listened on now.
-///
-/// # Errors
-/// [`ExitKind::Unavailable`] when it cannot.
-pub(crate) fn is_free(bind: SocketAddr) -> Result<(), Failure> {
-    listen(bind).map(drop)
-}
-
-fn refused(bind: SocketAddr, error: &std::io::Error) -> Failure {
-    Failure {
+    let address = listener.address;
+    serve_http(listener.socket, &options, registry, app).map_err(|error| Failure {
         kind: ExitKind::Unavailable,
-        message: format!("cannot listen on {bind}: {error}; choose another --bind"),
-    }
+        message: format!("cannot serve on {address}: {error}"),
+    })
 }
 
 /// Adds everything the API answers.

@@ -19,6 +19,7 @@ use adtally_store::{Store, StoreConfig};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
+use crate::access::AllowedHosts;
 use crate::body::{BodyMemory, BodyReader};
 use crate::browser::BrowserEvents;
 use crate::context::Context;
@@ -39,6 +40,15 @@ pub(crate) const NOW: &str = "2026-11-22T06:00:00Z";
 pub(crate) fn at(text: &str) -> Timestamp {
     let time: chrono::DateTime<chrono::Utc> = text.parse().unwrap();
     time.try_into().unwrap()
+}
+
+/// The path of a route with ids in it.
+pub(crate) fn uri(path: &str) -> String {
+    let letter = uuid::Uuid::nil().to_string();
+    let path = path
+        .replace("{letter_id}", &letter)
+        .replace("{file:.*}", "");
+    path.replace("{ad_id}", "1").replace("{id}", "1")
 }
 
 /// Keeps events in memory, or as a test says.
@@ -220,6 +230,8 @@ impl TestApi {
             zone: Arc::new(Zone::new(zone)),
             final_after: Duration::from_secs(86_400),
             trusted_proxies: 0,
+            is_draining: false.into(),
+            allowed_hosts: AllowedHosts::new(&[], std::net::Ipv4Addr::LOCALHOST.into()),
             metrics,
             clock: || at(NOW),
         };

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+#[path = "process/restart.rs"]
+mod restart;
 #[path = "process/spool.rs"]
 mod spool;
 mod support;

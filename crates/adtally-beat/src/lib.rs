@@ -47,6 +47,7 @@ pub async fn run(args: BeatArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     });
 
     let (health, registry) = (Health::new(), Registry::new());
+    health.stopping_with(&shutdown);
     let server = HealthServer::start(args.health.health_bind, health.clone(), registry.clone())?;
     log::info!("beat is up, health on http://{}", server.address());
 

@@ -180,6 +180,7 @@ impl Ground<'_> {
             ("ADTALLY_DATABASE_URL", self.database_url()),
             ("ADTALLY_AMQP_URL", self.lab.rabbitmq.url()),
             ("ADTALLY_PREFIX", self.prefix.clone()),
+            ("ADTALLY_DRAIN", "0".to_owned()),
         ]
     }
 

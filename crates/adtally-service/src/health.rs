@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
+use crate::Shutdown;
+
 /// The readiness of a process: the sum of its named checks.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
@@ -64,6 +66,16 @@ impl Health {
         self.lock().stopping = true;
     }
 
+    /// Makes the process not ready from the moment that `shutdown` is requested. Needs a running tokio
+    /// runtime.
+    pub fn stopping_with(&self, shutdown: &Shutdown) {
+        let (health, shutdown) = (self.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            shutdown.requested().await;
+            health.stopping();
+        });
+    }
+
     /// The readiness at this moment.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
@@ -121,6 +133,20 @@ impl Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_process_is_not_ready_once_it_is_asked_to_stop() {
+        let (health, shutdown) = (Health::new(), Shutdown::manual());
+        health.check("broker").ready();
+        health.stopping_with(&shutdown);
+        tokio::task::yield_now().await;
+        assert!(health.readiness().ready);
+        shutdown.trigger();
+        while health.readiness().ready {
+            tokio::task::yield_now().await;
+        }
+        assert!(health.readiness().stopping);
+    }
 
     #[test]
     fn a_process_is_ready_when_all_its_checks_are() {

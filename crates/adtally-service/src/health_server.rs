@@ -4,9 +4,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::guard::fn_guard;
+use actix_web::http::Method;
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpResponse};
+use actix_web::{App, HttpRequest, HttpResponse, Route};
 
 use crate::http::{HeadLimits, HttpOptions, serve_http};
 use crate::metrics::Registry;
@@ -23,12 +25,35 @@ const OPTIONS: HttpOptions = HttpOptions {
     stop_seconds: 1,
 };
 
-/// Adds `GET /livez`, `/readyz` and `/metrics` to an actix application.
+/// The paths that [`health_routes`] adds.
+pub const HEALTH_PATHS: [&str; 3] = [LIVEZ, READYZ, METRICS];
+
+const LIVEZ: &str = "/livez";
+const READYZ: &str = "/readyz";
+const METRICS: &str = "/metrics";
+
+/// Adds `/livez`, `/readyz` and `/metrics`, for GET and HEAD, to an actix application.
 pub fn health_routes(config: &mut ServiceConfig, health: Health, registry: Registry) {
     config
-        .route("/livez", web::get().to(livez))
-        .route("/readyz", web::get().to(move || readyz(health.clone())))
-        .route("/metrics", web::get().to(move || metrics(registry.clone())));
+        .route(LIVEZ, get().to(livez))
+        .route(READYZ, get().to(move || readyz(health.clone())))
+        .route(METRICS, get().to(move || metrics(registry.clone())));
+}
+
+fn get() -> Route {
+    web::route().guard(fn_guard(|request| {
+        matches!(request.head().method, Method::GET | Method::HEAD)
+    }))
+}
+
+/// What answers anything else than [`health_routes`] where nothing else is served.
+async fn nothing_here(request: HttpRequest) -> HttpResponse {
+    match request.match_pattern() {
+        Some(_) => HttpResponse::MethodNotAllowed()
+            .insert_header((ALLOW, "GET, HEAD"))
+            .finish(),
+        None => HttpResponse::NotFound().finish(),
+    }
 }
 
 async fn livez() -> HttpResponse {
@@ -81,6 +106,7 @@ impl HealthServer {
             move || {
                 App::new()
                     .configure(|config| health_routes(config, health.clone(), registry.clone()))
+                    .default_service(web::to(nothing_here))
             }
         };
         let server = serve_http(listener, &OPTIONS, &registry, app).map_err(refused)?;

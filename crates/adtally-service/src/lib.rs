@@ -24,7 +24,7 @@ pub use client::ClientNetwork;
 pub use descriptors::check_descriptors;
 pub use exit::{ExitKind, Failure, ResultExt, report, run_main, serve};
 pub use health::{Check, Health, Readiness};
-pub use health_server::{HealthServer, health_routes};
+pub use health_server::{HEALTH_PATHS, HealthServer, health_routes};
 pub use http::{HeadLimits, HttpOptions, serve_http};
 pub use logging::{LogArgs, LogFormat};
 pub use obstacle::watch_obstacles;

@@ -54,6 +54,7 @@ pub async fn run(args: WorkerArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     });
 
     let (health, registry) = (Health::new(), Registry::new());
+    health.stopping_with(&shutdown);
     let server = HealthServer::start(args.health.health_bind, health.clone(), registry.clone())?;
     log::info!("{name} is up, health on http://{}", server.address());
 

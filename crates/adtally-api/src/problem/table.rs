@@ -42,6 +42,10 @@ problem_codes! {
     InvalidParameter = BAD_REQUEST "invalid_parameter" "A query parameter is wrong",
     /// The header `x-adtally-source` breaks its rule.
     InvalidSource = BAD_REQUEST "invalid_source" "The header x-adtally-source is wrong",
+    /// A page of another origin asks for a change.
+    ForeignOrigin = FORBIDDEN "foreign_origin" "The request comes from another origin",
+    /// The name of the host is none of the API's.
+    HostNotAllowed = MISDIRECTED_REQUEST "host_not_allowed" "The API is not known by this host name",
     /// No such route or resource.
     NotFound = NOT_FOUND "not_found" "There is nothing here",
     /// The route has other methods.

@@ -1,7 +1,7 @@
 //! `GET /v1/click/{ad_id}`: one click for one redirect.
 
 use actix_web::http::Method;
-use actix_web::http::header::{CACHE_CONTROL, LOCATION};
+use actix_web::http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use adtally_domain::{AdId, EventKind};
@@ -53,5 +53,7 @@ pub(crate) async fn click(
             CACHE_CONTROL,
             "no-store, no-cache, must-revalidate, private",
         ))
+        // The advertiser learns the site that the visitor comes from, not the page.
+        .insert_header((REFERRER_POLICY, "strict-origin-when-cross-origin"))
         .finish())
 }

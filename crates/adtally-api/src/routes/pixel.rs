@@ -36,5 +36,7 @@ pub(crate) async fn pixel(request: HttpRequest, context: Data<Context>) -> HttpR
         ))
         .insert_header((PRAGMA, "no-cache"))
         .insert_header((EXPIRES, "0"))
+        // Pages that let in only what says so (COEP) show it too.
+        .insert_header(("cross-origin-resource-policy", "cross-origin"))
         .body(GIF.as_slice())
 }

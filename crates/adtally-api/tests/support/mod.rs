@@ -1,7 +1,8 @@
 //! Starts the API as a process of its own and talks to it in raw bytes.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,7 @@ fn command(prefix: &str, database: &str, amqp: &str) -> Command {
             amqp,
         ])
         .env("RUST_LOG", "info")
+        .env("ADTALLY_DRAIN", "0")
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     command
@@ -68,11 +70,35 @@ impl Api {
 
     /// Starts it with the queues of an earlier one.
     pub(crate) fn start_as(prefix: &str, database: &str, amqp: &str, more: &[&str]) -> Self {
-        let mut child = command(prefix, database, amqp)
+        let mut command = command(prefix, database, amqp);
+        command
             .args(["--bind", "127.0.0.1:0", "--http-workers", "2"])
-            .args(more)
-            .spawn()
-            .unwrap();
+            .args(more);
+        Self::spawn(command, prefix)
+    }
+
+    /// Starts it on a socket that it is handed as systemd does.
+    pub(crate) fn start_on(socket: &TcpListener, prefix: &str, database: &str, amqp: &str) -> Self {
+        let command = command(prefix, database, amqp);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", r#"LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@" 3<&0"#])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .stdin(OwnedFd::from(socket.try_clone().unwrap()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        Self::spawn(shell, prefix)
+    }
+
+    fn spawn(mut command: Command, prefix: &str) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = lines
             .by_ref()
@@ -192,6 +218,13 @@ impl Connection {
         let _reset_at_the_end = self.0.read_to_end(&mut bytes);
         String::from_utf8_lossy(&bytes).into_owned()
     }
+}
+
+/// What the API answers to `bytes`; `None` when it takes no connection, or drops the one it took last.
+pub(crate) fn try_exchange(api: &Api, bytes: &str) -> Option<String> {
+    let mut connection = Connection(TcpStream::connect(&api.address).ok()?);
+    connection.send(bytes);
+    Some(connection.read_to_end()).filter(|answer| !answer.is_empty())
 }
 
 /// Sends `bytes` on a connection of their own and reads until the API closes it.

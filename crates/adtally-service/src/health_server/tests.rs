@@ -5,9 +5,13 @@ use super::*;
 
 /// The whole answer to a GET request.
 async fn get(address: SocketAddr, path: &'static str) -> String {
+    exchange(address, "GET", path).await
+}
+
+async fn exchange(address: SocketAddr, method: &'static str, path: &'static str) -> String {
     let request = move || {
         let mut stream = TcpStream::connect(address).unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -47,6 +51,24 @@ async fn a_process_answers_for_its_health_on_a_plain_runtime() {
 
     server.stop().await;
     assert!(TcpStream::connect(address).is_err(), "it still listens");
+}
+
+#[tokio::test]
+async fn a_head_is_answered_as_its_get_is() {
+    let (health, registry) = (Health::new(), Registry::new());
+    let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let server = HealthServer::start(bind, health.clone(), registry).unwrap();
+    for path in HEALTH_PATHS {
+        let of = |method| exchange(server.address(), method, path);
+        let (get, head) = (of("GET").await, of("HEAD").await);
+        let status = |answer: &str| answer.split(' ').nth(1).map(str::to_owned);
+        assert_eq!(status(&head), status(&get), "{path}");
+        assert_ne!(status(&head).unwrap(), "404", "{path}");
+        assert!(head.ends_with("\r\n\r\n"), "{path} has a body: {head}");
+        let other = of("POST").await;
+        assert!(other.starts_with("HTTP/1.1 405 ") && other.contains("allow: GET, HEAD"));
+    }
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -128,6 +128,8 @@ impl Starter<'_> {
             .env("ADTALLY_MAX_EVENT_AGE", &self.args.max_event_age)
             .env("ADTALLY_LOG_FORMAT", self.log_format.as_str())
             .env("ADTALLY_SPOOL_DIR", self.data_dir.join("spool"))
+            // Nobody balances: who presses Ctrl-C is not kept waiting.
+            .env("ADTALLY_DRAIN", "0")
             .env(bind, address.to_string())
             .env_remove("ADTALLY_DATABASE_URL_FILE")
             .env_remove("ADTALLY_AMQP_URL_FILE")
