@@ -80,6 +80,9 @@ pub enum StoreError {
         /// The sessions that hold the lock.
         held_by: String,
     },
+    /// Totals were to be made anew whose raw events are gone.
+    #[error("{0}: totals cannot be made anew without raw events; see `adtally audit`")]
+    RawGone(String),
     /// Other transactions were in the way, again and again.
     #[error("the transaction met others too often and was given up: {0}")]
     Contended(String),
@@ -120,7 +123,8 @@ impl StoreError {
             | Self::ZoneMismatch { .. }
             | Self::Conflict { .. }
             | Self::UnknownAdvertiser(_)
-            | Self::StillNeeded(_) => false,
+            | Self::StillNeeded(_)
+            | Self::RawGone(_) => false,
         }
     }
 

@@ -19,6 +19,7 @@ mod migrate;
 mod obstacle;
 mod partitions;
 mod pool;
+mod rebuild;
 mod rollup;
 mod schedule;
 mod schema;
@@ -29,6 +30,7 @@ mod store;
 mod tasks;
 mod text;
 mod times;
+mod zone_change;
 
 pub use ads::{Ad, AdPatch, AdTarget, NewAd};
 pub use advertisers::{Advertiser, NewAdvertiser};
@@ -42,8 +44,11 @@ pub use dead_letters::{
 pub use error::StoreError;
 pub use events::{EventBatch, Stored};
 pub use lookup::FoundEvents;
+pub use partitions::Partition;
+pub use rebuild::Marked;
 pub use rollup::RollUp;
 pub use schedule::UnsentSlot;
 pub use stats::{BucketStatus, Granularity, StatsCursor, StatsPage, StatsRow, StatsSpan};
 pub use store::Store;
 pub use tasks::{TaskRun, TaskStart};
+pub use zone_change::{Client, ZoneChange};

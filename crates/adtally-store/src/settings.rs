@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Timestamptz;
+use diesel::sql_types::{Nullable, Text, Timestamptz};
 
 use crate::schema::settings::dsl;
 use crate::{Store, StoreError, times};
@@ -73,6 +73,50 @@ fn claim_zone(
         }),
         _ => Ok(stored),
     }
+}
+
+/// Refuses to go on for a process that reports in another zone than the database: the zone was changed
+/// since it started, and its hours are none any more.
+pub(crate) fn require_zone(conn: &mut PgConnection, zone: ReportingZone) -> Result<(), StoreError> {
+    same_zone(get(conn, TIMEZONE)?.as_deref(), zone)
+}
+
+/// The same, and [`raw_from`], in one question: each roll-up asks it.
+pub(crate) fn raw_from_in_zone(
+    conn: &mut PgConnection,
+    zone: ReportingZone,
+) -> Result<Option<Timestamp>, StoreError> {
+    let (stored, raw_from): (Option<String>, Option<DateTime<Utc>>) = diesel::select((
+        sql::<Nullable<Text>>("(SELECT value FROM settings WHERE key = 'timezone')"),
+        sql::<Nullable<Timestamptz>>(
+            "(SELECT value::timestamptz FROM settings WHERE key = 'raw_from')",
+        ),
+    ))
+    .get_result(conn)?;
+    same_zone(stored.as_deref(), zone)?;
+    Ok(raw_from.map(times::timestamp))
+}
+
+/// The same for the zone whose name is `stored`, if one is.
+pub(crate) fn same_zone(stored: Option<&str>, zone: ReportingZone) -> Result<(), StoreError> {
+    match stored {
+        Some(name) if name != zone.name() && parse(name)? != zone => {
+            Err(StoreError::ZoneMismatch {
+                stored: name.to_owned(),
+                asked: zone.name().to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn set_zone(conn: &mut PgConnection, zone: ReportingZone) -> QueryResult<usize> {
+    diesel::insert_into(dsl::settings)
+        .values((dsl::key.eq(TIMEZONE), dsl::value.eq(zone.name())))
+        .on_conflict(dsl::key)
+        .do_update()
+        .set(dsl::value.eq(zone.name()))
+        .execute(conn)
 }
 
 fn parse(name: &str) -> Result<ReportingZone, StoreError> {

@@ -81,7 +81,9 @@ impl<'a> RolledUpDay<'a> {
             let task = task("roll_up_hour");
             store.roll_up_hour(task, ReportingZone::UTC, hour).await?;
         }
-        store.roll_up_day(task("roll_up_day"), day).await?;
+        store
+            .roll_up_day(task("roll_up_day"), ReportingZone::UTC, day)
+            .await?;
         let prepared = Self { ground, store, day };
         prepared.check(count).await?;
         prepared.ground.psql("VACUUM ANALYZE").await?;
@@ -106,7 +108,10 @@ impl<'a> RolledUpDay<'a> {
         let started = Instant::now();
         for _ in 0..TASKS {
             let task = task("roll_up_day");
-            let outcome = self.store.roll_up_day(task, self.day).await?;
+            let outcome = self
+                .store
+                .roll_up_day(task, ReportingZone::UTC, self.day)
+                .await?;
             ensure!(outcome.changed() == 0, "not unchanged: {outcome:?}");
         }
         let seconds = started.elapsed().as_secs_f64();

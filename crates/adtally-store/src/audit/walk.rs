@@ -29,7 +29,7 @@ impl Walk {
     pub(super) fn start(conn: &mut PgConnection) -> QueryResult<Self> {
         Ok(Self {
             partitions: partitions::days(conn)?,
-            visits: Visits::begin(conn)?,
+            visits: Visits::default(),
         })
     }
 

@@ -13,6 +13,7 @@ use super::passes::{self, Passes};
 use super::{EventBatch, Stored, copy, known, refused};
 use crate::error::{is_contention, is_lost};
 use crate::partitions::PartitionCache;
+use crate::settings::same_zone;
 use crate::{StoreError, dead_letters};
 
 /// Attempts of one call before its batch is handed back. Each takes the batch a step further, or met
@@ -33,6 +34,8 @@ enum Setback {
     Events(Error),
     /// The batch has events of times that these leave out.
     Untimely(Limits),
+    /// The marks would be those of another zone.
+    Zone(StoreError),
     /// Another statement failed.
     Other(Error),
 }
@@ -73,6 +76,7 @@ pub(super) fn store(
                 last = Some(error);
             }
             Err(Setback::Other(error)) if is_contention(&error) => last = Some(error),
+            Err(Setback::Zone(error)) => return Err(error),
             Err(Setback::Other(error)) => return Err(error.into()),
         }
     }
@@ -158,6 +162,7 @@ fn attempt(
         copy::insert(conn, &passes).map_err(Setback::Events)?;
         // From here on this transaction holds its lock on events, so nothing is dropped under it.
         let found = finish(conn, &batch.hours(zone), batch.ends())?;
+        same_zone(found.zone.as_deref(), zone).map_err(Setback::Zone)?;
         if let Some((first, last)) = batch.span()
             && !found.limits.hold(first, last)
         {

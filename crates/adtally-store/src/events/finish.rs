@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, Bool, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
 use super::limits::Limits;
@@ -31,6 +31,7 @@ impl QueryFragment<Pg> for Finish<'_> {
         out.push_bind_param::<Array<Timestamptz>, _>(self.hours)?;
         out.push_sql(
             ")) SELECT now(), \
+             (SELECT value FROM settings WHERE key = 'timezone'), \
              (SELECT value::timestamptz FROM settings WHERE key = 'raw_from'), \
              ARRAY(SELECT hour FROM closed_hours WHERE hour = ANY(",
         );
@@ -51,6 +52,7 @@ impl QueryFragment<Pg> for Finish<'_> {
 impl Query for Finish<'_> {
     type SqlType = (
         Timestamptz,
+        Nullable<Text>,
         Nullable<Timestamptz>,
         Array<Timestamptz>,
         Nullable<Bool>,
@@ -62,6 +64,7 @@ impl RunQueryDsl<PgConnection> for Finish<'_> {}
 /// A row of [`Finish`].
 type Row = (
     DateTime<Utc>,
+    Option<String>,
     Option<DateTime<Utc>>,
     Vec<DateTime<Utc>>,
     Option<bool>,
@@ -71,6 +74,8 @@ type Row = (
 pub(super) struct Found {
     /// Which times can be stored, as far as it concerns `hours`.
     pub(super) limits: Limits,
+    /// The name of the zone that the database reports in.
+    pub(super) zone: Option<String>,
     /// Letters of events between the ends wait for a decision or were given up.
     pub(super) has_letters: bool,
 }
@@ -83,13 +88,14 @@ pub(super) fn finish(
 ) -> QueryResult<Found> {
     let (first, last) = ends.unzip();
     let finish = Finish { hours, first, last };
-    let (now, raw_from, closed, has_letters): Row = finish.get_result(conn)?;
+    let (now, zone, raw_from, closed, has_letters): Row = finish.get_result(conn)?;
     Ok(Found {
         limits: Limits {
             now: times::timestamp(now),
             raw_from: raw_from.map(times::timestamp),
             closed: closed.into_iter().map(times::timestamp).collect(),
         },
+        zone,
         has_letters: has_letters.unwrap_or_default(),
     })
 }

@@ -138,7 +138,8 @@ impl Store {
     /// Dead letters of its events, also of those stored before, are `requeued` afterwards.
     ///
     /// # Errors
-    /// Only transient ones: nothing was stored, or (when the connection was lost) perhaps everything.
+    /// Transient ones: nothing was stored, or (when the connection was lost) perhaps everything. And
+    /// [`StoreError::ZoneMismatch`] when the database's zone was changed since `zone` was claimed.
     pub async fn store_events(
         &self,
         zone: ReportingZone,

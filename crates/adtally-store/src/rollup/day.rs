@@ -1,6 +1,6 @@
 //! One day, from its hours.
 
-use adtally_domain::Day;
+use adtally_domain::{Day, ReportingZone};
 use chrono::NaiveDate;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -10,13 +10,16 @@ use super::RollUp;
 use super::totals;
 use super::write::{Columns, changes, is_over, restate};
 use crate::schema::{ad_daily_stats, dirty_days};
-use crate::{StoreError, TaskRun, marks, settings, tasks};
+use crate::{StoreError, TaskRun, marks, partitions, settings, tasks};
 
 pub(super) fn roll_up(
     conn: &mut PgConnection,
     task: &TaskRun,
+    zone: ReportingZone,
     day: Day,
 ) -> Result<RollUp, StoreError> {
+    // Not for the events: whoever changes the zone waits for it.
+    partitions::hold(conn)?;
     if tasks::is_done(conn, task)? {
         return Ok(RollUp {
             already_done: true,
@@ -25,7 +28,8 @@ pub(super) fn roll_up(
     }
     diesel::delete(dirty_days::table.filter(dirty_days::day.eq(day.date))).execute(conn)?;
     // A day that only begins before raw_from still has hours that change.
-    let closed = settings::raw_from(conn)?.is_some_and(|raw_from| day.end <= raw_from);
+    let raw_from = settings::raw_from_in_zone(conn, zone)?;
+    let closed = raw_from.is_some_and(|raw_from| day.end <= raw_from);
     let mut outcome = RollUp {
         closed,
         ..RollUp::default()

@@ -25,7 +25,8 @@ pub(super) fn roll_up(
         });
     }
     delete_marks(conn, hour)?;
-    let closed = settings::raw_from(conn)?.is_some_and(|raw_from| hour.start < raw_from);
+    let raw_from = settings::raw_from_in_zone(conn, zone)?;
+    let closed = raw_from.is_some_and(|raw_from| hour.start < raw_from);
     let mut outcome = RollUp {
         closed,
         ..RollUp::default()

@@ -61,7 +61,7 @@ impl Store {
     /// in the same transaction that `task` succeeded.
     ///
     /// # Errors
-    /// The transient ones.
+    /// [`StoreError::ZoneMismatch`] when the database's zone was changed, and the transient ones.
     pub async fn roll_up_hour(
         &self,
         task: TaskRun,
@@ -78,9 +78,14 @@ impl Store {
     /// Where the hours have less than the day, see [`RollUp::missing`], rebuild the hours first.
     ///
     /// # Errors
-    /// The transient ones.
-    pub async fn roll_up_day(&self, task: TaskRun, day: Day) -> Result<RollUp, StoreError> {
-        let once = move |conn: &mut PgConnection| day::roll_up(conn, &task, day);
+    /// [`StoreError::ZoneMismatch`] when the database's zone was changed, and the transient ones.
+    pub async fn roll_up_day(
+        &self,
+        task: TaskRun,
+        zone: ReportingZone,
+        day: Day,
+    ) -> Result<RollUp, StoreError> {
+        let once = move |conn: &mut PgConnection| day::roll_up(conn, &task, zone, day);
         self.run_unbounded(move |conn| restarting(conn, once)).await
     }
 }

@@ -153,6 +153,7 @@ fn live(
 
 /// A marked hour's counts: those of its raw events, or those that are kept where some are gone.
 fn anew(conn: &mut PgConnection, view: &View, ad_id: AdId, hour: Bucket) -> QueryResult<Counts> {
+    view.visit(conn, hour.start)?;
     let raw = raw(conn, ad_id, hour)?;
     if !view.is_over(hour.end) {
         return Ok(raw);

@@ -1,5 +1,6 @@
 //! What a reader must know of a span before its numbers: the time, and what is marked.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use adtally_domain::{Day, ReportingZone, Timestamp};
@@ -8,6 +9,7 @@ use diesel::pg::PgConnection;
 use diesel::result::QueryResult;
 
 use super::{BucketStatus, Granularity, StatsSpan};
+use crate::partitions::{Visits, utc_day};
 use crate::rollup::{Totals, add, anew, hourly_sum};
 use crate::{StoreError, closed_hours, marks, settings, times};
 
@@ -25,6 +27,7 @@ pub(super) struct View {
     now: Timestamp,
     hours: BTreeSet<Timestamp>,
     days: BTreeSet<NaiveDate>,
+    visits: RefCell<Visits>,
 }
 
 /// Runs `read` so that all its queries see the same data.
@@ -65,6 +68,7 @@ impl View {
             now,
             hours,
             days,
+            visits: RefCell::default(),
         })
     }
 
@@ -125,9 +129,15 @@ impl View {
         end <= self.now
     }
 
+    /// Comes to the raw events of the hour that begins at `start`.
+    pub(super) fn visit(&self, conn: &mut PgConnection, start: Timestamp) -> QueryResult<()> {
+        self.visits.borrow_mut().next(conn, utc_day(start))
+    }
+
     /// A marked bucket's totals, counted anew.
     pub(super) fn live(&self, conn: &mut PgConnection, bucket: Bucket) -> QueryResult<Totals> {
         if self.span.granularity == Granularity::Hour {
+            self.visit(conn, bucket.start)?;
             return anew(conn, bucket.start, bucket.end, self.now);
         }
         let mut totals = Totals::new();
@@ -135,6 +145,7 @@ impl View {
         for start in self.hours.range(bucket.start..bucket.end) {
             add(&mut totals, hourly_sum(conn, from, *start)?);
             from = self.zone.hour_of(*start).end;
+            self.visit(conn, *start)?;
             add(&mut totals, anew(conn, *start, from, self.now)?);
         }
         add(&mut totals, hourly_sum(conn, from, bucket.end)?);

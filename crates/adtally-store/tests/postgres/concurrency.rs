@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use adtally_domain::Event;
 use adtally_store::{EventBatch, StoreError};
@@ -132,7 +133,11 @@ async fn totals_outlive_raw_events_that_are_dropped_during_a_roll_up() {
             let drop = async {
                 blocked(&store, 1).await;
                 let day = "2026-06-01".parse().unwrap();
-                store.store.drop_partition(store.zone, day).await.unwrap()
+                store
+                    .store
+                    .drop_partition(store.zone, day, Duration::ZERO)
+                    .await
+                    .unwrap()
             };
             let release = async {
                 let dropped_or_waits = format!(

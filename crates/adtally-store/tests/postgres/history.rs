@@ -179,7 +179,11 @@ async fn history_stands_when_the_note_of_what_was_dropped_is_lost() {
     let store = rolled_up("UTC").await;
     let totals = store.sql(TOTALS);
     let day = "2026-06-01".parse().unwrap();
-    store.store.drop_partition(store.zone, day).await.unwrap();
+    store
+        .store
+        .drop_partition(store.zone, day, Duration::ZERO)
+        .await
+        .unwrap();
     store.sql(
         "DELETE FROM settings WHERE key = 'raw_from'; DELETE FROM roll_ups; \
                DELETE FROM task_runs; DELETE FROM dead_letters; DELETE FROM schedule_runs",
@@ -268,7 +272,11 @@ async fn times_that_no_clock_shows_are_dead_letters_and_make_no_partition() {
     // 1970 is in time unless the raw events of then were dropped.
     store.roll_up_all().await;
     let day = "1970-01-01".parse().unwrap();
-    store.store.drop_partition(store.zone, day).await.unwrap();
+    store
+        .store
+        .drop_partition(store.zone, day, Duration::ZERO)
+        .await
+        .unwrap();
     let stored = store.save(vec![impression("1970-01-01T00:00:00Z")]).await;
     assert_eq!((stored.inserted(), stored.too_old), (0, 1));
 }

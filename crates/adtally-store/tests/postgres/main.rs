@@ -19,6 +19,7 @@ mod identities;
 mod index;
 mod migrations;
 mod partitions;
+mod rebuild;
 mod requeue;
 mod rollups;
 mod schedule;
@@ -29,5 +30,6 @@ mod statements;
 mod stats;
 mod support;
 mod tasks;
+mod years;
 
 use support::{store, store_in};

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use adtally_store::StoreError;
 use chrono::NaiveDate;
 
@@ -99,7 +101,7 @@ async fn dropping_raw_events_keeps_every_total() {
 
     let raw_from = store
         .store
-        .drop_partition(store.zone, date("2026-06-02"))
+        .drop_partition(store.zone, date("2026-06-02"), Duration::ZERO)
         .await
         .unwrap();
     assert_eq!(raw_from, at("2026-06-03T00:00:00Z"));
@@ -126,7 +128,7 @@ async fn an_event_of_a_closed_hour_becomes_a_dead_letter_too_old() {
     store.roll_up_all().await;
     let raw_from = store
         .store
-        .drop_partition(store.zone, date("2026-06-01"))
+        .drop_partition(store.zone, date("2026-06-01"), Duration::ZERO)
         .await
         .unwrap();
     // The first hour of Tehran that has all its events begins at half past.
@@ -151,7 +153,11 @@ async fn an_event_of_a_closed_hour_becomes_a_dead_letter_too_old() {
 async fn raw_events_that_are_still_needed_are_not_dropped() {
     let store = store();
     store.save(vec![impression("2026-06-01T10:00:00Z")]).await;
-    let drop = || store.store.drop_partition(store.zone, date("2026-06-01"));
+    let drop = || {
+        store
+            .store
+            .drop_partition(store.zone, date("2026-06-01"), Duration::ZERO)
+    };
     let error = drop().await.unwrap_err();
     assert!(matches!(error, StoreError::StillNeeded(_)), "{error}");
     assert_eq!(store.count("events"), 1);
@@ -174,7 +180,7 @@ async fn raw_events_that_are_still_needed_are_not_dropped() {
         .date_naive();
     let error = store
         .store
-        .drop_partition(store.zone, today)
+        .drop_partition(store.zone, today, Duration::ZERO)
         .await
         .unwrap_err();
     assert!(matches!(error, StoreError::StillNeeded(_)), "{error}");
@@ -185,12 +191,12 @@ async fn raw_from_never_moves_back() {
     let store = store();
     let later = store
         .store
-        .drop_partition(store.zone, date("2026-06-05"))
+        .drop_partition(store.zone, date("2026-06-05"), Duration::ZERO)
         .await
         .unwrap();
     let earlier = store
         .store
-        .drop_partition(store.zone, date("2026-06-01"))
+        .drop_partition(store.zone, date("2026-06-01"), Duration::ZERO)
         .await
         .unwrap();
     assert_eq!(later, earlier);

@@ -153,7 +153,10 @@ async fn use_everything(test: &TestStore) {
     store.ad_stats(test.zone, ad(1), span).await.unwrap();
     keep_ads(store).await;
     let day = "2026-06-01".parse().unwrap();
-    store.drop_partition(test.zone, day).await.unwrap();
+    store
+        .drop_partition(test.zone, day, Duration::ZERO)
+        .await
+        .unwrap();
     store.find_events(vec![click(HOUR).id]).await.unwrap();
 }
 

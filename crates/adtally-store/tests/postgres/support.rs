@@ -81,7 +81,7 @@ impl TestStore {
     pub(crate) async fn roll_up_day(&self, date: &str) -> RollUp {
         let day = self.zone.day(date.parse().unwrap()).unwrap();
         let task = task("adtally.aggregate_day");
-        self.store.roll_up_day(task, day).await.unwrap()
+        self.store.roll_up_day(task, self.zone, day).await.unwrap()
     }
 
     /// Rolls up whatever is marked, hours first, as sweeps would do in the end.

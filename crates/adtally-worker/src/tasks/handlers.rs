@@ -65,7 +65,7 @@ impl TaskHandler for AggregateDay {
         let day = context.zone.day(self.day).ok_or_else(|| {
             TaskError::Discard(format!("{} has no day {}", context.zone, self.day))
         })?;
-        let done = context.store.roll_up_day(run, day).await?;
+        let done = context.store.roll_up_day(run, context.zone, day).await?;
         tell("day", day.date, done);
         Ok(())
     }
