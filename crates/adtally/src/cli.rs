@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     AuditArgs, CompletionsArgs, DeadLettersArgs, DevArgs, ImportArgs, LoadArgs, MigrateArgs,
-    StatsArgs,
+    PartitionsArgs, RebuildArgs, StatsArgs, TimezoneArgs,
 };
 
 const AFTER_HELP: &str = "\
@@ -44,6 +44,12 @@ pub enum Command {
     Audit(Box<AuditArgs>),
     /// Show totals per hour or day
     Stats(Box<StatsArgs>),
+    /// Make the totals of a range anew, hours from raw events and days from hours
+    Rebuild(Box<RebuildArgs>),
+    /// See the raw events of each day, and drop those of old days
+    Partitions(Box<PartitionsArgs>),
+    /// Report in another time zone
+    Timezone(Box<TimezoneArgs>),
     /// See what could not be processed, put it back or give it up
     DeadLetters(Box<DeadLettersArgs>),
     /// Print a script that completes these commands in a shell

@@ -17,13 +17,16 @@ mod load;
 mod migrate;
 mod multicall;
 mod numbers;
+mod partitions;
 mod progress;
 mod queues;
+mod rebuild;
 mod run;
 mod stats;
 mod tables;
 #[cfg(test)]
 mod testing;
+mod timezone;
 
 pub use audit::AuditArgs;
 pub use cli::{Cli, Command};
@@ -34,5 +37,8 @@ pub use import::ImportArgs;
 pub use load::{LoadArgs, Zipf};
 pub use migrate::MigrateArgs;
 pub use multicall::run_as_named;
+pub use partitions::PartitionsArgs;
+pub use rebuild::RebuildArgs;
 pub use run::run;
 pub use stats::StatsArgs;
+pub use timezone::TimezoneArgs;

@@ -7,7 +7,10 @@ use adtally_service::{Shutdown, logging, report};
 use anyhow::anyhow;
 use tokio::task::LocalSet;
 
-use crate::{Cli, Command, audit, completions, dead_letters, dev, import, load, migrate, stats};
+use crate::{
+    Cli, Command, audit, completions, dead_letters, dev, import, load, migrate, partitions,
+    rebuild, stats, timezone,
+};
 
 /// Runs the command that `cli` names and tells how it ended.
 ///
@@ -49,6 +52,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Load(args) => load::run(&args, stop, &mut out).await,
         Command::Audit(args) => until(&stop, audit::run(&args, &mut out)).await,
         Command::Stats(args) => until(&stop, stats::run(&args, &mut out)).await,
+        Command::Rebuild(args) => rebuild::run(&args, &stop, &mut out).await,
+        Command::Partitions(args) => partitions::run(&args, &stop, &mut out).await,
+        Command::Timezone(args) => until(&stop, timezone::run(&args, &mut out)).await,
         Command::DeadLetters(args) => dead_letters::run(&args, &stop, &mut out).await,
         Command::Completions(args) => completions::run(&args, &mut out),
     };

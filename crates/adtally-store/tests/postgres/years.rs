@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 
 use crate::support::{ad, config, impression, task};
 
-const DAYS: usize = 900;
+const DAYS: usize = 600;
 /// As many as a batch may span on this server: inserting a row locks its partition.
 const DAYS_AT_ONCE: usize = 20;
 
