@@ -126,8 +126,8 @@ pub(crate) struct EventBody {
     /// What happened: `impression` or `click`.
     #[schema(value_type = String, pattern = "^(impression|click)$", example = "impression")]
     kind: String,
-    /// The sender's own name for the event, by which a retry counts once. A UUIDv7 is the event's
-    /// time; any other text needs `occurred_at`.
+    /// The sender's own name for the event, by which a retry counts once. A UUIDv7 within 2 s of
+    /// `occurred_at`, or without it, is the event's time; any other text needs `occurred_at`.
     #[schema(max_length = 128)]
     event_id: Option<String>,
     /// When it happened, RFC 3339 with offset; now when left out.

@@ -7,7 +7,7 @@ use adtally_domain::ReportingZone;
 use adtally_service::{Failure, Shutdown};
 use adtally_store::{Store, StoreError};
 
-/// The deployment's zone: the one this process was started with, else the stored one.
+/// The deployment's zone: the stored one, else the one this process was started with.
 #[derive(Debug)]
 pub(crate) struct Zone {
     asked: Option<ReportingZone>,
@@ -23,12 +23,12 @@ impl Zone {
         }
     }
 
-    /// The zone to report in; UTC while none is stored.
+    /// The zone to report in, by its stored name; UTC while none is stored.
     ///
     /// # Errors
     /// The store's transient ones, only while the zone is not known yet.
     pub(crate) async fn current(&self, store: &Store) -> Result<ReportingZone, StoreError> {
-        if let Some(zone) = self.asked.or_else(|| self.stored.get().copied()) {
+        if let Some(zone) = self.stored.get().copied().or(self.asked) {
             return Ok(zone);
         }
         match store.zone().await? {
@@ -49,7 +49,11 @@ impl Zone {
         };
         loop {
             match store.claim_zone(Some(asked)).await {
-                Ok(_) => return Ok(()),
+                // It may go by another name there.
+                Ok(zone) => {
+                    self.stored.get_or_init(|| zone);
+                    return Ok(());
+                }
                 Err(error @ StoreError::ZoneMismatch { .. }) => {
                     return Err(Failure::configuration(format!("--timezone: {error}")));
                 }

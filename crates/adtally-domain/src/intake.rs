@@ -17,6 +17,12 @@ use text::{ID_BYTES, PLACEMENT_BYTES, REFERER_BYTES, USER_AGENT_BYTES, check, te
 
 /// How far an event's time may be ahead of the API's clock.
 const MAX_FUTURE_MILLIS: i64 = 5 * 60 * 1_000;
+/// How far `occurred_at` may be from the time of a UUIDv7 beside it. Clients read two clocks, one
+/// after the other.
+const MAX_APART_MILLIS: u64 = 2_000;
+/// How far outside of what is let in a UUIDv7 may be and still be taken for one. Six bits make a
+/// UUIDv7, so one in 64 of all hex digests looks like one, of any time until the year 10889.
+const PLAUSIBLE_MILLIS: i64 = 366 * 86_400 * 1_000;
 
 /// What the operator lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +49,7 @@ impl Intake {
     ) -> Result<Event, Rejection> {
         let ad_id = ad_id(&input.ad_id)?;
         let kind = kind(&input.kind)?;
-        let id = event_id(input, kind, ad_id, now, random)?;
+        let id = self.event_id(input, kind, ad_id, now, random)?;
         self.check_time(id.time(), now)?;
         Ok(Event {
             id,
@@ -60,9 +66,45 @@ impl Intake {
         })
     }
 
+    fn event_id(
+        &self,
+        input: &EventInput<'_>,
+        kind: EventKind,
+        ad_id: AdId,
+        now: Timestamp,
+        random: impl FnOnce() -> [u8; 10],
+    ) -> Result<EventId, Rejection> {
+        let occurred_at = occurred_at(&input.occurred_at)?;
+        let Some(client_id) = client_id(&input.event_id)? else {
+            return Ok(EventId::v7(occurred_at.unwrap_or(now), random()));
+        };
+        let time_ordered = Uuid::parse_str(client_id).ok().and_then(EventId::from_v7);
+        match (time_ordered, occurred_at) {
+            (Some(id), Some(time)) if is_same_moment(id, time) => Ok(id),
+            (Some(id), None) if self.is_plausible(id, now) => Ok(id),
+            (_, Some(time)) => Ok(EventId::derive(kind, ad_id, time, client_id)),
+            (_, None) => Err(Rejection::new(
+                RejectCode::OccurredAtRequired,
+                "occurred_at is required unless event_id is a UUIDv7 of a time that is let in",
+            )),
+        }
+    }
+
+    /// Whether `id`, with no other time beside it, is a UUIDv7 by more than chance.
+    fn is_plausible(&self, id: EventId, now: Timestamp) -> bool {
+        let (id, now) = (id.time().as_millis(), now.as_millis());
+        let earliest = now.saturating_sub(self.max_age_millis());
+        let latest = now.saturating_add(MAX_FUTURE_MILLIS);
+        (earliest.saturating_sub(PLAUSIBLE_MILLIS)..=latest.saturating_add(PLAUSIBLE_MILLIS))
+            .contains(&id)
+    }
+
+    fn max_age_millis(&self) -> i64 {
+        i64::try_from(self.max_event_age.as_millis()).unwrap_or(i64::MAX)
+    }
+
     fn check_time(&self, time: Timestamp, now: Timestamp) -> Result<(), Rejection> {
-        let age = i64::try_from(self.max_event_age.as_millis()).unwrap_or(i64::MAX);
-        if time.as_millis() < now.as_millis().saturating_sub(age) {
+        if time.as_millis() < now.as_millis().saturating_sub(self.max_age_millis()) {
             let days = self.max_event_age.as_secs() / 86_400;
             return Err(Rejection::new(
                 RejectCode::TooOld,
@@ -70,17 +112,13 @@ impl Intake {
             ));
         }
         if time.as_millis() > now.as_millis().saturating_add(MAX_FUTURE_MILLIS) {
-            return Err(in_future(&time.to_string()));
+            return Err(Rejection::new(
+                RejectCode::InFuture,
+                format!("the event's time, {time}, is more than 5 minutes in the future"),
+            ));
         }
         Ok(())
     }
-}
-
-fn in_future(time: &str) -> Rejection {
-    Rejection::new(
-        RejectCode::InFuture,
-        format!("the event's time, {time}, is more than 5 minutes in the future"),
-    )
 }
 
 fn ad_id(field: &Scalar<'_>) -> Result<AdId, Rejection> {
@@ -109,56 +147,22 @@ fn kind(field: &Scalar<'_>) -> Result<EventKind, Rejection> {
     })
 }
 
-fn event_id(
-    input: &EventInput<'_>,
-    kind: EventKind,
-    ad_id: AdId,
-    now: Timestamp,
-    random: impl FnOnce() -> [u8; 10],
-) -> Result<EventId, Rejection> {
-    let occurred_at = occurred_at(&input.occurred_at)?;
-    let client_id = match &input.event_id {
-        Scalar::Absent => return Ok(EventId::v7(occurred_at.unwrap_or(now), random())),
-        Scalar::Text(text) => checked_client_id(text)?,
-        Scalar::Integer(_) | Scalar::Other => {
-            return Err(Rejection::new(
-                RejectCode::InvalidEventId,
-                "event_id must be a text",
-            ));
+/// The client's own name for the event.
+fn client_id<'a>(field: &'a Scalar<'_>) -> Result<Option<&'a str>, Rejection> {
+    let refused = |detail| Err(Rejection::new(RejectCode::InvalidEventId, detail));
+    match field {
+        Scalar::Absent => Ok(None),
+        Scalar::Text(id) if id.is_empty() => {
+            refused("event_id must not be empty; leave it out to have one made")
         }
-    };
-    if let Some(uuid) = Uuid::parse_str(client_id).ok().filter(EventId::is_v7) {
-        return time_ordered_id(uuid, occurred_at);
+        Scalar::Text(id) => check(id, "event_id", ID_BYTES).map(|()| Some(id.as_ref())),
+        Scalar::Integer(_) | Scalar::Other => refused("event_id must be a text"),
     }
-    let time = occurred_at.ok_or_else(|| {
-        let detail = "occurred_at is required unless event_id is a UUIDv7";
-        Rejection::new(RejectCode::OccurredAtRequired, detail)
-    })?;
-    Ok(EventId::derive(kind, ad_id, time, client_id))
 }
 
-fn checked_client_id(id: &str) -> Result<&str, Rejection> {
-    if id.is_empty() {
-        let detail = "event_id must not be empty; leave it out to have one made";
-        return Err(Rejection::new(RejectCode::InvalidEventId, detail));
-    }
-    check(id, "event_id", ID_BYTES)?;
-    Ok(id)
-}
-
-/// A UUIDv7 is its own time; an `occurred_at` beside it may only repeat it.
-fn time_ordered_id(uuid: Uuid, occurred_at: Option<Timestamp>) -> Result<EventId, Rejection> {
-    let id = EventId::from_v7(uuid).ok_or_else(|| in_future("past the year 9999"))?;
-    match occurred_at {
-        Some(time) if time != id.time() => Err(Rejection::new(
-            RejectCode::TimeMismatch,
-            format!(
-                "occurred_at is {time}, but the UUIDv7 event_id says {}",
-                id.time()
-            ),
-        )),
-        _ => Ok(id),
-    }
+/// Whether `id` was made when the event it names happened.
+fn is_same_moment(id: EventId, time: Timestamp) -> bool {
+    id.time().as_millis().abs_diff(time.as_millis()) <= MAX_APART_MILLIS
 }
 
 fn occurred_at(field: &Scalar<'_>) -> Result<Option<Timestamp>, Rejection> {

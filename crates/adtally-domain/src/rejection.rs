@@ -38,8 +38,6 @@ reject_codes! {
     InvalidOccurredAt = "invalid_occurred_at",
     /// `occurred_at` is missing although `event_id` does not say the time itself.
     OccurredAtRequired = "occurred_at_required",
-    /// `occurred_at` differs from the time in the UUIDv7 `event_id`.
-    TimeMismatch = "time_mismatch",
     /// The event is older than the operator accepts.
     TooOld = "too_old",
     /// The event is more than five minutes ahead of the API's clock.

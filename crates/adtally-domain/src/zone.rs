@@ -18,6 +18,9 @@ use crate::Timestamp;
 
 const HOUR_MILLIS: i64 = 3_600_000;
 const DAY_MILLIS: i64 = 24 * HOUR_MILLIS;
+const DAY_STEP: usize = 24 * 3_600_000;
+/// 2100-01-01T00:00:00Z: chrono-tz knows no change of clocks after it.
+const CHANGES_UNTIL: i64 = 4_102_444_800_000;
 
 /// A name that is not in the IANA time zone database.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -56,6 +59,20 @@ impl ReportingZone {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    /// Whether both zones' clocks show the same at every instant from 1970 on, so that all hours and
+    /// days are the same. Names tell less: the IANA database has several for many zones, and renames
+    /// some.
+    #[must_use]
+    pub fn has_clock_of(&self, other: &Self) -> bool {
+        // No zone has changed twice within six days.
+        let alike = |from: i64| {
+            self.offset_millis(from) == other.offset_millis(from)
+                && self.first_change(from, from + DAY_MILLIS)
+                    == other.first_change(from, from + DAY_MILLIS)
+        };
+        self == other || (0..CHANGES_UNTIL).step_by(DAY_STEP).all(alike)
     }
 
     /// `time` on the zone's clock, with the offset in force.

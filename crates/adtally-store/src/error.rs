@@ -49,8 +49,8 @@ pub enum StoreError {
     },
     /// The deployment reports in another zone.
     #[error(
-        "this database reports in the time zone {stored}, not in {asked}: drop the setting or use \
-         another database"
+        "this database reports in the time zone {stored}, not in {asked}, whose clocks differ: drop \
+         the setting or use another database"
     )]
     ZoneMismatch {
         /// The zone the database belongs to.

@@ -16,10 +16,12 @@ const SCHEDULE_FROM: &str = "schedule_from";
 
 impl Store {
     /// The zone this deployment reports in. The first process to ask decides it for good: the zone
-    /// it asks for, or UTC when it asks for none.
+    /// it asks for, or UTC when it asks for none. The stored name stays; another name of the same
+    /// zone is as good.
     ///
     /// # Errors
-    /// [`StoreError::ZoneMismatch`] when `asked` is not the stored zone, and the transient ones.
+    /// [`StoreError::ZoneMismatch`] when clocks in `asked` and in the stored zone differ, and the
+    /// transient ones.
     pub async fn claim_zone(
         &self,
         asked: Option<ReportingZone>,
@@ -67,7 +69,7 @@ fn claim_zone(
         .execute(conn)?;
     let stored = get(conn, TIMEZONE)?.map_or(Ok(ReportingZone::UTC), |name| parse(&name))?;
     match asked {
-        Some(asked) if asked != stored => Err(StoreError::ZoneMismatch {
+        Some(asked) if !asked.has_clock_of(&stored) => Err(StoreError::ZoneMismatch {
             stored: stored.name().to_owned(),
             asked: asked.name().to_owned(),
         }),

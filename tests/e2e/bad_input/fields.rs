@@ -140,6 +140,9 @@ fn an_event_id_is_one_of_the_promised_kinds_or_refused() {
         "9b2f8f0e-2c1d-4e6a-9d43-0c6f7a1b2c3d",
         "auction-7f3a/1",
         "019d3751-c8ff-7ad9-3ab3-b966420926c1",
+        // UUIDv7 by their version, but of the years 10889 and 2660: digests look so by chance.
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",
+        "13d37510-19d3-75c8-ad93-3ab3b9664209",
     ] {
         subject.rejects(id, &with("event_id", id), "occurred_at_required");
     }
@@ -159,15 +162,12 @@ fn an_event_id_is_one_of_the_promised_kinds_or_refused() {
     ] {
         subject.rejects(id, &with("event_id", id), "too_old");
     }
-    let last = "ffffffff-ffff-7fff-bfff-ffffffffffff";
-    subject.rejects("the last UUIDv7", &with("event_id", last), "in_future");
-    let mut mismatch = json!({"ad_id": 1, "kind": "click", "occurred_at": from_now(-60)});
-    mismatch["event_id"] = json!("019d3751-c8ff-7ad9-bab3-b966420926c1");
-    subject.rejects(
-        "two times",
-        mismatch.to_string().as_bytes(),
-        "time_mismatch",
-    );
+    let mut two_times = json!({"ad_id": 1, "kind": "click", "occurred_at": from_now(-60)});
+    two_times["event_id"] = json!("019d3751-c8ff-7ad9-bab3-b966420926c1");
+    let two_times = two_times.to_string();
+    let first = subject.takes("two times", two_times.as_bytes());
+    let again = subject.takes("two times, again", two_times.as_bytes());
+    subject.compare("the id of a retry", again, first);
     for id in [json!("auction-1"), json!(7), json!("")] {
         subject.rejects(
             "an impression",

@@ -130,6 +130,65 @@ fn names_outside_the_database_are_refused() {
 }
 
 #[test]
+fn a_zone_is_known_by_its_clock_and_not_by_its_name() {
+    for (one, other) in [
+        ("Europe/Kiev", "Europe/Kyiv"),
+        ("Asia/Calcutta", "Asia/Kolkata"),
+        ("UTC", "Etc/UTC"),
+        ("UTC", "GMT"),
+        ("UTC", "Zulu"),
+        ("Asia/Saigon", "Asia/Ho_Chi_Minh"),
+        ("US/Eastern", "America/New_York"),
+        ("Iran", "Asia/Tehran"),
+    ] {
+        assert!(zone(one).has_clock_of(&zone(other)), "{one} {other}");
+        assert!(zone(other).has_clock_of(&zone(one)), "{other} {one}");
+    }
+    for (one, other) in [
+        ("UTC", "Europe/London"),
+        // Apart in some years only, or by an hour or two on days of change.
+        ("America/Havana", "America/New_York"),
+        ("America/Phoenix", "America/Denver"),
+        ("Europe/Kyiv", "Europe/Chisinau"),
+        ("Asia/Tehran", "Asia/Kolkata"),
+        ("America/Toronto", "America/New_York"),
+        ("Etc/GMT+1", "Etc/GMT-1"),
+    ] {
+        assert!(!zone(one).has_clock_of(&zone(other)), "{one} {other}");
+    }
+}
+
+#[test]
+fn no_clock_changes_twice_within_six_days_or_after_the_last_known_change() {
+    // The shortest summer there was lasted a week, in some of these. All zones take two minutes.
+    let short = [
+        "America/Boa_Vista",
+        "America/Recife",
+        "Asia/Gaza",
+        "Africa/Casablanca",
+    ];
+    for name in ZONES.into_iter().chain(short) {
+        let zone = zone(name);
+        let mut last = i64::MIN / 2;
+        let mut from = 0;
+        while from < CHANGES_UNTIL {
+            // Half a day, so that two changes within a day would be seen.
+            let to = from + DAY_MILLIS / 2;
+            if let Some(change) = zone.first_change(from, to) {
+                assert!(change - last > 6 * DAY_MILLIS, "{name} {change}");
+                last = change;
+            }
+            from = to;
+        }
+        let (end, after) = (
+            zone.offset_millis(from),
+            zone.offset_millis(from + 200 * DAY_MILLIS),
+        );
+        assert_eq!(end, after, "{name}");
+    }
+}
+
+#[test]
 fn years_of_hours_and_days_have_no_gap_and_no_overlap() {
     // Years in which these zones changed clocks at midnight, skipped a day or changed their rules.
     let years = [

@@ -241,6 +241,25 @@ async fn the_first_process_decides_the_zone_for_good() {
 }
 
 #[tokio::test]
+async fn another_name_of_the_stored_zone_is_that_zone_and_the_stored_name_stays() {
+    for (stored, asked) in [
+        ("Europe/Kiev", ["Europe/Kyiv", "Europe/Kiev"]),
+        ("Asia/Calcutta", ["Asia/Kolkata", "Asia/Calcutta"]),
+        ("UTC", ["Etc/UTC", "GMT"]),
+    ] {
+        let test = store();
+        let stored = parse(stored);
+        assert_eq!(test.store.claim_zone(Some(stored)).await.unwrap(), stored);
+        for asked in asked {
+            let claimed = test.store.claim_zone(Some(parse(asked))).await.unwrap();
+            assert_eq!(claimed.name(), stored.name(), "{asked}");
+        }
+        let other = parse("Europe/Chisinau");
+        assert!(test.store.claim_zone(Some(other)).await.is_err());
+    }
+}
+
+#[tokio::test]
 async fn a_deployment_that_names_no_zone_reports_in_utc() {
     let test = store();
     let store = &test.store;
