@@ -3,6 +3,7 @@
 mod count;
 mod faults;
 mod files;
+mod hostile;
 
 use std::path::Path;
 

@@ -5,5 +5,5 @@ mod answer;
 mod client;
 
 pub(crate) use address::{ApiArgs, ApiUrl};
-pub(crate) use answer::{Answer, Refused};
+pub(crate) use answer::{Answer, Refused, event_ids};
 pub(crate) use client::{Client, ClientOptions, NoAnswer, Response, unreachable};

@@ -4,16 +4,19 @@ mod args;
 mod batch;
 mod columns;
 mod csv_rows;
-mod csv_text;
 mod delivery;
+mod fields;
 mod input;
+mod lines;
 mod local_time;
 mod ndjson_rows;
+mod records;
 mod row;
 mod row_id;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -39,7 +42,7 @@ use delivery::{Courier, GivenUp};
 use input::{Input, InputError};
 use local_time::TimeReader;
 use ndjson_rows::NdjsonRows;
-use row::{Row, Rows};
+use row::{OtherLines, Row, Rows};
 use row_id::RowIds;
 use summary::Summary;
 
@@ -67,18 +70,14 @@ pub(crate) async fn run(
     let mut summary = Summary::default();
     let in_flight = args.sending.in_flight as usize;
     let sent = send_all(batches, &courier, in_flight, &shutdown, |delivered| {
-        summary.accept(delivered.accepted);
-        delivered
-            .refused
-            .into_iter()
-            .for_each(|refusal| summary.refuse(refusal));
+        summary.add(delivered);
         show(&bar, &position, &summary);
     });
     let sent = sent.await;
     bar.finish_and_clear();
 
     let refused = summary.refused();
-    if summary.rows() > 0 {
+    if summary.lines() > 0 {
         summary.write(out, &name, started.elapsed())?;
     }
     // Only what was sent in full was also read to its end: whoever writes a pipe may keep its reader
@@ -157,6 +156,13 @@ impl Rows for AnyRows {
             Self::Ndjson(rows) => rows.next(json),
         }
     }
+
+    fn take_other_lines(&mut self) -> OtherLines {
+        match self {
+            Self::Csv(rows) => rows.take_other_lines(),
+            Self::Ndjson(rows) => rows.take_other_lines(),
+        }
+    }
 }
 
 fn rows(input: Input, args: &ImportArgs) -> anyhow::Result<AnyRows> {
@@ -173,6 +179,7 @@ fn rows(input: Input, args: &ImportArgs) -> anyhow::Result<AnyRows> {
     let plan = CsvPlan {
         name: input.name,
         delimiter: csv.delimiter,
+        quoting: csv.quoting,
         kind: args.kind,
         times: times(csv)?,
         ids,

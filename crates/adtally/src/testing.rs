@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use actix_web::web::{Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// A request with events.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +32,13 @@ impl Posted {
             .map(|(index, code)| json!({"index": index, "code": code, "detail": "as asked"}))
             .collect();
         let accepted = self.events.len() - rejected.len();
-        HttpResponse::Accepted().json(json!({"accepted": accepted, "rejected": rejected}))
+        let id = |(place, event): (usize, &Value)| {
+            let is_refused = refused.iter().any(|(index, _)| *index == place);
+            (!is_refused).then(|| id_of(event))
+        };
+        let ids: Vec<_> = self.events.iter().enumerate().map(id).collect();
+        let answer = json!({"accepted": accepted, "rejected": rejected, "ids": ids});
+        HttpResponse::Accepted().json(answer)
     }
 
     /// The `event_id` of each event.
@@ -38,6 +46,13 @@ impl Posted {
         let id = |event: &Value| event["event_id"].as_str().unwrap().to_owned();
         self.events.iter().map(id).collect()
     }
+}
+
+/// The same id for the same event, as the API makes them.
+fn id_of(event: &Value) -> Uuid {
+    let parts = ["kind", "ad_id", "event_id", "occurred_at"].map(|name| event[name].to_string());
+    let digest = Sha256::digest(parts.join(" "));
+    Uuid::from_slice(&digest[..16]).unwrap()
 }
 
 type Answer = dyn Fn(usize, &Posted) -> HttpResponse + Send + Sync;

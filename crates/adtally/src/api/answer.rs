@@ -1,8 +1,10 @@
 //! What an answer to posted events means.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::Response;
 
@@ -81,7 +83,8 @@ impl Answer {
         match body {
             Ok(body)
                 if body.accepted + body.rejected.len() == events
-                    && body.rejected.iter().all(|refused| refused.index < events) =>
+                    && body.rejected.iter().all(|refused| refused.index < events)
+                    && are_distinct(&body.rejected) =>
             {
                 Self::Judged(body.rejected)
             }
@@ -93,6 +96,24 @@ impl Answer {
             },
         }
     }
+}
+
+fn are_distinct(refused: &[Refused]) -> bool {
+    let places: BTreeSet<_> = refused.iter().map(|refused| refused.index).collect();
+    places.len() == refused.len()
+}
+
+/// The ids of the posted events in their order, those of refused events missing. Empty where the
+/// answer names none.
+pub(crate) fn event_ids(response: &Response) -> Vec<Option<Uuid>> {
+    #[derive(Default, Deserialize)]
+    struct Ids {
+        #[serde(default)]
+        ids: Vec<Option<Uuid>>,
+    }
+    serde_json::from_slice::<Ids>(&response.body)
+        .unwrap_or_default()
+        .ids
 }
 
 impl Response {
@@ -138,6 +159,7 @@ mod tests {
             "<html>",
             r#"{"accepted":1,"rejected":[]}"#,
             r#"{"accepted":1,"rejected":[{"index":2,"code":"too_old"}]}"#,
+            r#"{"accepted":0,"rejected":[{"index":1,"code":"a"},{"index":1,"code":"b"}]}"#,
         ] {
             let answer = Answer::to(2, &response(202, body));
             assert!(matches!(answer, Answer::Malformed { .. }), "{body}");

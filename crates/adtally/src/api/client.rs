@@ -41,6 +41,7 @@ pub(crate) struct Client {
     inner: awc::Client,
     url: ApiUrl,
     events: Uri,
+    events_with_ids: Uri,
 }
 
 /// An answer of the API.
@@ -71,9 +72,12 @@ impl Client {
     /// # Errors
     /// A configuration [`Failure`] when the URL is none that HTTP can name.
     pub(crate) fn new(url: ApiUrl, options: ClientOptions) -> Result<Self, Failure> {
-        let events = url.route("/v1/events").parse().map_err(|error| {
-            Failure::configuration(format!("--api: {url} is no address of a server: {error}"))
-        })?;
+        let uri = |route| {
+            url.route(route).parse().map_err(|error| {
+                Failure::configuration(format!("--api: {url} is no address of a server: {error}"))
+            })
+        };
+        let (events, events_with_ids) = (uri("/v1/events")?, uri("/v1/events?ids=1")?);
         let connector = awc::Connector::new()
             .limit(options.connections)
             .timeout(REACH_TIMEOUT.min(options.timeout))
@@ -83,7 +87,12 @@ impl Client {
             .timeout(options.timeout)
             .disable_redirects()
             .finish();
-        Ok(Self { inner, url, events })
+        Ok(Self {
+            inner,
+            url,
+            events,
+            events_with_ids,
+        })
     }
 
     /// Where the API is.
@@ -105,7 +114,8 @@ impl Client {
         Err(unreachable(&self.url, &reason))
     }
 
-    /// Posts events: `body` is a JSON object or array.
+    /// Posts events: `body` is a JSON object or array. The answer names the events' ids where
+    /// `with_ids` asks for them.
     ///
     /// # Errors
     /// Why there is no answer.
@@ -113,10 +123,16 @@ impl Client {
         &self,
         source: &str,
         body: Bytes,
+        with_ids: bool,
     ) -> Result<Response, NoAnswer> {
+        let route = if with_ids {
+            &self.events_with_ids
+        } else {
+            &self.events
+        };
         let request = self
             .inner
-            .request(Method::POST, self.events.clone())
+            .request(Method::POST, route.clone())
             .insert_header((header::CONTENT_TYPE, "application/json"))
             .insert_header(("x-adtally-source", source));
         read(request.send_body(body).await).await
@@ -189,7 +205,9 @@ mod tests {
             timeout: Duration::from_secs(1),
         };
         let client = Client::new(ApiUrl::parse(url).unwrap(), options).unwrap();
-        client.post_events("test", Bytes::from_static(b"{}")).await
+        client
+            .post_events("test", Bytes::from_static(b"{}"), false)
+            .await
     }
 
     #[actix_web::test]

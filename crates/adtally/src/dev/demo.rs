@@ -143,7 +143,7 @@ impl Demo {
             ids.push(self.traffic.write_event(*time, &mut body));
         }
         body.push(b']');
-        let response = self.client.post_events("demo", body.into()).await?;
+        let response = self.client.post_events("demo", body.into(), false).await?;
         match Answer::to(times.len(), &response) {
             Answer::Judged(refused) if refused.is_empty() => Ok(ids),
             Answer::Judged(refused) => {

@@ -17,7 +17,10 @@ Examples:
 Importing a file again changes nothing: each row's id comes from the label, from what the row says
 and from how many rows just like it came before. The file may have been renamed, appended to or
 compressed anew.
-Events older than the API's --max-event-age are refused; start it with a larger one to load history.";
+Events older than the API's --max-event-age are refused; start it with a larger one to load history.
+
+Each line of the file is accepted, repeated (an event id that the file gave before) or refused with its
+number and the reason. The exit code is 1 when a line was refused or the file could not be read.";
 
 /// Send events from a CSV or NDJSON file through the API.
 #[derive(Debug, Clone, Args)]
@@ -51,7 +54,8 @@ pub(super) struct CsvArgs {
     /// The column with the event's time
     #[arg(long, env = "ADTALLY_IMPORT_TIME_COLUMN", value_name = "NAME")]
     pub(super) time_column: Option<String>,
-    /// How times are written: strftime's notation, rfc3339, unix or unix-ms
+    /// How times are written: strftime's notation, rfc3339, unix or unix-ms. A format that ends with
+    /// the hour means its first minute
     #[arg(
         long,
         env = "ADTALLY_IMPORT_TIME_FORMAT",
@@ -102,6 +106,43 @@ pub(super) struct CsvArgs {
         value_parser = delimiter
     )]
     pub(super) delimiter: u8,
+    /// What quotes around a field mean. Where they make no sense, the line is refused
+    #[arg(
+        long,
+        env = "ADTALLY_IMPORT_QUOTING",
+        value_enum,
+        value_name = "HOW",
+        default_value = "auto"
+    )]
+    pub(super) quoting: Quoting,
+    /// What stands for no value besides an empty field; several with commas between. Without it:
+    /// NULL, null, \N, -, n/a, N/A
+    #[arg(
+        long,
+        env = "ADTALLY_IMPORT_NULL",
+        value_name = "TEXT",
+        value_delimiter = ','
+    )]
+    null: Option<Vec<String>>,
+}
+
+impl CsvArgs {
+    /// What stands for no value, where it was said.
+    pub(super) fn nulls(&self) -> Option<Vec<String>> {
+        self.null.clone()
+    }
+}
+
+/// What quotes mean in a CSV file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Quoting {
+    /// As csv; but where columns are separated by tabs, a line whose quotes make no sense is read
+    /// without
+    Auto,
+    /// A field may be in quotes, and a quote within is doubled (RFC 4180)
+    Csv,
+    /// Nothing: every quote is a part of its field
+    None,
 }
 
 /// How to send the rows.

@@ -4,7 +4,7 @@ use actix_web::web::Bytes;
 use tokio::sync::mpsc;
 
 use super::input::InputError;
-use super::row::Rows;
+use super::row::{Naming, OtherLines, Rows};
 use super::summary::Refusal;
 
 /// A request's body never grows much beyond this; the API takes four times as much.
@@ -17,13 +17,21 @@ pub(super) struct Batch {
     pub(super) body: Bytes,
     /// The line of each event in the body.
     pub(super) lines: Vec<u64>,
+    /// The places in the body of events whose ids the file says: rows may share them.
+    pub(super) named: Vec<usize>,
     /// The rows that are no events.
     pub(super) refused: Vec<Refusal>,
+    /// The lines that begin no row.
+    pub(super) other_lines: OtherLines,
 }
 
 impl Batch {
     fn rows(&self) -> usize {
         self.lines.len() + self.refused.len()
+    }
+
+    fn holds_lines(&self) -> bool {
+        self.rows() > 0 || self.other_lines.total() > 0
     }
 }
 
@@ -43,7 +51,7 @@ pub(super) fn read_batches(
             refuse_all(&batch)?;
         }
         first = false;
-        if batch.rows() > 0 && batches.blocking_send(batch).is_err() {
+        if batch.holds_lines() && batches.blocking_send(batch).is_err() {
             return Ok(());
         }
         // What was read before the file broke is good and was sent.
@@ -82,7 +90,12 @@ fn read_batch(rows: &mut impl Rows, size: usize) -> (Batch, End) {
             Err(error) => break End::Broken(error),
         };
         match row.event {
-            Ok(()) => batch.lines.push(row.line),
+            Ok(naming) => {
+                if naming == Naming::ByFile {
+                    batch.named.push(batch.lines.len());
+                }
+                batch.lines.push(row.line);
+            }
             Err(fault) => {
                 body.truncate(separator);
                 batch.refused.push(Refusal::of_row(row.line, fault));
@@ -95,6 +108,7 @@ fn read_batch(rows: &mut impl Rows, size: usize) -> (Batch, End) {
     }
     body.push(b']');
     batch.body = body.into();
+    batch.other_lines = rows.take_other_lines();
     (batch, end)
 }
 
@@ -140,8 +154,12 @@ mod tests {
             json.extend(line.to_string().bytes());
             Ok(Some(Row {
                 line,
-                event: Ok(()),
+                event: Ok(Naming::ByRow),
             }))
+        }
+
+        fn take_other_lines(&mut self) -> OtherLines {
+            OtherLines::default()
         }
     }
 

@@ -1,10 +1,10 @@
 //! Which column of a CSV file holds what.
 
-use adtally_domain::EventKind;
-use csv::ByteRecord;
-
 use super::args::CsvArgs;
+use super::fields::Fields;
 use super::row::{Optional, RowFault};
+use super::values::{NULLS, check_event_id, check_not_rounded, check_visible};
+use adtally_domain::EventKind;
 
 /// The places of the columns that are used.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Columns {
     user_agent: Option<Column>,
     referer: Option<Column>,
     placement: Option<Column>,
+    /// What stands for no value, where the user said so.
+    nulls: Option<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -55,12 +57,13 @@ impl Columns {
             user_agent: optional(&args.user_agent_column, "--user-agent-column")?,
             referer: optional(&args.referer_column, "--referer-column")?,
             placement: optional(&args.placement_column, "--placement-column")?,
+            nulls: args.nulls(),
         })
     }
 
     /// The ad's number; the API judges its range.
-    pub(super) fn ad_id(&self, record: &ByteRecord) -> Result<i64, RowFault> {
-        let text = self.ad_id.text(record)?;
+    pub(super) fn ad_id(&self, fields: &Fields) -> Result<i64, RowFault> {
+        let text = self.ad_id.text(fields)?;
         text.parse().map_err(|_| {
             let detail = format!(
                 "{} is {:?}, not a whole number",
@@ -72,19 +75,18 @@ impl Columns {
     }
 
     /// The text of the event's time.
-    pub(super) fn time<'a>(&self, record: &'a ByteRecord) -> Result<&'a str, RowFault> {
-        self.time.text(record)
+    pub(super) fn time<'a>(&self, fields: &'a Fields) -> Result<&'a str, RowFault> {
+        self.time.text(fields)
     }
 
     /// The kind, where a column says it.
-    pub(super) fn kind(&self, record: &ByteRecord) -> Result<Option<EventKind>, RowFault> {
+    pub(super) fn kind(&self, fields: &Fields) -> Result<Option<EventKind>, RowFault> {
         let Some(column) = &self.kind else {
             return Ok(None);
         };
-        let text = column.text(record)?;
-        if text.is_empty() {
+        let Some(text) = self.filled(Some(column), fields)? else {
             return Ok(None);
-        }
+        };
         text.parse().map(Some).map_err(|_| {
             let detail = format!(
                 "{} is {:?}, neither impression nor click",
@@ -96,39 +98,78 @@ impl Columns {
     }
 
     /// The event's own id, where a column says it.
-    pub(super) fn event_id<'a>(&self, record: &'a ByteRecord) -> Result<Option<&'a str>, RowFault> {
-        filled(self.event_id.as_ref(), record)
+    ///
+    /// What stands for nothing only by custom is no id, but not nothing either: rows that were
+    /// imported with it as their id would count again.
+    pub(super) fn event_id<'a>(&self, fields: &'a Fields) -> Result<Option<&'a str>, RowFault> {
+        let Some(column) = &self.event_id else {
+            return Ok(None);
+        };
+        let id = column.text(fields)?;
+        let nulls = self.nulls.as_deref().unwrap_or_default();
+        if id.is_empty() || nulls.iter().any(|null| null == id) {
+            return Ok(None);
+        }
+        check_event_id(&column.name, id).map_err(|mut fault| {
+            if NULLS.contains(&id) {
+                fault.detail = format!(
+                    "{} is {id:?}, which names no event: say --null '{id}' for rows without an id",
+                    column.name
+                );
+            }
+            fault
+        })?;
+        Ok(Some(id))
     }
 
     /// All other fields.
-    pub(super) fn optional<'a>(&self, record: &'a ByteRecord) -> Result<Optional<'a>, RowFault> {
-        let text = |column: &Option<Column>| filled(column.as_ref(), record);
+    pub(super) fn optional<'a>(&self, fields: &'a Fields) -> Result<Optional<'a>, RowFault> {
+        let text = |column: &Option<Column>| self.filled(column.as_ref(), fields);
+        let visitor_id = text(&self.visitor)?;
+        if let (Some(id), Some(column)) = (visitor_id, &self.visitor) {
+            check_not_rounded(&column.name, id)?;
+        }
         Ok(Optional {
             impression_id: text(&self.impression_id)?,
-            visitor_id: text(&self.visitor)?,
+            visitor_id,
             ip: text(&self.ip)?,
             user_agent: text(&self.user_agent)?,
             referer: text(&self.referer)?,
             placement: text(&self.placement)?,
         })
     }
-}
 
-impl Column {
-    fn text<'a>(&self, record: &'a ByteRecord) -> Result<&'a str, RowFault> {
-        let bytes = record.get(self.index).unwrap_or_default();
-        let text = str::from_utf8(bytes)
-            .map_err(|_| RowFault::new("invalid_text", format!("{} is not UTF-8", self.name)))?;
-        Ok(text.trim())
+    /// Whether `line`, of as many columns as the header, could be a row: `is_time` judges its time.
+    pub(super) fn could_be_row(&self, line: &Fields, is_time: impl FnOnce(&str) -> bool) -> bool {
+        self.ad_id(line).is_ok() && self.time(line).is_ok_and(is_time)
+    }
+
+    fn filled<'a>(
+        &self,
+        column: Option<&Column>,
+        fields: &'a Fields,
+    ) -> Result<Option<&'a str>, RowFault> {
+        let text = column.map(|column| column.text(fields)).transpose()?;
+        Ok(text.filter(|text| !text.is_empty() && !self.is_null(text)))
+    }
+
+    fn is_null(&self, text: &str) -> bool {
+        match &self.nulls {
+            Some(nulls) => nulls.iter().any(|null| null == text),
+            None => NULLS.contains(&text),
+        }
     }
 }
 
-fn filled<'a>(
-    column: Option<&Column>,
-    record: &'a ByteRecord,
-) -> Result<Option<&'a str>, RowFault> {
-    let text = column.map(|column| column.text(record)).transpose()?;
-    Ok(text.filter(|text| !text.is_empty()))
+impl Column {
+    fn text<'a>(&self, fields: &'a Fields) -> Result<&'a str, RowFault> {
+        let bytes = fields.get(self.index).unwrap_or_default();
+        let text = str::from_utf8(bytes)
+            .map_err(|_| RowFault::new("invalid_text", format!("{} is not UTF-8", self.name)))?;
+        let text = text.trim();
+        check_visible(&self.name, text)?;
+        Ok(text)
+    }
 }
 
 fn find(header: &[&str], name: &str, flag: &str) -> Result<Column, String> {

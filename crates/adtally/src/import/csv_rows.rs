@@ -3,31 +3,32 @@
 #[cfg(test)]
 mod tests;
 
-use std::io::BufRead;
+use std::io::{self, BufRead};
 
 use adtally_domain::EventKind;
-use csv::ByteRecord;
 
+use super::args::Quoting;
 use super::columns::Columns;
-use super::csv_text::{CsvText, RowBound};
+use super::fields::Fields;
 use super::input::InputError;
 use super::local_time::{TimeFault, TimeReader};
-use super::row::{PostedEvent, Row, RowFault, Rows};
+use super::records::Records;
+use super::row::{Naming, OtherLines, PostedEvent, Row, RowFault, Rows};
 use super::row_id::RowIds;
+
+/// The most bytes of an event in a request: several times what all of its fields may hold.
+const MAX_EVENT_BYTES: usize = 64 * 1024;
 
 /// Reads events from a CSV file whose first row names its columns.
 pub(super) struct CsvRows {
     name: String,
-    reader: csv::Reader<CsvText>,
-    row_bound: RowBound,
-    record: ByteRecord,
+    records: Records,
     columns: Columns,
     /// How many columns there are.
     width: usize,
     kind: Option<EventKind>,
     times: TimeReader,
     ids: RowIds,
-    last_line: u64,
 }
 
 /// What `CsvRows` needs to know besides the text.
@@ -36,6 +37,8 @@ pub(super) struct CsvPlan {
     pub(super) name: String,
     /// What separates columns.
     pub(super) delimiter: u8,
+    /// What quotes mean.
+    pub(super) quoting: Quoting,
     /// What each row is, unless a column says so.
     pub(super) kind: Option<EventKind>,
     /// How times are written.
@@ -54,62 +57,55 @@ impl CsvRows {
         plan: CsvPlan,
         find: impl FnOnce(&[&str]) -> Result<Columns, String>,
     ) -> Result<Self, InputError> {
-        let row_bound = RowBound::default();
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(plan.delimiter)
-            .terminator(csv::Terminator::Any(b'\n'))
-            .flexible(true)
-            .from_reader(CsvText::new(text, row_bound.clone()));
-        let header = reader
-            .byte_headers()
-            .map_err(|error| unreadable(&plan.name, 0, &error))?;
-        let names: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
-        let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
-        let columns =
-            find(&names).map_err(|fault| InputError::Content(format!("{}: {fault}", plan.name)))?;
+        let mut records = Records::new(text, plan.delimiter, plan.quoting);
+        let header = records
+            .header()
+            .map_err(|error| InputError::read(&plan.name, records.lines_read(), &error))?;
+        let columns = columns(header, find)
+            .map_err(|fault| InputError::Content(format!("{}: {fault}", plan.name)))?;
         Ok(Self {
-            width: header.len(),
+            width: records.fields().len(),
             name: plan.name,
-            reader,
-            row_bound,
-            record: ByteRecord::new(),
+            records,
             columns,
             kind: plan.kind,
             times: plan.times,
             ids: plan.ids,
-            last_line: 1,
         })
     }
 
-    fn event(&mut self, json: &mut Vec<u8>) -> Result<(), RowFault> {
-        if self.record.len() != self.width {
-            let (found, expected) = (self.record.len(), self.width);
-            let detail = format!("it has {found} columns, the first line has {expected}");
-            return Err(RowFault::new("invalid_row", detail));
-        }
+    fn event(&mut self, json: &mut Vec<u8>) -> Result<Naming, RowFault> {
         // Counted first, so that a row's id does not depend on flags that let more rows in.
-        let row_id = self.ids.next(self.record.iter());
-        let own_id = self.columns.event_id(&self.record)?;
-        let kind = match self.columns.kind(&self.record)?.or(self.kind) {
+        let row_id = self.ids.next(self.records.identity().iter());
+        let fields = self.records.fields();
+        let own_id = self.columns.event_id(fields)?;
+        let kind = match self.columns.kind(fields)?.or(self.kind) {
             Some(kind) => kind,
             None => return Err(RowFault::new("invalid_kind", "its kind is empty")),
         };
         let event = PostedEvent {
-            ad_id: self.columns.ad_id(&self.record)?,
+            ad_id: self.columns.ad_id(fields)?,
             kind,
             event_id: own_id.unwrap_or(&row_id),
-            occurred_at: self.occurred_at()?,
-            optional: self.columns.optional(&self.record)?,
+            occurred_at: self.occurred_at(fields)?,
+            optional: self.columns.optional(fields)?,
         };
         let start = json.len();
-        serde_json::to_writer(&mut *json, &event).map_err(|error| {
-            json.truncate(start);
-            RowFault::new("invalid_row", error.to_string())
-        })
+        let written = serde_json::to_writer(&mut *json, &event);
+        let fault = match written {
+            Err(error) => RowFault::new("invalid_row", error.to_string()),
+            Ok(()) if json.len() - start > MAX_EVENT_BYTES => {
+                RowFault::new("too_long", "its event is longer than 64 KiB")
+            }
+            Ok(()) if own_id.is_some() => return Ok(Naming::ByFile),
+            Ok(()) => return Ok(Naming::ByRow),
+        };
+        json.truncate(start);
+        Err(fault)
     }
 
-    fn occurred_at(&self) -> Result<String, RowFault> {
-        let text = self.columns.time(&self.record)?;
+    fn occurred_at(&self, fields: &Fields) -> Result<String, RowFault> {
+        let text = self.columns.time(fields)?;
         match self.times.read(text) {
             Ok(time) => Ok(time.to_string()),
             Err(fault @ TimeFault::Skipped { .. }) => {
@@ -118,42 +114,41 @@ impl CsvRows {
             Err(fault) => Err(RowFault::new("invalid_time", fault.to_string())),
         }
     }
+
+    fn next_record(&mut self) -> io::Result<Option<(u64, Result<(), RowFault>)>> {
+        let (columns, times, width) = (&self.columns, &self.times, self.width);
+        self.records.next(|line| {
+            line.len() == width && columns.could_be_row(line, |time| times.read(time).is_ok())
+        })
+    }
+}
+
+/// The columns of the header that was read.
+fn columns(
+    header: Result<Fields, RowFault>,
+    find: impl FnOnce(&[&str]) -> Result<Columns, String>,
+) -> Result<Columns, String> {
+    let header = header.map_err(|fault| format!("its first line: {}", fault.detail))?;
+    if header.iter().any(|name| name.contains(&0)) {
+        return Err("is neither text nor gzip: give a CSV or NDJSON file".to_owned());
+    }
+    let names: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).collect();
+    find(&names)
 }
 
 impl Rows for CsvRows {
     fn next(&mut self, json: &mut Vec<u8>) -> Result<Option<Row>, InputError> {
-        self.row_bound.next_row();
-        let more = self
-            .reader
-            .read_byte_record(&mut self.record)
-            .map_err(|error| unreadable(&self.name, self.last_line, &error))?;
-        if !more {
-            return Ok(None);
-        }
-        // The reader stands behind the row's own line break, which every row has. Where the
-        // record says it began, blank lines may have come first.
-        let inner_breaks = self
-            .record
-            .as_slice()
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
-        self.last_line = self.reader.position().line() - 1;
-        Ok(Some(Row {
-            line: self.last_line - inner_breaks as u64,
-            event: self.event(json),
+        let next = self
+            .next_record()
+            .map_err(|error| InputError::read(&self.name, self.records.lines_read(), &error))?;
+        Ok(next.map(|(line, read)| Row {
+            line,
+            event: read.and_then(|()| self.event(json)),
         }))
     }
-}
 
-fn unreadable(name: &str, line: u64, error: &csv::Error) -> InputError {
-    let error = match error.kind() {
-        csv::ErrorKind::Io(error) => error.to_string(),
-        _ => error.to_string(),
-    };
-    InputError::Read {
-        name: name.to_owned(),
-        line,
-        error,
+    fn take_other_lines(&mut self) -> OtherLines {
+        self.records.take_others()
     }
 }

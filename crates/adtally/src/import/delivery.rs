@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use adtally_service::{ExitKind, Failure, Shutdown};
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::batch::Batch;
+use super::row::OtherLines;
 use super::summary::Refusal;
-use crate::api::{Answer, Client, NoAnswer, unreachable};
+use crate::api::{Answer, Client, NoAnswer, event_ids, unreachable};
 
 /// How long no request may be answered before the API counts as gone.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -31,13 +33,17 @@ pub(super) struct Courier {
     answered: Cell<Instant>,
 }
 
-/// What became of a batch's rows.
-#[derive(Debug)]
+/// What became of a batch's lines.
+#[derive(Debug, Default)]
 pub(super) struct Delivered {
-    /// How many were accepted.
+    /// How many rows were accepted.
     pub(super) accepted: u64,
-    /// The others.
+    /// The events of those whose ids the file says.
+    pub(super) named: Vec<Uuid>,
+    /// The other rows.
     pub(super) refused: Vec<Refusal>,
+    /// The lines that begin no row.
+    pub(super) other_lines: OtherLines,
 }
 
 /// Why a batch was given up.
@@ -87,8 +93,9 @@ impl Courier {
     pub(super) async fn deliver(&self, batch: Batch) -> Result<Delivered, GivenUp> {
         if batch.lines.is_empty() {
             return Ok(Delivered {
-                accepted: 0,
                 refused: batch.refused,
+                other_lines: batch.other_lines,
+                ..Delivered::default()
             });
         }
         let started = Instant::now();
@@ -117,7 +124,10 @@ impl Courier {
         let limit = SILENCE
             .saturating_sub(silent)
             .clamp(Duration::from_secs(1), ATTEMPT);
-        let request = self.client.post_events(&self.source, batch.body.clone());
+        let with_ids = !batch.named.is_empty();
+        let request = self
+            .client
+            .post_events(&self.source, batch.body.clone(), with_ids);
         let response = match tokio::time::timeout(limit, request).await {
             Ok(Ok(response)) => response,
             Ok(Err(NoAnswer::Unreachable(reason) | NoAnswer::Lost(reason))) => {
@@ -133,7 +143,10 @@ impl Courier {
                     retry_after: response.retry_after,
                 })
             }
-            Answer::Judged(refused) => Ok(Attempt::Done(judged(batch, refused))),
+            Answer::Judged(refused) => {
+                let ids = event_ids(&response);
+                Ok(Attempt::Done(judged(batch, &ids, refused)))
+            }
             Answer::Busy {
                 reason,
                 retry_after,
@@ -166,14 +179,17 @@ impl Courier {
     }
 }
 
-fn judged(batch: &Batch, refused: Vec<crate::api::Refused>) -> Delivered {
+fn judged(batch: &Batch, ids: &[Option<Uuid>], refused: Vec<crate::api::Refused>) -> Delivered {
     let line = |index: usize| batch.lines.get(index).copied().unwrap_or_default();
     let accepted = batch.lines.len().saturating_sub(refused.len()) as u64;
     let by_api = refused
         .into_iter()
         .map(|event| Refusal::of_event(line(event.index), event));
+    let named = batch.named.iter().filter_map(|index| *ids.get(*index)?);
     Delivered {
         accepted,
+        named: named.collect(),
+        other_lines: batch.other_lines,
         refused: batch.refused.iter().cloned().chain(by_api).collect(),
     }
 }

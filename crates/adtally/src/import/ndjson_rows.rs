@@ -3,24 +3,31 @@
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, BufRead, Read};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::BufRead;
 
 use adtally_domain::EventKind;
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::input::InputError;
-use super::row::{Row, RowFault, Rows};
+use super::lines::{Line, Lines};
+use super::row::{Naming, OtherLines, Row, RowFault, Rows};
 use super::row_id::RowIds;
+use super::values::check_event_id;
 
 /// The most bytes of one line: several times what all fields of an event may hold.
-const MAX_LINE_BYTES: u64 = 64 * 1024;
+const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// Reads events from lines of JSON.
 pub(super) struct NdjsonRows {
     name: String,
-    text: Box<dyn BufRead + Send>,
-    line: u64,
-    buffer: Vec<u8>,
+    lines: Lines,
+    lines_read: u64,
+    others: OtherLines,
     kind: Option<EventKind>,
     ids: RowIds,
 }
@@ -36,57 +43,100 @@ impl NdjsonRows {
     ) -> Self {
         Self {
             name,
-            text,
-            line: 0,
-            buffer: Vec::new(),
+            lines: Lines::new(text, MAX_LINE_BYTES),
+            lines_read: 0,
+            others: OtherLines::default(),
             kind,
             ids,
         }
     }
 
-    /// Reads the next line into the buffer, its end cut off; `None` at the end of the file.
-    fn read_line(&mut self) -> io::Result<Option<Result<(), RowFault>>> {
-        self.buffer.clear();
-        let mut bounded = self.text.by_ref().take(MAX_LINE_BYTES);
-        if bounded.read_until(b'\n', &mut self.buffer)? == 0 {
-            return Ok(None);
-        }
-        self.line += 1;
-        let whole = self.buffer.ends_with(b"\n") || bounded.limit() > 0;
-        if !whole {
-            self.text.skip_until(b'\n')?;
-            let detail = "the line is longer than 64 KiB";
-            return Ok(Some(Err(RowFault::new("too_long", detail))));
-        }
-        let text = self.buffer.trim_ascii().len();
-        let start = self.buffer.len() - self.buffer.trim_ascii_start().len();
-        self.buffer.drain(..start);
-        self.buffer.truncate(text);
-        Ok(Some(Ok(())))
-    }
-
-    fn event(&mut self, json: &mut Vec<u8>) -> Result<(), RowFault> {
-        let row_id = self.ids.next(std::iter::once(self.buffer.as_slice()));
-        let mut event: Map<String, Value> = serde_json::from_slice(&self.buffer)
+    fn event(&mut self, line: &[u8], json: &mut Vec<u8>) -> Result<Naming, RowFault> {
+        let row_id = self.ids.next(std::iter::once(line));
+        let mut event: Object<'_> = serde_json::from_slice(line)
             .map_err(|error| RowFault::new("invalid_json", fault(&error)))?;
-        if is_absent(&event, "event_id") {
-            event.insert("event_id".to_owned(), row_id.into());
+        if let Some(name) = event.twice {
+            let detail = format!("it has the field {name:?} twice");
+            return Err(RowFault::new("invalid_json", detail));
         }
-        if let (true, Some(kind)) = (is_absent(&event, "kind"), self.kind) {
-            event.insert("kind".to_owned(), kind.as_str().into());
+        let own_id = event.value("event_id");
+        if let Some(Ok(id)) = own_id.map(|id| serde_json::from_str::<Cow<'_, str>>(id.get())) {
+            check_event_id("event_id", &id)?;
+        }
+        let naming = match own_id {
+            Some(_) => Naming::ByFile,
+            None => {
+                event.insert("event_id", &row_id)?;
+                Naming::ByRow
+            }
+        };
+        if let (None, Some(kind)) = (event.value("kind"), self.kind) {
+            event.insert("kind", kind.as_str())?;
         }
         let start = json.len();
-        serde_json::to_writer(&mut *json, &event).map_err(|error| {
+        serde_json::to_writer(&mut *json, &event.fields).map_err(|error| {
             json.truncate(start);
             RowFault::new("invalid_json", error.to_string())
-        })
+        })?;
+        Ok(naming)
     }
 }
 
-/// Whether the API would find no value in the field `name`.
-fn is_absent(event: &Map<String, Value>, name: &str) -> bool {
-    event.get(name).is_none_or(Value::is_null)
+/// A JSON object whose values stay as they were written.
+struct Object<'a> {
+    fields: BTreeMap<Cow<'a, str>, Cow<'a, RawValue>>,
+    /// A field that it has twice. Readers of JSON differ on which value counts.
+    twice: Option<String>,
 }
+
+impl<'a> Object<'a> {
+    /// The value of the field `name`, where the API would find one.
+    fn value(&self, name: &str) -> Option<&RawValue> {
+        let value = self.fields.get(name)?;
+        (value.get() != "null").then_some(value)
+    }
+
+    fn insert(&mut self, name: &'static str, text: &str) -> Result<(), RowFault> {
+        let value =
+            to_raw_value(text).map_err(|error| RowFault::new("invalid_json", error.to_string()))?;
+        self.fields.insert(name.into(), Cow::Owned(value));
+        Ok(())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut object = Object {
+            fields: BTreeMap::new(),
+            twice: None,
+        };
+        while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+            if object.fields.contains_key(&name) {
+                object.twice = Some(name.chars().take(40).collect());
+            }
+            object.fields.insert(name, Cow::Borrowed(value));
+        }
+        Ok(object)
+    }
+}
+
+/// A field's name, borrowed where it holds no escape.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// What is wrong with a line; its only line number would be 1.
 fn fault(error: &serde_json::Error) -> String {
@@ -100,19 +150,31 @@ fn fault(error: &serde_json::Error) -> String {
 impl Rows for NdjsonRows {
     fn next(&mut self, json: &mut Vec<u8>) -> Result<Option<Row>, InputError> {
         loop {
-            let read = self.read_line().map_err(|error| InputError::Read {
-                name: self.name.clone(),
-                line: self.line,
-                error: error.to_string(),
-            })?;
-            let event = match read {
-                None => return Ok(None),
-                Some(Ok(())) if self.buffer.is_empty() => continue,
-                Some(Ok(())) => self.event(json),
-                Some(Err(fault)) => Err(fault),
+            let line = self
+                .lines
+                .next()
+                .map_err(|error| InputError::read(&self.name, self.lines_read, &error))?;
+            let Some(line) = line else {
+                return Ok(None);
             };
-            let line = self.line;
+            self.lines_read += 1;
+            let event = match &line {
+                Line::Text(text) if text.trim_ascii().is_empty() => {
+                    self.others.blank += 1;
+                    continue;
+                }
+                Line::Text(text) => self.event(text.trim_ascii(), json),
+                Line::TooLong => {
+                    let detail = "the line is longer than 64 KiB";
+                    Err(RowFault::new("too_long", detail))
+                }
+            };
+            let line = self.lines_read;
             return Ok(Some(Row { line, event }));
         }
+    }
+
+    fn take_other_lines(&mut self) -> OtherLines {
+        std::mem::take(&mut self.others)
     }
 }

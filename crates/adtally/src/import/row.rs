@@ -13,6 +13,9 @@ pub(super) trait Rows: Send {
     /// # Errors
     /// When the file cannot be read on.
     fn next(&mut self, json: &mut Vec<u8>) -> Result<Option<Row>, InputError>;
+
+    /// The lines that begin no row, since they were last taken.
+    fn take_other_lines(&mut self) -> OtherLines;
 }
 
 /// A row that was read.
@@ -20,8 +23,43 @@ pub(super) trait Rows: Send {
 pub(super) struct Row {
     /// The line it begins on, from 1.
     pub(super) line: u64,
-    /// Whether it is an event.
-    pub(super) event: Result<(), RowFault>,
+    /// How its event is named, or why there is none.
+    pub(super) event: Result<Naming, RowFault>,
+}
+
+/// Where an event's id comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// From the row: no other row of the file has it.
+    ByRow,
+    /// The file says it, perhaps in several rows.
+    ByFile,
+}
+
+/// Lines that begin no row.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OtherLines {
+    /// The names of the columns.
+    pub(super) header: u64,
+    /// Empty ones.
+    pub(super) blank: u64,
+    /// Further lines of rows that go on within quotes.
+    pub(super) continued: u64,
+}
+
+impl OtherLines {
+    /// How many lines these are.
+    pub(super) fn total(self) -> u64 {
+        self.header + self.blank + self.continued
+    }
+}
+
+impl std::ops::AddAssign for OtherLines {
+    fn add_assign(&mut self, other: Self) {
+        self.header += other.header;
+        self.blank += other.blank;
+        self.continued += other.continued;
+    }
 }
 
 /// Why a row is no event.

@@ -1,11 +1,14 @@
 //! What became of the rows.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::row::RowFault;
+use super::row::{OtherLines, RowFault};
+use uuid::Uuid;
+
+use super::delivery::Delivered;
 use crate::api::Refused;
 use crate::numbers::{counted, per_second, short, thousands};
 
@@ -49,24 +52,41 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The rows so far.
+/// The lines so far. Each is one of these: accepted, repeated, refused, or none that begins a row.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
+    /// Rows whose events the API took: new to it, or known from an import before. It cannot tell
+    /// yet; either way each counts once.
     accepted: u64,
+    /// Rows whose events the API took from another row of the file.
+    repeated: u64,
     refused: u64,
     codes: BTreeMap<String, u64>,
     /// The first refused rows, the last of them on top.
     first: BinaryHeap<Refusal>,
+    other_lines: OtherLines,
+    /// The events so far whose ids the file says.
+    named: HashSet<Uuid>,
 }
 
 impl Summary {
-    /// Counts rows whose events were accepted.
-    pub(super) fn accept(&mut self, rows: u64) {
-        self.accepted += rows;
+    /// Counts what became of a batch.
+    pub(super) fn add(&mut self, delivered: Delivered) {
+        let known = self.named.len();
+        let named = delivered.named.len();
+        self.named.extend(delivered.named);
+        let repeated = (named - (self.named.len() - known)) as u64;
+        self.repeated += repeated;
+        self.accepted += delivered.accepted - repeated;
+        self.other_lines += delivered.other_lines;
+        delivered
+            .refused
+            .into_iter()
+            .for_each(|refusal| self.refuse(refusal));
     }
 
     /// Counts a row that was refused.
-    pub(super) fn refuse(&mut self, refusal: Refusal) {
+    fn refuse(&mut self, refusal: Refusal) {
         self.refused += 1;
         match self.codes.get_mut(&refusal.code) {
             Some(count) => *count += 1,
@@ -85,9 +105,14 @@ impl Summary {
         self.refused
     }
 
-    /// How many rows were accepted or refused.
+    /// How many lines begin a row.
     pub(super) fn rows(&self) -> u64 {
-        self.accepted + self.refused
+        self.accepted + self.repeated + self.refused
+    }
+
+    /// How many lines there are.
+    pub(super) fn lines(&self) -> u64 {
+        self.rows() + self.other_lines.total()
     }
 
     /// Writes the refused rows and the totals.
@@ -115,9 +140,27 @@ impl Summary {
             let advice = "start the API with a larger --max-event-age to take older events";
             writeln!(out, "{advice}")?;
         }
+        let OtherLines {
+            header,
+            blank,
+            continued,
+        } = self.other_lines;
         writeln!(
             out,
-            "{name}: {} in {} ({}/s): {} accepted, {} refused",
+            "{name}: {}: {} header, {} blank, {} within rows, {}",
+            counted(rows + self.other_lines.total(), "line"),
+            thousands(header),
+            thousands(blank),
+            thousands(continued),
+            counted(rows, "row"),
+        )?;
+        let repeated = match self.repeated {
+            0 => String::new(),
+            rows => format!(" {} repeated,", thousands(rows)),
+        };
+        writeln!(
+            out,
+            "{name}: {} in {} ({}/s): {} accepted,{repeated} {} refused",
             counted(rows, "row"),
             short(elapsed),
             thousands(per_second(rows, elapsed)),
@@ -148,12 +191,39 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_import_is_one_line() {
+    fn a_clean_import_says_what_every_line_was() {
         let mut summary = Summary::default();
-        summary.accept(32_393);
+        summary.add(Delivered {
+            accepted: 32_393,
+            other_lines: OtherLines {
+                header: 1,
+                blank: 2,
+                continued: 3,
+            },
+            ..Delivered::default()
+        });
         assert_eq!(
             written(summary),
-            "f: 32,393 rows in 2.00 s (16,196/s): 32,393 accepted, 0 refused\n"
+            "f: 32,399 lines: 1 header, 2 blank, 3 within rows, 32,393 rows\n\
+             f: 32,393 rows in 2.00 s (16,196/s): 32,393 accepted, 0 refused\n"
+        );
+    }
+
+    #[test]
+    fn events_that_several_rows_name_are_accepted_once_and_then_repeated() {
+        let mut summary = Summary::default();
+        for (accepted, named) in [(5, vec![1_u128, 2, 1]), (3, vec![2, 3])] {
+            summary.add(Delivered {
+                accepted,
+                named: named.into_iter().map(Uuid::from_u128).collect(),
+                ..Delivered::default()
+            });
+        }
+        assert_eq!((summary.rows(), summary.lines()), (8, 8));
+        let text = written(summary);
+        assert!(
+            text.ends_with("6 accepted, 2 repeated, 0 refused\n"),
+            "{text}"
         );
     }
 
@@ -175,6 +245,6 @@ mod tests {
             "and 1,002 more; in all invalid_time 1,011, too_old 1"
         );
         assert!(lines[11].contains("--max-event-age"));
-        assert!(lines[12].ends_with("0 accepted, 1,012 refused"));
+        assert!(lines[13].ends_with("0 accepted, 1,012 refused"));
     }
 }

@@ -1,3 +1,5 @@
+mod hostile;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -134,7 +136,11 @@ async fn rows_that_are_refused_are_named_by_their_lines() {
     assert!(lines[0].starts_with("line 3: invalid_ad_id: "), "{text}");
     assert_eq!(lines[1], "line 4: too_old: as asked");
     assert!(lines[2].contains("--max-event-age"), "{text}");
-    assert!(lines[3].ends_with("1 accepted, 2 refused"), "{text}");
+    assert!(
+        lines[3].ends_with("4 lines: 1 header, 0 blank, 0 within rows, 3 rows"),
+        "{text}"
+    );
+    assert!(lines[4].ends_with("1 accepted, 2 refused"), "{text}");
 }
 
 #[actix_web::test]
@@ -157,7 +163,7 @@ async fn an_api_that_cannot_be_reached_is_given_up_within_ten_seconds() {
     let batch = Batch {
         body: "[]".into(),
         lines: vec![2],
-        refused: Vec::new(),
+        ..Batch::default()
     };
     let started = Instant::now();
     let given_up = courier.deliver(batch).await.unwrap_err();
@@ -294,4 +300,84 @@ async fn ndjson_events_are_sent_as_they_are() {
         {"ad_id": 1, "event_id": "a", "occurred_at": "x", "kind": "click"}
     );
     assert_eq!(api.posted()[0].events, [expected]);
+}
+
+/// The numbers of a summary in their order: lines, header, blank, within rows, rows; then accepted,
+/// repeated, refused.
+fn numbers(text: &str) -> (Vec<u64>, [u64; 3]) {
+    let text = text.replace(',', "");
+    let mut last: Vec<&str> = text.lines().rev().take(2).collect();
+    last.reverse();
+    let number = |part: &str| part.split_whitespace().find_map(|word| word.parse().ok());
+    let (_, lines) = last[0].split_once(": ").unwrap();
+    let lines = lines
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok());
+    let (_, rows) = last[1].rsplit_once("): ").unwrap();
+    let before = |word: &str| {
+        let (head, _) = rows.split_once(word)?;
+        let head: Vec<_> = head.split_whitespace().collect();
+        number(head.last()?)
+    };
+    let counts = ["accepted", "repeated", "refused"];
+    (
+        lines.collect(),
+        counts.map(|word| before(word).unwrap_or(0)),
+    )
+}
+
+#[actix_web::test]
+async fn every_line_is_accepted_repeated_refused_or_no_row() {
+    let api = FakeApi::start(|_, posted| match posted.events.len() {
+        0..2 => posted.accepted(),
+        _ => posted.judged(&[(1, "too_old")]),
+    });
+    let files = Files::new();
+    let time = "2026-11-22T06:00:00Z";
+    let text = format!(
+        "\n\nad,at,id,note\n1,{time},a,\n1,{time},b,\n1,{time},a,\n\n2,{time},a,\"x\ny\n\"\n\
+         x,{time},,\n1,{time},,\"stray\n1,{time},,\n1,{time},,\n1,{time}\n1,{time},NULL,"
+    );
+    let file = files.write("f.csv", &text);
+    let flags = ["--event-id-column", "id", "--batch", "100"];
+    let (out, result) = import(&args(api.url(), &file, &flags)).await;
+    assert_eq!(result.unwrap_err().to_string(), "5 rows refused", "{out}");
+    let (lines, rows) = numbers(&out);
+    assert_eq!(lines, [16, 1, 3, 2, 10], "{out}");
+    assert_eq!(rows, [4, 1, 5], "{out}");
+    assert_eq!(text.lines().count(), 16);
+    for refused in [
+        "line 5: too_old",
+        "line 11: invalid_ad_id",
+        "line 12: invalid_quotes",
+        "line 15: invalid_row",
+        "line 16: invalid_event_id",
+    ] {
+        assert!(out.contains(refused), "{out}");
+    }
+}
+
+#[actix_web::test]
+async fn a_file_of_nothing_but_names_says_so() {
+    let api = FakeApi::start(|_, posted| posted.accepted());
+    let files = Files::new();
+    let file = files.write("f.csv", "ad,at\n");
+    let (out, result) = import(&args(api.url(), &file, &[])).await;
+    result.unwrap();
+    assert_eq!(numbers(&out), (vec![1, 1, 0, 0, 0], [0, 0, 0]), "{out}");
+    assert!(api.posted().is_empty());
+}
+
+#[actix_web::test]
+async fn a_row_too_long_for_a_request_costs_itself_only() {
+    let api = FakeApi::start(|_, posted| posted.accepted());
+    let files = Files::new();
+    let time = "2026-11-22T06:00:00Z";
+    // Each NUL takes six bytes of JSON: more than a request may have.
+    let nuls = "\0".repeat(900_000);
+    let file = files.write("f.csv", format!("ad,at,x\n1,{time},{nuls}\n2,{time},\n"));
+    let (out, result) = import(&args(api.url(), &file, &["--placement-column", "x"])).await;
+    assert!(result.is_err());
+    assert!(out.starts_with("line 2: too_long: "), "{out}");
+    assert_eq!(numbers(&out).1, [1, 0, 1], "{out}");
 }

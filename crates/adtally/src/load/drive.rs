@@ -169,11 +169,11 @@ impl Run {
         let repeat = self.write_request(ids, body);
         let body = actix_web::web::Bytes::copy_from_slice(body);
         let left = self.started.elapsed();
-        let answer = self.client.post_events(SOURCE, body.clone()).await;
+        let answer = self.client.post_events(SOURCE, body.clone(), false).await;
         self.enter(ids, &answer, repeat, due, left);
         if repeat {
             // A retry of the same events: whatever it is answered, the first answer stands.
-            let _repeated = self.client.post_events(SOURCE, body).await;
+            let _repeated = self.client.post_events(SOURCE, body, false).await;
             self.books.borrow_mut().repeated += 1;
         }
     }

@@ -19,6 +19,7 @@ fn open(text: &[u8], flags: &str, label: &str) -> Result<CsvRows, InputError> {
     let plan = CsvPlan {
         name: "f.csv".to_owned(),
         delimiter: flags.delimiter,
+        quoting: flags.quoting,
         kind: Some(EventKind::Click),
         times: TimeReader::new(&flags.time_format, flags.time_zone).unwrap(),
         ids: RowIds::new(label),
@@ -33,7 +34,7 @@ fn rows(text: &[u8], flags: &str) -> Vec<(u64, Result<Value, &'static str>)> {
     let mut found = Vec::new();
     let mut json = Vec::new();
     while let Some(row) = rows.next(&mut json).unwrap() {
-        let event = row.event.map(|()| serde_json::from_slice(&json).unwrap());
+        let event = row.event.map(|_| serde_json::from_slice(&json).unwrap());
         found.push((row.line, event.map_err(|fault| fault.code)));
         json.clear();
     }
@@ -136,16 +137,234 @@ fn a_row_may_bring_its_own_id_and_kind() {
 }
 
 #[test]
-fn a_quote_that_is_never_closed_does_not_swallow_the_file() {
+fn a_quote_that_is_never_closed_costs_its_own_line() {
     let mut text = b"app,at\n7,2017-11-07T09:30\n7,\"".to_vec();
+    text.resize(text.len() + 1_000, b'x');
+    text.extend(b"\n8,2017-11-07T09:30\n7,\"");
     text.resize(8 * 1024 * 1024, b'x');
-    let mut rows = open(&text, FLAGS, "l").unwrap();
-    let mut json = Vec::new();
-    assert!(rows.next(&mut json).unwrap().is_some());
-    let error = rows.next(&mut json).unwrap_err().to_string();
-    assert!(
-        error.starts_with("cannot read f.csv beyond line 2: "),
-        "{error}"
+    text.extend(b"\n9,2017-11-07T09:30\n");
+    let codes: Vec<_> = rows(&text, FLAGS)
+        .into_iter()
+        .map(|(line, event)| (line, event.err()))
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            (2, None),
+            (3, Some("invalid_quotes")),
+            (4, None),
+            (5, Some("too_long")),
+            (6, None)
+        ]
     );
-    assert!(error.contains("quote"), "{error}");
+}
+
+/// A file of twelve rows in whose last column two values begin with a quote.
+fn stray(delimiter: char, first: bool) -> Vec<u8> {
+    let mut text = format!("app{delimiter}at{delimiter}keyword\n");
+    if first {
+        text = format!("keyword{delimiter}app{delimiter}at\n");
+    }
+    for row in 0..12 {
+        let keyword = if row == 2 || row == 9 {
+            "\"24 inch monitor"
+        } else {
+            "cheap flights"
+        };
+        let rest = format!("{}{delimiter}2017-11-07T09:{row:02}", 1_600 + row);
+        let line = if first {
+            format!("{keyword}{delimiter}{rest}\n")
+        } else {
+            format!("{rest}{delimiter}{keyword}\n")
+        };
+        text.push_str(&line);
+    }
+    text.into_bytes()
+}
+
+#[test]
+fn stray_quotes_swallow_no_row() {
+    for first in [false, true] {
+        for (delimiter, flag, quoting, lines) in [
+            ('\t', "tab", "auto", [].as_slice()),
+            ('\t', "tab", "none", &[]),
+            ('\t', "tab", "csv", &[4, 11]),
+            (',', ",", "auto", &[4, 11]),
+            (',', ",", "csv", &[4, 11]),
+            (',', ",", "none", &[]),
+        ] {
+            let flags = format!(
+                "{FLAGS} --delimiter {flag} --quoting {quoting} --placement-column keyword"
+            );
+            let found = rows(&stray(delimiter, first), &flags);
+            let refused: Vec<_> = found
+                .iter()
+                .filter(|row| row.1.is_err())
+                .map(|row| row.0)
+                .collect();
+            assert_eq!((found.len(), refused.as_slice()), (12, lines), "{flags}");
+            if lines.is_empty() {
+                let third = found[2].1.clone().unwrap();
+                assert_eq!(third["placement"], json!("\"24 inch monitor"), "{flags}");
+            }
+        }
+    }
+}
+
+#[test]
+fn quotes_that_come_out_even_over_lines_that_are_rows_join_none() {
+    // The last column of line 2 opens, the last of line 4 closes: one row, as RFC 4180 has it.
+    let last = b"app,at,x\n7,2017-11-07T09:30,\"a\n8,2017-11-07T09:31,b\n9,2017-11-07T09:32,c\"\n";
+    let lines = |text: &[u8]| -> Vec<_> {
+        rows(text, FLAGS)
+            .into_iter()
+            .map(|(line, event)| (line, event.is_ok()))
+            .collect()
+    };
+    assert_eq!(lines(last), [(2, false), (3, true), (4, true)]);
+    // The first column of line 2 opens, the first of line 3 closes.
+    let first = b"x,app,at\n\"a,7,2017-11-07T09:30\nb\",8,2017-11-07T09:31\n";
+    assert_eq!(lines(first), [(2, false), (3, true)]);
+    // Text over several lines, in the first column and in the last one, is text.
+    let text = b"x,app,at\n\"a\nb, c\nd\",7,2017-11-07T09:30\n";
+    assert_eq!(lines(text), [(2, true)]);
+    let text = b"app,at,x\n7,2017-11-07T09:30,\"a, b\n\nc \"\"d\"\"\"\n";
+    assert_eq!(lines(text), [(2, true)]);
+}
+
+#[test]
+fn what_looks_like_the_end_of_a_file_or_row_is_not() {
+    for (text, expected) in [
+        (
+            b"app,at\n7,2017-11-07T09:30\x1a\n8,2017-11-07T09:30\n\x1a".as_slice(),
+            vec![false, true, false],
+        ),
+        (
+            b"app,at,x\n7,2017-11-07T09:30,a\0b\n8,2017-11-07T09:30,\0\n\0\0\0",
+            vec![true, true, false],
+        ),
+        (
+            "app,at,x\n7,2017-11-07T09:30,a\u{2028}b\u{85}\u{b}\u{c}\n".as_bytes(),
+            vec![true],
+        ),
+        (
+            b"app,at,x,y,z\n7,2017-11-07T09:30,a\r8,2017-11-07T09:31,b\n",
+            vec![false],
+        ),
+        (
+            b"app,at\r\n7,2017-11-07T09:30\r\r\n8,2017-11-07T09:30",
+            vec![true, true],
+        ),
+        (b"app,at,x\n7,2017-11-07T09:30,\"a\rb\"\n", vec![true]),
+    ] {
+        let found: Vec<_> = rows(text, FLAGS)
+            .into_iter()
+            .map(|row| row.1.is_ok())
+            .collect();
+        assert_eq!(found, expected, "{:?}", String::from_utf8_lossy(text));
+    }
+    let error = open(b"app,at\r7,2017-11-07T09:30\r", FLAGS, "l")
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("carriage return"), "{error}");
+    let error = open(b"app,at,\"x\n7,2017-11-07T09:30,\"\n", FLAGS, "l")
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("first line"), "{error}");
+}
+
+#[test]
+fn placeholders_for_nothing_are_nothing_and_never_an_id() {
+    let flags = format!(
+        "{FLAGS} --visitor-column who --ip-column ip --event-id-column id --kind-column kind"
+    );
+    let mut text = "app,at,who,ip,id,kind\n".to_owned();
+    for null in ["", "NULL", "null", "\\N", "-", "n/a", "N/A", " - "] {
+        text += &format!("7,2017-11-07T09:30,{null},{null},a-1,{null}\n");
+    }
+    for (_, event) in rows(text.as_bytes(), &flags) {
+        let event = event.unwrap();
+        assert_eq!(
+            (event.get("visitor_id"), event.get("ip")),
+            (None, None),
+            "{event}"
+        );
+    }
+    for id in ["NULL", "\\N", "-", "1.5E+12", "\u{feff}a-1"] {
+        let text = format!("app,at,who,ip,id,kind\n7,2017-11-07T09:30,,,{id},\n");
+        assert!(rows(text.as_bytes(), &flags)[0].1.is_err(), "{id}");
+    }
+    let said = rows(
+        b"app,at,who,ip,id,kind\n7,2017-11-07T09:30,NULL,nil,nil,\n",
+        &format!("{flags} --null nil"),
+    );
+    let event = said[0].1.clone().unwrap();
+    assert_eq!(
+        (&event["visitor_id"], event.get("ip")),
+        (&json!("NULL"), None)
+    );
+    assert!(event["event_id"].as_str().unwrap().starts_with("row-"));
+}
+
+#[test]
+fn a_row_has_one_id_however_its_quotes_are_read() {
+    let text = b"app\tat\tx\n7\t2017-11-07T09:30\t\"a\"b\n7\t2017-11-07T09:30\t\"c\"\n";
+    let ids = |quoting: &str| -> Vec<String> {
+        let flags = format!("{FLAGS} --delimiter tab --quoting {quoting}");
+        rows(text, &flags)
+            .into_iter()
+            .map(|row| row.1.unwrap()["event_id"].to_string())
+            .collect()
+    };
+    assert_eq!(ids("auto"), ids("none"));
+    let known =
+        RowIds::new("label").next([b"7".as_slice(), b"2017-11-07T09:30", b"ab"].into_iter());
+    assert_eq!(ids("none")[0], json!(known).to_string());
+}
+
+#[test]
+fn files_as_spreadsheets_and_logs_write_them_are_read_or_refused_line_by_line() {
+    let flags = |format: &str, more: &str| {
+        let flags =
+            format!("--ad-id-column\tapp\t--time-column\tat\t--time-format\t{format}{more}");
+        flags.replace(' ', "\u{1}").replace('\t', " ")
+    };
+    let outcomes = |text: &[u8], flags: &str| -> Vec<_> {
+        let parts = flags.split(' ').map(|part| part.replace('\u{1}', " "));
+        let args = Flags::parse_from(std::iter::once("x".to_owned()).chain(parts)).csv;
+        let plan = CsvPlan {
+            name: "f.csv".to_owned(),
+            delimiter: args.delimiter,
+            quoting: args.quoting,
+            kind: Some(EventKind::Click),
+            times: TimeReader::new(&args.time_format, args.time_zone).unwrap(),
+            ids: RowIds::new("label"),
+        };
+        let text = Box::new(io::Cursor::new(text.to_vec()));
+        let mut rows = CsvRows::open(text, plan, |header| Columns::find(header, &args)).unwrap();
+        let mut json = Vec::new();
+        std::iter::from_fn(|| rows.next(&mut json).unwrap())
+            .map(|row| row.event.err().map_or("event", |fault| fault.code))
+            .collect()
+    };
+    let excel = b"app,at\r\n12,11/6/2017 14:32\r\n1.5E+12,11/6/2017 14:32\r\n(2 rows)\r\n";
+    let found = outcomes(excel, &flags("%m/%d/%Y %H:%M", ""));
+    assert_eq!(found, ["event", "invalid_ad_id", "invalid_row"]);
+    let log = b"at\tapp\tua\n20130606000104008\t12\tMozilla \"x\" \xe9\n";
+    let found = outcomes(log, &flags("%Y%m%d%H%M%S%3f", "\t--delimiter\ttab"));
+    assert_eq!(found, ["event"]);
+    let trailing = b"app,at\n12,11/6/2017 14:32,\n";
+    assert_eq!(
+        outcomes(trailing, &flags("%m/%d/%Y %H:%M", "")),
+        ["invalid_row"]
+    );
+    let wide = format!(
+        "app,at{}\n12,1/6/2017 4:32{}\n",
+        ",x".repeat(5_000),
+        ",y".repeat(5_000)
+    );
+    let found = outcomes(wide.as_bytes(), &flags("%m/%d/%Y %H:%M", ""));
+    assert_eq!(found, ["event"]);
+    let error = open(b"sep=;\napp;at\n12;1\n", FLAGS, "l").err().unwrap();
+    assert!(error.to_string().contains("sep=;"), "{error}");
 }

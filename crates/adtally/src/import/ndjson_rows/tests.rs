@@ -1,4 +1,6 @@
-use serde_json::json;
+use std::io;
+
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -9,7 +11,7 @@ fn rows(text: &[u8]) -> Vec<(u64, Result<Value, &'static str>)> {
     let mut found = Vec::new();
     let mut json = Vec::new();
     while let Some(row) = rows.next(&mut json).unwrap() {
-        let event = row.event.map(|()| serde_json::from_slice(&json).unwrap());
+        let event = row.event.map(|_| serde_json::from_slice(&json).unwrap());
         found.push((row.line, event.map_err(|fault| fault.code)));
         json.clear();
     }
@@ -61,4 +63,32 @@ fn a_bad_line_is_refused_alone() {
             (4, None)
         ]
     );
+}
+
+#[test]
+fn a_field_that_is_there_twice_and_an_id_that_names_nothing_are_refused() {
+    let text = br#"{"ad_id":1,"ad_id":2}
+{"ad_id":1,"event_id":"NULL"}
+{"ad_id":1,"event_id":"1.5E+12"}
+{"ad_id":1,"event_id":"a","x":{"x":1,"x":2}}
+"#;
+    let codes: Vec<_> = rows(text).into_iter().map(|(_, e)| e.err()).collect();
+    let id = Some("invalid_event_id");
+    assert_eq!(codes, [Some("invalid_json"), id, id, None]);
+}
+
+#[test]
+fn values_are_sent_as_they_were_written_however_deep_they_go() {
+    let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
+    let line =
+        format!("{{\"ad_id\":9007199254740993,\"x\":1.10e400,\"y\":{deep},\"event_id\":\"a\"}}");
+    let text = Box::new(io::Cursor::new(line.clone().into_bytes()));
+    let mut rows = NdjsonRows::new("f".to_owned(), text, None, RowIds::new("l"));
+    let mut json = Vec::new();
+    let row = rows.next(&mut json).unwrap().unwrap();
+    assert_eq!(row.event, Ok(Naming::ByFile));
+    let sent = String::from_utf8(json).unwrap();
+    for part in ["9007199254740993", "1.10e400", &deep] {
+        assert!(sent.contains(part), "{part}");
+    }
 }
