@@ -15,7 +15,15 @@ const PATIENT: RetryPolicy = RetryPolicy {
     max_delay: Duration::from_secs(300),
 };
 
-/// The next slot does the same work again.
+/// The next slot comes in an hour: what is wrong now, say an upgrade of the database, is often over in
+/// minutes. All waits together end before that slot.
+const FOR_MINUTES: RetryPolicy = RetryPolicy {
+    max_attempts: 10,
+    first_delay: Duration::from_secs(2),
+    max_delay: Duration::from_secs(300),
+};
+
+/// The next slot, which comes in a minute, does the same work again.
 const BRIEF: RetryPolicy = RetryPolicy {
     max_attempts: 3,
     first_delay: Duration::from_secs(2),
@@ -72,7 +80,7 @@ pub struct MaintainPartitions {}
 impl Task for MaintainPartitions {
     const NAME: &'static str = "adtally.maintain_partitions";
     const ARGUMENTS: &'static [&'static str] = &[];
-    const RETRY: RetryPolicy = BRIEF;
+    const RETRY: RetryPolicy = FOR_MINUTES;
     const TIME_LIMIT: Duration = Duration::from_secs(120);
 }
 
@@ -95,6 +103,17 @@ mod tests {
         positional.kwargs.clear();
         positional.args = vec![json!("2026-11-22T10:00:00+03:30")];
         assert_eq!(AggregateHour::from_message(&positional), Ok(task));
+    }
+
+    #[test]
+    fn partitions_are_tried_for_minutes_but_not_until_their_next_slot() {
+        let waits = |random| {
+            let attempts = 1..MaintainPartitions::RETRY.max_attempts;
+            let waits = attempts.map(|n| MaintainPartitions::RETRY.delay_after(n, random));
+            waits.flatten().sum::<Duration>()
+        };
+        assert!(waits(0.0) > Duration::from_secs(300), "{:?}", waits(0.0));
+        assert!(waits(1.0) < Duration::from_secs(3_600), "{:?}", waits(1.0));
     }
 
     #[test]
