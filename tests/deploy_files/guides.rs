@@ -6,13 +6,14 @@ use anyhow::{Context, Result, ensure};
 
 use crate::files::{read, repository};
 
-const GUIDES: [&str; 6] = [
+const GUIDES: [&str; 7] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "deploy/README.md",
     "docker/README.md",
+    "docs/operations.md",
 ];
 const FOLDERS: [&str; 7] = [
     "crates/",

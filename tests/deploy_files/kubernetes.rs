@@ -185,3 +185,28 @@ fn no_manifest_holds_a_secret() -> Result<()> {
     }
     Ok(())
 }
+
+/// What PostgreSQL leaves of its default `max_connections` to others than superusers.
+const DEFAULT_CONNECTIONS: u32 = 97;
+
+#[test]
+fn the_connections_of_all_replicas_fit_a_postgresql_with_default_settings() -> Result<()> {
+    let mut most = 0;
+    for service in files::SERVICES {
+        let help = crate::binary::help(service, None)?;
+        let pool = help.split("--database-pool-size").nth(1);
+        let default = pool.and_then(|text| text.split("[default: ").nth(1));
+        let default = default.and_then(|text| text.split(']').next());
+        let default: u32 = default.context("the pool's default size")?.parse()?;
+        let name = service.trim_start_matches("adtally-");
+        let manifest = manifest(&format!("{name}.yaml"))?;
+        let replicas = manifest.split("replicas: ").nth(1).context("replicas")?;
+        let replicas = replicas.lines().next().context("a number")?;
+        most += default * replicas.trim().parse::<u32>()?;
+    }
+    ensure!(most <= DEFAULT_CONNECTIONS, "{most} connections");
+    let guide = files::read("docs/operations.md")?;
+    let told = format!("two APIs, two workers, two beats | {most} |");
+    ensure!(guide.contains(&told), "the guide does not say {told:?}");
+    Ok(())
+}

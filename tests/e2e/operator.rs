@@ -6,5 +6,6 @@ mod configuration;
 mod daemons;
 mod gate;
 mod log;
+mod metrics;
 mod pooler;
 mod ran;

@@ -7,6 +7,8 @@ use adtally_domain::{EventKind, RejectCode};
 use adtally_service::metrics::{Registry, SECONDS};
 use prometheus::{HistogramVec, IntCounter, IntCounterVec};
 
+use crate::openapi;
+
 /// The API's own metrics. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -49,6 +51,12 @@ impl Metrics {
         };
         for &code in RejectCode::ALL {
             metrics.rejected(code, 0);
+        }
+        for (method, route, status) in openapi::answers() {
+            let status = status.to_string();
+            let answered = [method, route.as_str(), status.as_str()];
+            metrics.requests.with_label_values(&answered);
+            metrics.durations.with_label_values(&[method, &route]);
         }
         metrics
     }

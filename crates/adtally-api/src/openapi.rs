@@ -63,6 +63,26 @@ pub(crate) fn json() -> String {
     })
 }
 
+/// What each route answers by its description: method, path and status.
+pub(crate) fn answers() -> Vec<(&'static str, String, u16)> {
+    let mut answers = Vec::new();
+    for (path, item) in ApiDescription::openapi().paths.paths {
+        let operations = [
+            ("GET", item.get),
+            ("HEAD", item.head),
+            ("POST", item.post),
+            ("PATCH", item.patch),
+        ];
+        for (method, operation) in operations {
+            let responses = operation.map(|operation| operation.responses.responses);
+            let statuses = responses.unwrap_or_default().into_keys();
+            let statuses = statuses.filter_map(|status| status.parse().ok());
+            answers.extend(statuses.map(|status| (method, path.clone(), status)));
+        }
+    }
+    answers
+}
+
 /// Any route may answer a problem, such as 404, 415 or 503, besides what it lists itself.
 struct AnyProblem;
 

@@ -79,6 +79,9 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let (address, is_inherited) = (listener.address, listener.is_inherited);
     let options = publishing(spool.is_some());
     let (publisher, publishing) = Publisher::with_task(config.broker.clone(), options);
+    registry.show(publisher.metrics());
+    registry.show(store.metrics());
+    health.show_in(&registry);
     let lodger = settle(publishing, config.http_workers);
     let keeper = keeper(&publisher, spool.as_ref());
     let context = Data::new(context(

@@ -8,6 +8,7 @@ mod args;
 mod beat;
 mod ledger;
 mod metrics;
+mod observer;
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ use adtally_store::{Store, StoreConfig};
 
 pub use args::BeatArgs;
 use beat::Beat;
-use metrics::Metrics;
+use metrics::{Metrics, Observed};
+use observer::Observer;
 
 /// Beat's queries are small: a database that takes longer is as good as away.
 const STORE_LIMIT: Duration = Duration::from_secs(15);
@@ -51,7 +53,16 @@ pub async fn run(args: BeatArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let server = HealthServer::start(args.health.health_bind, health.clone(), registry.clone())?;
     log::info!("beat is up, health on http://{}", server.address());
 
-    let publisher = Publisher::start(broker, PublisherOptions::default());
+    let publisher = Publisher::start(broker.clone(), PublisherOptions::default());
+    registry.show(publisher.metrics());
+    registry.show(store.metrics());
+    let observer = Observer {
+        store: store.clone(),
+        metrics: Observed::new(&registry, broker.topology()),
+        broker,
+        delay: args.delay,
+    };
+    let observing = tokio::spawn(observer.run(shutdown.clone()));
     let beat = Beat {
         ledger: ledger::Ledger::new(store.clone(), publisher.clone(), args.delay),
         health: health.clone(),
@@ -71,6 +82,9 @@ pub async fn run(args: BeatArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     };
 
     health.stopping();
+    shutdown.trigger();
+    // It ends by itself unless it panicked, which the log tells.
+    let _ended = observing.await;
     publisher.close().await;
     server.stop().await;
     log::info!("beat has stopped");

@@ -6,5 +6,5 @@ mod session;
 mod subscription;
 
 pub use delivery::{Delivery, ack_all};
-pub use session::ConsumerSession;
+pub use session::{ConsumerSession, QueueState};
 pub use subscription::Subscription;

@@ -49,10 +49,10 @@ mod topology;
 
 pub use backoff::Backoff;
 pub use config::BrokerConfig;
-pub use consumer::{ConsumerSession, Delivery, Subscription, ack_all};
+pub use consumer::{ConsumerSession, Delivery, QueueState, Subscription, ack_all};
 pub use envelope::Envelope;
 pub use error::{BrokerError, NotKept};
 pub use headers::{HeaderValue, Headers};
-pub use publisher::{Publisher, PublisherOptions};
+pub use publisher::{Publisher, PublisherMetrics, PublisherOptions};
 pub use state::BrokerState;
 pub use topology::{Route, Topology};

@@ -6,6 +6,7 @@ mod flights;
 mod handover;
 mod inbox;
 mod lanes;
+mod metrics;
 mod owner;
 mod per_lane;
 mod refusals;
@@ -28,6 +29,7 @@ use crate::{BrokerConfig, BrokerState, Delivery, Envelope, NotKept, Route, Topol
 use chunk::{Draft, split};
 use handover::{Claim, Command, Handover};
 use inbox::inbox;
+pub use metrics::PublisherMetrics;
 use owner::Owner;
 use shipment::Shipment;
 
@@ -75,6 +77,7 @@ pub struct Publisher {
     options: Arc<PublisherOptions>,
     handover: Arc<Handover>,
     state: watch::Receiver<BrokerState>,
+    metrics: PublisherMetrics,
 }
 
 impl Publisher {
@@ -100,7 +103,15 @@ impl Publisher {
             reason: String::new(),
         });
         let (closing, close) = watch::channel(false);
-        let owner = Owner::new(config.clone(), options.clone(), inbox, state_sender, close);
+        let metrics = PublisherMetrics::new(state.clone());
+        let owner = Owner::new(
+            config.clone(),
+            options.clone(),
+            inbox,
+            state_sender,
+            close,
+            metrics.clone(),
+        );
         let (end, ended) = oneshot::channel();
         let task = async move {
             owner.run().await;
@@ -113,6 +124,7 @@ impl Publisher {
             options,
             handover: Arc::new(handover),
             state,
+            metrics,
         };
         (publisher, task)
     }
@@ -260,6 +272,12 @@ impl Publisher {
     #[must_use]
     pub fn options(&self) -> &PublisherOptions {
         &self.options
+    }
+
+    /// What the publisher measures, for its process to register.
+    #[must_use]
+    pub fn metrics(&self) -> PublisherMetrics {
+        self.metrics.clone()
     }
 
     /// The connection's state, for readiness: watch it rather than asking again and again.

@@ -18,6 +18,18 @@ pub enum BrokerState {
 }
 
 impl BrokerState {
+    /// The names of all states.
+    pub(crate) const NAMES: [&'static str; 3] = ["connecting", "open", "blocked"];
+
+    /// The state's name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Connecting { .. } => "connecting",
+            Self::Open => "open",
+            Self::Blocked { .. } => "blocked",
+        }
+    }
+
     /// Whether a message published now has a good chance to be confirmed.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -121,6 +121,12 @@ impl Entry {
         }
     }
 
+    /// When the slot `at` is due, `delay` after the end of an hour or day.
+    #[must_use]
+    pub fn due_at(self, at: Timestamp, delay: Duration) -> Timestamp {
+        at.saturating_add_millis(self.delay_millis(delay))
+    }
+
     fn delay_millis(self, delay: Duration) -> i64 {
         match self.period {
             Period::HourEnd | Period::DayEnd => {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use crate::Shutdown;
+use crate::metrics::Registry;
 
 /// The readiness of a process: the sum of its named checks.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +90,17 @@ impl Health {
         }
     }
 
+    /// Shows every check as `adtally_ready{check}`, 1 or 0.
+    pub fn show_in(&self, registry: &Registry) {
+        let health = self.clone();
+        let help = "Whether a check of /readyz is met: 1 or 0.";
+        registry.computed("adtally_ready", help, &["check"], move |gauges| {
+            for (name, check) in &health.lock().checks {
+                gauges.with_label_values(&[name]).set(check.ready.into());
+            }
+        });
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // A panic elsewhere leaves the map whole: each change is one insert.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -166,6 +178,12 @@ mod tests {
             json.contains(r#""broker":{"ready":false,"detail":"blocked: disk"}"#),
             "{json}"
         );
+        let registry = Registry::new();
+        health.show_in(&registry);
+        let text = registry.render();
+        for line in ["{check=\"broker\"} 0", "{check=\"database\"} 1"] {
+            assert!(text.contains(&format!("adtally_ready{line}")), "{text}");
+        }
         broker.ready_but("slow");
         let readiness = health.readiness();
         assert!(readiness.ready);

@@ -99,6 +99,7 @@ impl HealthServer {
                 "cannot listen on {bind} for health checks: {error}; choose another --health-bind"
             ),
         };
+        health.show_in(&registry);
         let listener = TcpListener::bind(bind).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let app = {

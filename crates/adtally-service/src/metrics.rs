@@ -1,10 +1,11 @@
 //! Prometheus metrics: base units, `adtally_` names, one registry per process.
 
 use crate::logging::counts;
-use prometheus::core::Collector;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGauge, Opts, TextEncoder,
+    IntGauge, IntGaugeVec, Opts, TextEncoder,
 };
 
 /// The metrics of one process.
@@ -57,6 +58,34 @@ impl Registry {
         self.registered(GaugeVec::new(Opts::new(name, help), labels))
     }
 
+    /// A gauge of whole numbers for each combination of `labels`.
+    #[must_use]
+    pub fn int_gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.registered(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    /// A gauge for each combination of `labels` that `read` sets whenever somebody asks, from what is
+    /// known in memory.
+    pub fn computed(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        read: impl Fn(&GaugeVec) + Send + Sync + 'static,
+    ) {
+        #[expect(
+            clippy::expect_used,
+            reason = "names and labels are literals, checked by any run"
+        )]
+        let gauges = GaugeVec::new(Opts::new(name, help), labels).expect("a valid name");
+        self.register(Computed { gauges, read });
+    }
+
+    /// Shows a metric that another crate made.
+    pub fn show(&self, metric: impl Collector + 'static) {
+        self.register(metric);
+    }
+
     /// A histogram in seconds or bytes, with the upper bounds `buckets`.
     #[must_use]
     pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
@@ -105,6 +134,23 @@ impl Registry {
     }
 }
 
+/// Gauges that are set when they are asked for.
+struct Computed<Read> {
+    gauges: GaugeVec,
+    read: Read,
+}
+
+impl<Read: Fn(&GaugeVec) + Send + Sync> Collector for Computed<Read> {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauges.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        (self.read)(&self.gauges);
+        self.gauges.collect()
+    }
+}
+
 impl Default for Registry {
     fn default() -> Self {
         Self::new()
@@ -139,6 +185,20 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert!(text.contains("adtally_build_info{version=\""), "{text}");
+    }
+
+    #[test]
+    fn a_computed_gauge_has_the_value_of_the_moment_it_is_asked_for() {
+        let registry = Registry::new();
+        let asked = std::sync::atomic::AtomicU32::new(0);
+        registry.computed("adtally_asked", "Asked.", &["who"], move |gauges| {
+            let before = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            gauges.with_label_values(&["us"]).set(before.into());
+        });
+        for times in 0..2 {
+            let line = format!("\nadtally_asked{{who=\"us\"}} {times}\n");
+            assert!(registry.render().contains(&line));
+        }
     }
 
     #[test]

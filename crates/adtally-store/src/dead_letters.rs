@@ -8,6 +8,7 @@
 
 mod discard;
 mod list;
+mod purge;
 mod requeue;
 mod row;
 mod settle;

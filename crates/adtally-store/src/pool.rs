@@ -48,6 +48,12 @@ impl Pool {
         }
     }
 
+    /// How many connections there are, and how many of them nobody uses.
+    pub(crate) fn count(&self) -> (u32, u32) {
+        let state = self.connections.state();
+        (state.connections, state.idle_connections)
+    }
+
     /// Runs `work` with a connection.
     pub(crate) fn with<T>(
         &self,

@@ -71,6 +71,7 @@ diesel::table! {
     dirty_days (id) {
         id -> Int8,
         day -> Date,
+        marked_at -> Timestamptz,
     }
 }
 
@@ -78,6 +79,7 @@ diesel::table! {
     dirty_hours (id) {
         id -> Int8,
         hour -> Timestamptz,
+        marked_at -> Timestamptz,
     }
 }
 

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adtally_domain::Timestamp;
@@ -26,6 +27,19 @@ struct Inner {
     config: StoreConfig,
     pool: Pool,
     memory: Memory,
+    /// Whether the last call was answered.
+    answers: AtomicBool,
+}
+
+/// The connections of one process to its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Connections {
+    pub(crate) in_use: u32,
+    pub(crate) idle: u32,
+    /// As many as there may be.
+    pub(crate) most: u32,
+    /// Whether the last call got an answer, if only an error. False before the first.
+    pub(crate) answers: bool,
 }
 
 impl Store {
@@ -39,6 +53,7 @@ impl Store {
                 config,
                 pool,
                 memory: Memory::default(),
+                answers: AtomicBool::new(false),
             }),
         }
     }
@@ -73,6 +88,17 @@ impl Store {
         self.inner.pool.faults()
     }
 
+    /// The connections as they are now. Asks nobody.
+    pub(crate) fn connections(&self) -> Connections {
+        let (open, idle) = self.inner.pool.count();
+        Connections {
+            in_use: open.saturating_sub(idle),
+            idle,
+            most: self.inner.config.pool_size.max(1),
+            answers: self.inner.answers.load(Ordering::Relaxed),
+        }
+    }
+
     pub(crate) fn memory(&self) -> &Memory {
         &self.inner.memory
     }
@@ -91,6 +117,7 @@ impl Store {
         tokio::time::timeout(limit, self.run_unbounded(work))
             .await
             .unwrap_or_else(|_| {
+                self.inner.answers.store(false, Ordering::Relaxed);
                 let waited = limit.as_secs();
                 Err(StoreError::Unavailable(format!(
                     "no answer within {waited} s"
@@ -106,7 +133,13 @@ impl Store {
         F: FnOnce(&mut PgConnection) -> Result<T, StoreError> + Send + 'static,
     {
         let pool = self.inner.pool.clone();
-        off_thread(move || pool.with(work)).await
+        let result = off_thread(move || pool.with(work)).await;
+        let answers = !matches!(
+            result,
+            Err(StoreError::Unavailable(_) | StoreError::AuthenticationFailed(_))
+        );
+        self.inner.answers.store(answers, Ordering::Relaxed);
+        result
     }
 
     /// Runs `work` with a connection of its own, which has no time-outs and ends with it.

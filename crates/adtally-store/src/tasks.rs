@@ -6,7 +6,9 @@
 //! | `retrying` | [`Store::fail_task`] | `running` |
 //! | `succeeded` | the task's own effect, or [`Store::finish_task`] | `requeued` |
 //! | `discarded` | [`Store::fail_task`], or [`Store::give_task_up`] | `requeued` |
-//! | `requeued` | [`Store::requeue_task`], or [`Store::requeue_dead_letters`] | `running` |
+//! | `requeued` | [`Store::requeue_task`], or [`Store::requeue_dead_letters`] | `running`, or `requeued` again |
+
+mod list;
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
@@ -20,6 +22,7 @@ use uuid::Uuid;
 use crate::schema::task_runs::{self, dsl};
 use crate::text::{without_nul, without_nul_in};
 use crate::{NewDeadLetter, Store, StoreError, dead_letters};
+pub use list::{TaskFilter, TaskRecord};
 
 const RUNNING: &str = "running";
 const RETRYING: &str = "retrying";
@@ -130,7 +133,8 @@ impl Store {
         .await
     }
 
-    /// Lets a task that is done run once more; false when it is not done.
+    /// Lets a task that is done run once more; false when it runs or waits for its next attempt. Send
+    /// its message afterwards. One that was requeued and perhaps not sent may be requeued again.
     ///
     /// # Errors
     /// The transient ones.
@@ -138,7 +142,7 @@ impl Store {
         self.run(move |conn| {
             let done = dsl::task_runs
                 .find(task_id)
-                .filter(dsl::state.eq_any(FINAL));
+                .filter(dsl::state.eq_any([SUCCEEDED, DISCARDED, REQUEUED]));
             let rows = diesel::update(done)
                 .set(dsl::state.eq(REQUEUED))
                 .execute(conn)?;

@@ -168,8 +168,7 @@ impl EventConsumer {
 
     async fn take_in(&self, delivery: Delivery, intake: &mut Intake) {
         if delivery.redelivered {
-            let redeliveries = &self.metrics.redeliveries;
-            redeliveries.with_label_values(&[&*delivery.queue]).inc();
+            self.metrics.count_redelivery(&delivery.queue);
         }
         intake.add(delivery);
         // Reading hundreds of events takes long enough to let others have a turn.

@@ -59,12 +59,14 @@ pub async fn run(args: WorkerArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     log::info!("{name} is up, health on http://{}", server.address());
 
     let publisher = Publisher::start(config.clone(), PublisherOptions::default());
+    registry.show(publisher.metrics());
+    registry.show(store.metrics());
     let worker = Worker {
         name,
         store,
+        metrics: Metrics::new(&registry, config.topology()),
         broker: config,
         publisher: publisher.clone(),
-        metrics: Metrics::new(&registry),
         concurrency: args.concurrency,
         store_connections: args.store_connections.into(),
     };

@@ -1,8 +1,48 @@
 //! What a worker counts.
 
+use adtally_broker::Topology;
+use adtally_domain::{
+    AggregateDay, AggregateHour, EventKind, MaintainPartitions, SweepDirty, Task,
+};
 use adtally_service::metrics::{Registry, SECONDS};
 use adtally_store::Stored;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
+
+/// Why there are dead letters: of events, of whole messages, of tasks, and the broker's own words.
+const REASONS: [&str; 12] = [
+    "invalid_event",
+    "too_old",
+    "in_future",
+    "returned_too_often",
+    "not_a_pack",
+    "malformed_task",
+    "unknown_task",
+    "max_attempts",
+    "discarded",
+    "rejected",
+    "maxlen",
+    "delivery_limit",
+];
+
+/// The tasks there are. What is none of them counts as `unknown`.
+const TASKS: [&str; 5] = [
+    AggregateHour::NAME,
+    AggregateDay::NAME,
+    SweepDirty::NAME,
+    MaintainPartitions::NAME,
+    "unknown",
+];
+
+/// What a run of a task comes to.
+const OUTCOMES: [&str; 7] = [
+    "succeeded",
+    "repeated",
+    "retried",
+    "put_off",
+    "waiting",
+    "expired",
+    "dead",
+];
 
 /// The worker's metrics.
 #[derive(Debug, Clone)]
@@ -12,19 +52,41 @@ pub(crate) struct Metrics {
     conflicts: IntCounter,
     dead_letters: IntCounterVec,
     /// Messages that were delivered before.
-    pub(crate) redeliveries: IntCounterVec,
+    redeliveries: IntCounterVec,
     /// How long a batch took until it was stored and acknowledged.
     pub(crate) store_seconds: Histogram,
     /// How long a worker rested after a batch, a part of the above.
     pub(crate) rest_seconds: Histogram,
     /// Runs of tasks by name and outcome.
-    pub(crate) tasks: IntCounterVec,
+    tasks: IntCounterVec,
     /// How long runs of tasks took.
     pub(crate) task_seconds: HistogramVec,
 }
 
 impl Metrics {
-    pub(crate) fn new(registry: &Registry) -> Self {
+    /// Registers the metrics of a worker of the queues of `topology`. Each is there with 0 from the
+    /// start, so that the first count is seen as an increase.
+    pub(crate) fn new(registry: &Registry, topology: &Topology) -> Self {
+        let metrics = Self::registered(registry);
+        for kind in EventKind::ALL {
+            metrics.stored.with_label_values(&[kind.as_str()]);
+        }
+        for reason in REASONS {
+            metrics.count_letters(reason, 0);
+        }
+        for queue in topology.consumed_queues() {
+            metrics.redeliveries.with_label_values(&[&queue]);
+        }
+        for task in TASKS {
+            metrics.task_seconds.with_label_values(&[task]);
+            for outcome in OUTCOMES {
+                metrics.tasks.with_label_values(&[task, outcome]);
+            }
+        }
+        metrics
+    }
+
+    fn registered(registry: &Registry) -> Self {
         let counter = |name, help| registry.counter(name, help);
         let counters = |name, help, labels: &[&str]| registry.counter_vec(name, help, labels);
         Self {
@@ -87,8 +149,20 @@ impl Metrics {
         }
     }
 
+    /// Counts a message of `queue` that was delivered before.
+    pub(crate) fn count_redelivery(&self, queue: &str) {
+        self.redeliveries.with_label_values(&[queue]).inc();
+    }
+
+    /// Counts what a run of `task` came to.
+    pub(crate) fn count_task(&self, task: &str, outcome: &str) {
+        debug_assert!(TASKS.contains(&task) && OUTCOMES.contains(&outcome));
+        self.tasks.with_label_values(&[task, outcome]).inc();
+    }
+
     /// Counts dead letters that are `new`.
     pub(crate) fn count_letters(&self, reason: &str, new: u64) {
+        debug_assert!(REASONS.contains(&reason), "{reason} is not announced");
         self.dead_letters.with_label_values(&[reason]).inc_by(new);
     }
 }

@@ -15,7 +15,13 @@ pub(super) struct SpoolMetrics {
 }
 
 impl SpoolMetrics {
-    pub(super) fn new(registry: &Registry) -> Self {
+    /// Registers the metrics of a spool that takes `limit` bytes.
+    pub(super) fn new(registry: &Registry, limit: u64) -> Self {
+        let help = "Bytes that the spool may take: --spool-max-bytes.";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        registry
+            .int_gauge("adtally_spool_limit_bytes", help)
+            .set(limit);
         Self {
             bytes: registry.int_gauge("adtally_spool_bytes", "Bytes of the spool's segments."),
             events: registry.int_gauge(

@@ -42,7 +42,7 @@ pub(super) fn parts(
         segments,
         last.max(position.segment),
         options.max_bytes,
-        SpoolMetrics::new(registry),
+        SpoolMetrics::new(registry, options.max_bytes),
     ));
     let segment_bytes = SEGMENT_BYTES.min(options.max_bytes / 8 + 1);
     let appender = Appender::new(directory.clone(), ledger.clone(), disk, segment_bytes);

@@ -8,6 +8,15 @@ use crate::connection::{Link, short};
 use crate::topology::ensure;
 use crate::{BrokerConfig, BrokerError};
 
+/// A queue as it is now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueState {
+    /// Messages that wait, those in consumers' hands not counted.
+    pub messages: u32,
+    /// Who takes messages from it.
+    pub consumers: u32,
+}
+
 /// One connection to take messages from. It does not reconnect: when a subscription ends, drop
 /// the session with everything made on it and open a new one, after a [`crate::Backoff`].
 pub struct ConsumerSession {
@@ -52,6 +61,14 @@ impl ConsumerSession {
     /// # Errors
     /// The session is over, or the queue does not exist.
     pub async fn queue_depth(&self, queue: &str) -> Result<u32, BrokerError> {
+        Ok(self.look_at(queue).await?.messages)
+    }
+
+    /// What waits in `queue` and who takes from it.
+    ///
+    /// # Errors
+    /// The session is over, or the queue does not exist.
+    pub async fn look_at(&self, queue: &str) -> Result<QueueState, BrokerError> {
         let channel = self.link.channel().await?;
         let options = QueueDeclareOptions {
             passive: true,
@@ -59,7 +76,10 @@ impl ConsumerSession {
         };
         let look = channel.queue_declare(short(queue), options, FieldTable::default());
         let queue = self.link.call("look at a queue", look).await??;
-        Ok(queue.message_count())
+        Ok(QueueState {
+            messages: queue.message_count(),
+            consumers: queue.consumer_count(),
+        })
     }
 
     /// Whether the connection stands, as far as is known.

@@ -90,7 +90,11 @@ impl Draft {
             self.first_received.as_millis().unsigned_abs(),
             &random,
         );
-        Shipment::pack(self.body, self.kind, &exchange, id.into_uuid())
+        let pack = Shipment::pack(self.body, self.kind, &exchange, id.into_uuid());
+        Shipment {
+            events: self.events,
+            ..pack
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
+use tokio::time::Instant;
 
 use super::shipment::Shipment;
 use crate::BrokerError;
@@ -33,8 +34,8 @@ pub(super) enum Landing {
 #[derive(Default)]
 pub(super) struct Flights {
     flying: FuturesUnordered<BoxFuture<'static, (u64, Landing)>>,
-    /// What is in flight, apart from the futures: these are dropped with their connection.
-    shipments: BTreeMap<u64, Shipment>,
+    /// What is in flight since when, apart from the futures: these are dropped with their connection.
+    shipments: BTreeMap<u64, (Shipment, Instant)>,
     launched: u64,
 }
 
@@ -44,7 +45,7 @@ impl Flights {
     }
 
     /// Sends a message; the number of its flight.
-    pub(super) fn launch(&mut self, channel: &Channel, shipment: Shipment) -> u64 {
+    pub(super) fn launch(&mut self, channel: &Channel, shipment: Shipment, now: Instant) -> u64 {
         let flight = Flight {
             channel: channel.clone(),
             exchange: shipment.exchange.clone(),
@@ -54,7 +55,7 @@ impl Flights {
         };
         let number = self.launched;
         self.launched += 1;
-        self.shipments.insert(number, shipment);
+        self.shipments.insert(number, (shipment, now));
         self.flying
             .push(Box::pin(async move { (number, flight.fly().await) }));
         number
@@ -68,18 +69,19 @@ impl Flights {
         }
     }
 
-    /// The message of a flight that has ended well or badly, but not in doubt.
-    pub(super) fn unload(&mut self, number: u64) -> Option<Shipment> {
+    /// The message of a flight that has ended well or badly, but not in doubt, and since when it flew.
+    pub(super) fn unload(&mut self, number: u64) -> Option<(Shipment, Instant)> {
         self.shipments.remove(&number)
     }
 
     pub(super) fn shipments(&mut self) -> impl Iterator<Item = &mut Shipment> {
-        self.shipments.values_mut()
+        self.shipments.values_mut().map(|(shipment, _)| shipment)
     }
 
     /// Everything still in flight, oldest first.
     pub(super) fn into_unconfirmed(self) -> Vec<Shipment> {
-        self.shipments.into_values().collect()
+        let shipments = self.shipments.into_values();
+        shipments.map(|(shipment, _)| shipment).collect()
     }
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::PublisherOptions;
 use super::inbox::Inbox;
 use super::lanes::Lanes;
 use super::refusals::Refusals;
 use super::session::Session;
+use super::{PublisherMetrics, PublisherOptions};
 use crate::{Backoff, BrokerConfig, BrokerState};
 
 /// How often what nobody waits for any more is swept out.
@@ -28,6 +28,7 @@ pub(super) struct Owner {
     pub(super) lanes: Lanes,
     pub(super) closing: Closing,
     pub(super) refusals: Refusals,
+    pub(super) metrics: PublisherMetrics,
     state: watch::Sender<BrokerState>,
     /// What the log was told since messages were last published.
     told: VecDeque<BrokerState>,
@@ -40,6 +41,7 @@ impl Owner {
         inbox: Inbox,
         state: watch::Sender<BrokerState>,
         close: watch::Receiver<bool>,
+        metrics: PublisherMetrics,
     ) -> Self {
         let closing = Closing {
             close,
@@ -53,6 +55,7 @@ impl Owner {
             lanes: Lanes::default(),
             closing,
             refusals: Refusals::default(),
+            metrics,
             state,
             told: VecDeque::new(),
         }

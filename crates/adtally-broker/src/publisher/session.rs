@@ -146,7 +146,10 @@ impl Owner {
             if voyage.flights.is_empty() {
                 voyage.last_progress = now;
             }
-            voyage.flights.launch(channel, shipment);
+            if shipment.kind.is_some() {
+                self.metrics.pack_events.observe(shipment.events as f64);
+            }
+            voyage.flights.launch(channel, shipment, now);
         }
     }
 
@@ -162,16 +165,21 @@ impl Owner {
                 return Step::Break(Some(reason));
             }
         };
-        if let Some(mut shipment) = voyage.flights.unload(number) {
+        let now = Instant::now();
+        if let Some((mut shipment, since)) = voyage.flights.unload(number) {
             if voyage.probe.take_if(|probe| *probe == number).is_none() {
                 let refused = result.is_err();
-                self.refusals.note(shipment.kind, refused, Instant::now());
+                if !refused {
+                    let took = now.saturating_duration_since(since);
+                    self.metrics.publish_seconds.observe(took.as_secs_f64());
+                }
+                self.refusals.note(shipment.kind, refused, now);
                 self.take_in();
                 self.lanes.landed(&shipment);
             }
             shipment.answer(result);
         }
-        voyage.last_progress = Instant::now();
+        voyage.last_progress = now;
         voyage.was_of_use = true;
         if !voyage.is_blocked {
             self.announce(BrokerState::Open);
@@ -242,9 +250,10 @@ impl Owner {
         if self.config.sightings.contains(NO_PROBES) {
             return;
         }
-        voyage.last_progress = Instant::now();
+        let now = Instant::now();
+        voyage.last_progress = now;
         let probe = Shipment::probe(&self.config.topology().probe_key());
-        voyage.probe = Some(voyage.flights.launch(channel, probe));
+        voyage.probe = Some(voyage.flights.launch(channel, probe, now));
     }
 
     fn has_nothing_left(&mut self) -> bool {

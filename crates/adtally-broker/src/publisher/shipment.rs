@@ -31,6 +31,8 @@ pub(super) struct Shipment {
     pub(super) claims: Vec<Claim>,
     /// The kind of its events, if it is a pack.
     pub(super) kind: Option<EventKind>,
+    /// How many events it holds, if it is a pack.
+    pub(super) events: usize,
     /// The next round of packs waits for it.
     pub(super) is_of_round: bool,
 }
@@ -52,6 +54,7 @@ impl Shipment {
             body: Arc::new(body),
             claims: Vec::new(),
             kind: Some(kind),
+            events: 0,
             is_of_round: false,
         }
     }
@@ -64,6 +67,7 @@ impl Shipment {
             body: Arc::new(task.body),
             claims: Vec::new(),
             kind: None,
+            events: 0,
             is_of_round: false,
         }
     }
@@ -95,6 +99,7 @@ impl Shipment {
             body: Arc::new(delivery.body.clone()),
             claims: Vec::new(),
             kind: None,
+            events: 0,
             is_of_round: false,
         }
     }
@@ -108,6 +113,7 @@ impl Shipment {
             body: Arc::new(body),
             claims: Vec::new(),
             kind: None,
+            events: 0,
             is_of_round: false,
         }
     }
@@ -121,6 +127,7 @@ impl Shipment {
             body: Arc::default(),
             claims: Vec::new(),
             kind: None,
+            events: 0,
             is_of_round: false,
         }
     }

@@ -180,9 +180,9 @@ impl Store {
     }
 }
 
-type Matching<'a> = dead_letters::BoxedQuery<'a, Pg>;
+pub(super) type Matching<'a> = dead_letters::BoxedQuery<'a, Pg>;
 
-fn matching(filter: &DeadLetterFilter) -> Matching<'_> {
+pub(super) fn matching(filter: &DeadLetterFilter) -> Matching<'_> {
     let mut query = dsl::dead_letters.into_boxed();
     if let Some(ids) = &filter.ids {
         query = query.filter(dsl::id.eq_any(ids));

@@ -18,6 +18,7 @@ mod history;
 mod identities;
 mod index;
 mod migrations;
+mod observe;
 mod partitions;
 mod rebuild;
 mod requeue;

@@ -99,7 +99,7 @@ impl Bench {
             store: self.store.clone(),
             publisher,
             zone: ReportingZone::UTC,
-            metrics: Metrics::new(&Registry::new()),
+            metrics: Metrics::new(&Registry::new(), self.config.topology()),
             notice: notice(),
             is_last: queue == self.config.topology().dead_queue(),
             at_once: 1,

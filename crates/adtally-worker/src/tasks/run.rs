@@ -64,7 +64,7 @@ impl Runner {
         };
         match outcome {
             Ok(outcome) => {
-                self.metrics.tasks.with_label_values(&[name, outcome]).inc();
+                self.metrics.count_task(name, outcome);
                 let acked = delivery.ack().await;
                 acked.map_err(|error| (End::Broker(error.to_string()), None))
             }
