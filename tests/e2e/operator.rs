@@ -9,3 +9,4 @@ mod log;
 mod metrics;
 mod pooler;
 mod ran;
+mod repairs;

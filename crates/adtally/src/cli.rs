@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     AuditArgs, CompletionsArgs, DeadLettersArgs, DevArgs, ImportArgs, LoadArgs, MigrateArgs,
-    PartitionsArgs, RebuildArgs, StatsArgs, TimezoneArgs,
+    PartitionsArgs, RebuildArgs, StatsArgs, TasksArgs, TimezoneArgs,
 };
 
 const AFTER_HELP: &str = "\
@@ -52,6 +52,8 @@ pub enum Command {
     Timezone(Box<TimezoneArgs>),
     /// See what could not be processed, put it back or give it up
     DeadLetters(Box<DeadLettersArgs>),
+    /// See what became of tasks and run them once more
+    Tasks(TasksArgs),
     /// Print a script that completes these commands in a shell
     Completions(CompletionsArgs),
 }

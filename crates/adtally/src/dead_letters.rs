@@ -4,6 +4,7 @@ mod args;
 mod change;
 mod escape;
 mod list;
+mod purge;
 mod show;
 mod tally;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use adtally_service::Shutdown;
 use crate::{broker, database};
 pub use args::DeadLettersArgs;
 use args::{DiscardArgs, RequeueArgs, Subcommand};
+pub(crate) use escape::line;
 
 /// Does what `args` say and writes what came of it.
 ///
@@ -32,6 +34,7 @@ pub(crate) async fn run(
         Subcommand::Show(args) => show::run(args, out).await,
         Subcommand::Requeue(args) => requeue(args, stop, out).await,
         Subcommand::Discard(args) => discard(args, stop, out).await,
+        Subcommand::Purge(args) => purge::run(args, stop, out).await,
     }
 }
 

@@ -24,6 +24,7 @@ mod rebuild;
 mod run;
 mod stats;
 mod tables;
+mod tasks;
 #[cfg(test)]
 mod testing;
 mod timezone;
@@ -41,4 +42,5 @@ pub use partitions::PartitionsArgs;
 pub use rebuild::RebuildArgs;
 pub use run::run;
 pub use stats::StatsArgs;
+pub use tasks::TasksArgs;
 pub use timezone::TimezoneArgs;

@@ -9,7 +9,7 @@ use tokio::task::LocalSet;
 
 use crate::{
     Cli, Command, audit, completions, dead_letters, dev, import, load, migrate, partitions,
-    rebuild, stats, timezone,
+    rebuild, stats, tasks, timezone,
 };
 
 /// Runs the command that `cli` names and tells how it ended.
@@ -56,6 +56,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Partitions(args) => partitions::run(&args, &stop, &mut out).await,
         Command::Timezone(args) => until(&stop, timezone::run(&args, &mut out)).await,
         Command::DeadLetters(args) => dead_letters::run(&args, &stop, &mut out).await,
+        Command::Tasks(args) => until(&stop, tasks::run(&args, &mut out)).await,
         Command::Completions(args) => completions::run(&args, &mut out),
     };
     let flushed = out.flush();

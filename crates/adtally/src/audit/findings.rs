@@ -22,6 +22,9 @@ pub(crate) struct Findings {
     pub(super) hours_checked: u64,
     pub(super) days_checked: u64,
     pub(super) mismatches: Vec<Difference>,
+    /// The command that builds the differing totals anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) repair: Option<String>,
     /// Partitions that are gone although their days have totals.
     pub(super) missing_partitions: Vec<String>,
     /// Hours whose totals stand because their raw events are gone.
@@ -122,6 +125,7 @@ impl Findings {
             hours_checked: report.hours_checked,
             days_checked: report.days_checked,
             mismatches: report.mismatches.iter().map(difference).collect(),
+            repair: repair(zone, &report.mismatches),
             missing_partitions: report.missing_partitions.iter().map(partition).collect(),
             closed_hours: report
                 .closed_hours
@@ -166,6 +170,22 @@ impl Findings {
     pub(crate) fn mismatches(&self) -> u64 {
         self.mismatches.len() as u64
     }
+}
+
+/// The command that builds the totals of all `mismatches` anew.
+fn repair(zone: ReportingZone, mismatches: &[Mismatch]) -> Option<String> {
+    let end = |mismatch: &Mismatch| match mismatch.granularity {
+        Granularity::Hour => zone.hour_of(mismatch.start).end,
+        Granularity::Day => zone.day_of(mismatch.start).end,
+    };
+    let start = |mismatch: &Mismatch| match mismatch.granularity {
+        Granularity::Hour => zone.hour_of(mismatch.start).start,
+        Granularity::Day => zone.day_of(mismatch.start).start,
+    };
+    let from = mismatches.iter().map(start).min()?;
+    let to = mismatches.iter().map(end).max()?;
+    let (from, to) = (local(zone, from), local(zone, to));
+    Some(format!("adtally rebuild --from {from} --to {to}"))
 }
 
 impl Difference {

@@ -165,7 +165,10 @@ fn verdict(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
             thousands((findings.mismatches.len() - SHOWN) as u64)
         )?;
     }
-    Ok(())
+    match &findings.repair {
+        Some(command) => writeln!(out, "to build them anew from what is there: {command}"),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -257,6 +260,11 @@ mod tests {
         });
         assert!(text.contains("60 totals differ"), "{text}");
         assert!(text.contains("1,000 / 999"), "{text}");
+        let from = "--from 2026-11-22T00:00:00+03:30 --to 2026-11-23T00:00:00+03:30";
+        assert!(
+            text.contains(&format!("adtally rebuild {from}\n")),
+            "{text}"
+        );
         assert!(text.contains("2026-11-22"), "{text}");
         assert!(text.ends_with("and 10 more\n"), "{text}");
     }

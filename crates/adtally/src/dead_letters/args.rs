@@ -1,6 +1,8 @@
 //! The flags of `adtally dead-letters`.
 
-use adtally_domain::AdId;
+use std::time::Duration;
+
+use adtally_domain::{AdId, Timestamp};
 use adtally_service::{BrokerArgs, DatabaseArgs, Failure, switch};
 use adtally_store::{DeadLetterFilter, DeadLetterState, Store};
 use clap::{Args, ValueEnum};
@@ -15,6 +17,7 @@ Examples:
   adtally dead-letters show 01a201d7-0b7b-88c2-a977-29f3687d4dae
   adtally dead-letters requeue --all --reason invalid_event
   adtally dead-letters discard --all --ad 42 --to '2026-11-22 06:00'
+  adtally dead-letters purge --older-than 90d
 
 A dead letter is an event or task that could not be processed. Requeued, it goes back to its queue; an
 event counts once however often it is sent, and one that fails again is new again under the same id.
@@ -39,6 +42,43 @@ pub(super) enum Subcommand {
     Requeue(RequeueArgs),
     /// Give dead letters up; they stay where they are and may still be requeued
     Discard(DiscardArgs),
+    /// Delete dead letters for good, bodies included: requeued and discarded ones unless told otherwise
+    Purge(PurgeArgs),
+}
+
+/// The flags of `adtally dead-letters purge`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PurgeArgs {
+    /// Only letters first seen so long ago, such as 90d
+    #[arg(long, env = "ADTALLY_DEAD_LETTERS_OLDER_THAN", value_name = "AGE",
+          value_parser = adtally_domain::parse_age)]
+    pub(super) older_than: Duration,
+    /// Only letters in this state; may be repeated. Events of discarded and new letters are nowhere else
+    #[arg(long, env = "ADTALLY_DEAD_LETTERS_STATE", value_enum, value_name = "STATE", value_delimiter = ',',
+          default_values_t = [State::Requeued, State::Discarded])]
+    state: Vec<State>,
+    /// Only letters with this reason, such as invalid_event
+    #[arg(long, env = "ADTALLY_DEAD_LETTERS_REASON", value_name = "REASON")]
+    reason: Option<String>,
+    /// Delete them; without it they are only counted
+    #[arg(long, env = "ADTALLY_DEAD_LETTERS_YES", value_parser = switch)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+}
+
+impl PurgeArgs {
+    /// The letters that are meant at `now`, one filter for each state.
+    pub(super) fn filters(&self, now: Timestamp) -> Vec<DeadLetterFilter> {
+        let age = i64::try_from(self.older_than.as_millis()).unwrap_or(i64::MAX);
+        let filter = |state: &State| DeadLetterFilter {
+            reason: self.reason.clone(),
+            to: Some(now.saturating_add_millis(-age)),
+            state: Some(DeadLetterState::from(*state)),
+            ..DeadLetterFilter::default()
+        };
+        self.state.iter().map(filter).collect()
+    }
 }
 
 /// The flags of `adtally dead-letters list`.

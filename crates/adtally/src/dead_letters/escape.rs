@@ -2,7 +2,7 @@
 
 /// `text` without anything a terminal would obey: control characters, and those that turn the
 /// direction of writing, are written as escapes. Line feeds too.
-pub(super) fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     escaped(text, |_| false)
 }
 
