@@ -17,6 +17,12 @@ const RETRY_RUNGS: [u64; 5] = [2, 10, 60, 300, 1_800];
 
 const PREFIX_BYTES: usize = 64;
 
+/// How often a working queue delivers a message before the broker moves it to the dead queue.
+const DELIVERY_LIMIT: i64 = 50;
+/// The same of a queue with nothing behind it, where it must never be reached. RabbitMQ 4 takes 20
+/// unless a limit is named, and drops what reached it; 3.x knows no word for "none".
+const NO_DELIVERY_LIMIT: i64 = 1_000_000_000;
+
 /// The names of our queues and exchanges, all beginning with the deployment's prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
@@ -249,7 +255,12 @@ impl Topology {
     pub(crate) fn queues(&self) -> Vec<QueueSpec> {
         let keyed = |exchange: String, key: &str| (exchange, key.to_owned());
         let key_of = |kind| keyed(self.events_exchange(), event_routing_key(kind));
-        let quorum = || vec![("x-queue-type", text("quorum"))];
+        let last = || {
+            vec![
+                ("x-queue-type", text("quorum")),
+                ("x-delivery-limit", Argument::Number(NO_DELIVERY_LIMIT)),
+            ]
+        };
         let queue = |name, arguments, binding| QueueSpec {
             name,
             arguments,
@@ -257,10 +268,10 @@ impl Topology {
         };
         let tasks = keyed(self.tasks_exchange(), &self.tasks_queue());
         let mut queues = vec![
-            queue(self.dead_queue(), quorum(), keyed(self.dead_queue(), "")),
+            queue(self.dead_queue(), last(), keyed(self.dead_queue(), "")),
             queue(
                 self.unrouted_queue(),
-                quorum(),
+                last(),
                 keyed(self.unrouted_queue(), ""),
             ),
             queue(
@@ -282,7 +293,7 @@ impl Topology {
     fn working(&self) -> Vec<(&'static str, Argument)> {
         vec![
             ("x-queue-type", text("quorum")),
-            ("x-delivery-limit", Argument::Number(50)),
+            ("x-delivery-limit", Argument::Number(DELIVERY_LIMIT)),
             ("x-dead-letter-exchange", Argument::Text(self.dead_queue())),
             ("x-dead-letter-strategy", text("at-least-once")),
             ("x-overflow", text("reject-publish")),

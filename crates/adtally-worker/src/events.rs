@@ -243,7 +243,7 @@ impl EventConsumer {
     /// Returns messages to their queue once nothing comes from it any more.
     ///
     /// Most brokers count that as a failure, and drop what failed too often in a queue with nothing
-    /// behind it. There, what came back often is sent again instead.
+    /// behind it. There, what came back before is sent again instead: no outage makes a suspect of it.
     async fn leave(&self, subscription: Subscription, unsettled: Vec<Delivery>) {
         // A session that is over has given everything back by itself.
         if subscription.cancel().await.is_err() {

@@ -50,7 +50,10 @@ async fn everything_is_made_at_the_first_connect_and_found_at_the_next() {
             .await
             .unwrap();
     }
-    let plain = table(&[("x-queue-type", text("quorum"))]);
+    let last = table(&[
+        ("x-queue-type", text("quorum")),
+        ("x-delivery-limit", AMQPValue::LongLongInt(1_000_000_000)),
+    ]);
     let working = table(&[
         ("x-queue-type", text("quorum")),
         ("x-delivery-limit", AMQPValue::LongLongInt(50)),
@@ -62,8 +65,8 @@ async fn everything_is_made_at_the_first_connect_and_found_at_the_next() {
         ("impressions", working.clone()),
         ("clicks", working.clone()),
         ("tasks", working),
-        ("dead", plain.clone()),
-        ("unrouted", plain),
+        ("dead", last.clone()),
+        ("unrouted", last),
     ] {
         let name = format!("{prefix}.{name}");
         let options = QueueDeclareOptions {

@@ -8,18 +8,19 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::newer::{NewerPack, Notice, QUIET};
+use super::suspects::is_suspect;
 
 /// How long a pack is kept before other workers get a chance at it, and a message that the broker did
 /// not take before it is sent once more.
 const HOLD: Duration = Duration::from_secs(30);
-/// A message that came back so often is sent again rather than returned, long before the broker loses
-/// patience.
+/// A pack for newer workers that came back so often is sent again rather than returned, long before the
+/// broker loses patience.
 const RENEW_FROM: u64 = 10;
 
 /// Whether a message came back so often that it should be sent again rather than returned. Only one that
 /// is handled alone has its body to be sent with, and no other comes back so often.
 pub(super) fn is_worn(delivery: &Delivery) -> bool {
-    delivery.delivery_count >= RENEW_FROM && !delivery.body.is_empty()
+    is_suspect(delivery) && !delivery.body.is_empty()
 }
 
 /// The messages in one consumer's hands.

@@ -8,7 +8,7 @@ use super::full::Full;
 use super::held::Held;
 use super::pace::Pace;
 use super::spares::Spares;
-use super::suspects::{Suspects, is_suspect};
+use super::suspects::{Suspects, is_suspect, is_to_renew};
 
 /// The messages of one queue that are in hand, each where it belongs: with those it is stored with,
 /// under suspicion, or kept for a worker that can read it.
@@ -36,7 +36,9 @@ impl Intake {
 
     /// Takes a message in.
     pub(super) fn add(&mut self, delivery: Delivery) {
-        if is_suspect(&delivery) {
+        if is_to_renew(delivery.delivery_count, self.is_last) {
+            self.held.renew(delivery);
+        } else if is_suspect(&delivery) {
             let returns = delivery.delivery_count;
             self.suspects.hold(delivery, returns, Instant::now());
         } else if let Err(newer) = self.gathering.add(delivery) {

@@ -14,11 +14,14 @@ const SPLIT_FROM: u64 = 4;
 /// From this many on, a single event goes to the dead queue. An outage returns a message once to
 /// each worker, so it takes several of them, or one event that ends workers, to get here.
 const SET_ASIDE_FROM: u64 = 10;
-/// From this many on, what came back to the dead queue does not go back to it any more: nothing stands
-/// behind that queue, and RabbitMQ 4 drops what it delivered twenty times.
-const LAST_TRY: u64 = 18;
+/// From this many on, what came back to a queue with nothing behind it does not go back to it any more.
+const LAST_TRY: u64 = 8;
 /// From this many on, the last try ended the worker: so the event is kept as a dead letter.
-const BURY_FROM: u64 = 19;
+const BURY_FROM: u64 = 9;
+/// From this many on, what came back to such a queue is sent again before anything else is done with it:
+/// RabbitMQ 4 drops what came back twenty times to a queue that was made without a limit of its own, and
+/// a worker that is killed returns all it holds. Whoever got here was never tried alone at its turn.
+const RENEW_FROM: u64 = 10;
 
 /// Where to send a message that came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +119,11 @@ pub(super) fn is_not_to_try(returns: u64, is_last: bool) -> bool {
     is_last && returns >= BURY_FROM
 }
 
+/// Whether what came back so often is to be sent again at once, whatever else there is to do.
+pub(super) fn is_to_renew(returns: u64, is_last: bool) -> bool {
+    is_last && returns >= RENEW_FROM
+}
+
 /// Whether what came back so often must not go back once more.
 pub(super) fn is_not_to_return(returns: u64, is_last: bool) -> bool {
     is_last && returns >= LAST_TRY
@@ -151,18 +159,20 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_to_the_last_queue_is_kept_before_the_broker_drops_it() {
-        assert_eq!(judge(18, 2, true), Suspicion::Split);
-        assert_eq!(judge(19, 1, true), Suspicion::None);
+    fn what_comes_back_to_the_last_queue_is_kept_long_before_the_broker_drops_it() {
+        assert_eq!(judge(8, 2, true), Suspicion::Split);
+        assert_eq!(judge(9, 1, true), Suspicion::None);
         assert_eq!(judge(40, 1, false), Suspicion::SetAside);
-        for (returns, is_last, returned, tried) in [
-            (17, true, true, true),
-            (18, true, false, true),
-            (19, true, false, false),
-            (40, false, true, true),
+        for (returns, is_last, returned, tried, renewed) in [
+            (7, true, true, true, false),
+            (8, true, false, true, false),
+            (9, true, false, false, false),
+            (10, true, false, false, true),
+            (40, false, true, true, false),
         ] {
             assert_eq!(is_not_to_return(returns, is_last), !returned, "{returns}");
             assert_eq!(is_not_to_try(returns, is_last), !tried, "{returns}");
+            assert_eq!(is_to_renew(returns, is_last), renewed, "{returns}");
         }
     }
 }

@@ -36,7 +36,7 @@ async fn what_cannot_be_split_or_set_aside_is_stored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pack_that_cannot_be_split_is_kept_before_the_broker_drops_it() {
-    for (returns, table) in [(18, "events"), (19, "dead_letters")] {
+    for (returns, table) in [(8, "events"), (9, "dead_letters")] {
         let bench = Bench::new().await;
         let dead = bench.config.topology().dead_queue();
         bench.publish(&clicks(3)).await;
@@ -57,7 +57,7 @@ async fn what_neither_database_nor_broker_takes_holds_nothing_up_and_is_not_lost
          CREATE TRIGGER refuse BEFORE INSERT ON dead_letters EXECUTE FUNCTION refuse()",
     );
     let dead = bench.config.topology().dead_queue();
-    let stuck = bench.given_up(19).await;
+    let stuck = bench.given_up(9).await;
     let later = async {
         // No rollback takes a sequence back: the first one has been met, and refused for good.
         let refused = format!("SELECT is_called AND last_value >= {QUICK_TRIES} FROM tries");
