@@ -46,6 +46,9 @@ struct Options {
     /// How long the soak lasts, such as 30m
     #[arg(long, default_value = "2m", value_parser = adtally_domain::parse_age)]
     duration: Duration,
+    /// Run only the rows of this file of `rows`; may be given several times
+    #[arg(long, value_parser = rows::GROUPS)]
+    group: Vec<String>,
     #[command(flatten)]
     harness: Arguments,
 }
@@ -61,6 +64,6 @@ fn main() -> ExitCode {
             Ok(())
         })
     };
-    let trials = rows::all().into_iter().map(trial).collect();
+    let trials = rows::of(&options.group).into_iter().map(trial).collect();
     libtest_mimic::run(&options.harness, trials).exit_code()
 }

@@ -4,6 +4,7 @@ mod api;
 mod beat;
 mod broker;
 mod cluster;
+mod crash_loop;
 mod database;
 mod events;
 mod failover;
@@ -47,21 +48,46 @@ impl Row {
     }
 }
 
-/// All rows, in the order of their numbers.
-pub(crate) fn all() -> Vec<Row> {
-    let mut rows = Vec::new();
-    rows.extend(api::ROWS);
-    rows.extend(worker::ROWS);
-    rows.extend(broker::ROWS);
-    rows.extend(network::ROWS);
-    rows.extend(cluster::ROWS);
-    rows.extend(database::ROWS);
-    rows.extend(failover::ROWS);
-    rows.extend(events::ROWS);
-    rows.extend(poison::ROWS);
-    rows.extend(beat::ROWS);
-    rows.extend(spool::ROWS);
-    rows.push(Row::of_servers("soak", crate::soak::soak));
+/// The files the rows are in, and the soak.
+pub(crate) const GROUPS: [&str; 13] = [
+    "api",
+    "worker",
+    "broker",
+    "network",
+    "cluster",
+    "database",
+    "failover",
+    "events",
+    "poison",
+    "crash_loop",
+    "beat",
+    "spool",
+    "soak",
+];
+
+fn group(name: &str) -> Vec<Row> {
+    match name {
+        "api" => api::ROWS.into(),
+        "worker" => worker::ROWS.into(),
+        "broker" => broker::ROWS.into(),
+        "network" => network::ROWS.into(),
+        "cluster" => cluster::ROWS.into(),
+        "database" => database::ROWS.into(),
+        "failover" => failover::ROWS.into(),
+        "events" => events::ROWS.into(),
+        "poison" => poison::ROWS.into(),
+        "crash_loop" => crash_loop::ROWS.into(),
+        "beat" => beat::ROWS.into(),
+        "spool" => spool::ROWS.into(),
+        _ => vec![Row::of_servers("soak", crate::soak::soak)],
+    }
+}
+
+/// The rows of some groups, of all unless one is named, in the order of their numbers.
+pub(crate) fn of(groups: &[String]) -> Vec<Row> {
+    let is_asked_for = |name: &&str| groups.is_empty() || groups.iter().any(|asked| asked == name);
+    let asked = GROUPS.into_iter().filter(is_asked_for);
+    let mut rows: Vec<_> = asked.flat_map(group).collect();
     rows.sort_by_key(|row| row.name);
     rows
 }

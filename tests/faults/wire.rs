@@ -4,8 +4,8 @@ use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions,
     QueueDeleteOptions, QueuePurgeOptions,
 };
-use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Queue};
 
 use crate::ground::Ground;
 
@@ -52,6 +52,19 @@ impl<'a> Wire<'a> {
         });
     }
 
+    /// Makes a quorum queue that is as the broker makes them by itself.
+    pub(crate) fn declare_quorum_queue(&self, queue: &str) {
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        let mut arguments = FieldTable::default();
+        let kind = AMQPValue::LongString("quorum".into());
+        arguments.insert("x-queue-type".into(), kind);
+        let made = self.channel.queue_declare(queue.into(), options, arguments);
+        self.ground.block_on(made).expect("the queue is made");
+    }
+
     pub(crate) fn delete_queue(&self, queue: &str) {
         let deleted = self
             .channel
@@ -87,6 +100,15 @@ impl<'a> Wire<'a> {
 
     /// How many messages of a queue wait for a consumer.
     pub(crate) fn depth(&self, queue: &str) -> u32 {
+        self.look(queue).message_count()
+    }
+
+    /// How many consumers a queue has.
+    pub(crate) fn consumers(&self, queue: &str) -> u32 {
+        self.look(queue).consumer_count()
+    }
+
+    fn look(&self, queue: &str) -> Queue {
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
@@ -94,9 +116,6 @@ impl<'a> Wire<'a> {
         let asked = self
             .channel
             .queue_declare(queue.into(), options, FieldTable::default());
-        self.ground
-            .block_on(asked)
-            .expect("the queue is there")
-            .message_count()
+        self.ground.block_on(asked).expect("the queue is there")
     }
 }
