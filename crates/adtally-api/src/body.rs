@@ -135,12 +135,15 @@ impl MediaType {
     /// The media type of a request's body, its parameters left aside.
     ///
     /// # Errors
-    /// [`ProblemCode::UnsupportedMediaType`] when it is missing or another one.
+    /// [`ProblemCode::UnsupportedMediaType`] when it is missing, another one, or given twice: a proxy may
+    /// have read the other.
     pub(crate) fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        let header = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
+        let mut headers = request.headers().get_all(CONTENT_TYPE);
+        let header = headers.next().and_then(|value| value.to_str().ok());
+        if headers.next().is_some() {
+            let detail = "send content-type once";
+            return Err(Problem::new(ProblemCode::UnsupportedMediaType, detail));
+        }
         let essence = header
             .and_then(|value| value.split(';').next())
             .unwrap_or_default()

@@ -148,7 +148,11 @@ pub(crate) struct EventBody {
     kind: String,
     /// The sender's own name for the event, by which a retry counts once. A UUIDv7 within 2 s of
     /// `occurred_at`, or without it, is the event's time; any other text needs `occurred_at`.
-    #[schema(max_length = 128)]
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$"
+    )]
     event_id: Option<String>,
     /// When it happened, RFC 3339 with offset; now when left out.
     #[schema(format = DateTime, example = "2026-11-22T06:00:00.123Z")]
@@ -157,19 +161,19 @@ pub(crate) struct EventBody {
     #[schema(format = "uuid")]
     impression_id: Option<String>,
     /// The sender's own name for the visitor.
-    #[schema(max_length = 128)]
+    #[schema(max_length = 128, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     visitor_id: Option<String>,
     /// The visitor's address; only its network is kept unless the operator says otherwise.
     #[schema(example = "203.0.113.9")]
     ip: Option<String>,
     /// The visitor's browser.
-    #[schema(max_length = 512)]
+    #[schema(max_length = 512, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     user_agent: Option<String>,
     /// The page the ad was on.
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1024, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     referer: Option<String>,
     /// The place on the page.
-    #[schema(max_length = 128)]
+    #[schema(max_length = 128, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
     placement: Option<String>,
 }
 
@@ -212,8 +216,10 @@ pub(crate) struct PeriodParameters {
     granularity: Option<String>,
     /// The first instant, RFC 3339 with offset, widened to a whole bucket; 24 hours or 30 days
     /// before `to` when left out.
+    #[param(format = DateTime)]
     from: Option<String>,
     /// The first instant behind the period, widened to a whole bucket; now when left out.
+    #[param(format = DateTime)]
     to: Option<String>,
 }
 
@@ -231,8 +237,10 @@ pub(crate) struct DeadLetterParameters {
     #[param(minimum = 1)]
     ad_id: Option<i64>,
     /// First seen at this time or later, RFC 3339 with offset.
+    #[param(format = DateTime)]
     from: Option<String>,
     /// First seen before this time, RFC 3339 with offset.
+    #[param(format = DateTime)]
     to: Option<String>,
     /// The state.
     #[param(pattern = "^(new|requeued|discarded)$")]

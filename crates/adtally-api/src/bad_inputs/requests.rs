@@ -17,6 +17,12 @@ async fn content_types_and_encodings_nobody_speaks() {
         .uri("/v1/events")
         .set_payload(event.clone());
     assert_eq!(api.call(without).await.status, 415);
+    let twice = TestRequest::post()
+        .uri("/v1/events")
+        .append_header(("content-type", "application/json"))
+        .append_header(("content-type", "text/plain"))
+        .set_payload(event.clone());
+    assert_eq!(api.call(twice).await.code(), "unsupported_media_type");
     let charset = api
         .post("/v1/events", "application/json; charset=utf-8", event)
         .await;

@@ -78,6 +78,85 @@ fn an_event_is_described_by_the_fields_that_are_read() {
     }
 }
 
+/// Values that the schema of a parameter refuses; none for a text that may be anything.
+fn refused_by(schema: &Value) -> Vec<String> {
+    let mut refused = Vec::new();
+    for (bound, step) in [("minimum", -1), ("maximum", 1)] {
+        let value = schema[bound].as_i64().map(|bound| bound + step);
+        refused.extend(value.map(|value| value.to_string()));
+    }
+    let is_narrow = ["pattern", "format", "minimum"]
+        .iter()
+        .any(|key| !schema[key].is_null());
+    if is_narrow {
+        refused.push("nonsense".to_owned());
+    }
+    refused
+}
+
+#[actix_web::test]
+async fn what_the_description_refuses_in_a_query_the_code_refuses_too() {
+    let (api, description) = (TestApi::new(), description());
+    // Pixels and clicks are answered whatever their queries say, and a cursor is nobody's to make.
+    let texts = ["cursor", "reason"];
+    let mut tried = 0;
+    for (method, path) in operations() {
+        let operation = &description["paths"][&path][method.as_str().to_lowercase()];
+        if operation["tags"][0] == "browsers" {
+            continue;
+        }
+        let parameters = operation["parameters"].as_array();
+        let in_query = parameters
+            .into_iter()
+            .flatten()
+            .filter(|found| found["in"] == "query");
+        for parameter in in_query {
+            let name = parameter["name"].as_str().unwrap();
+            let refused = refused_by(&parameter["schema"]);
+            assert!(
+                !refused.is_empty() || texts.contains(&name),
+                "{path} takes any {name}"
+            );
+            for value in refused {
+                let uri = format!("{}?{name}={value}", uri(&path));
+                let request = TestRequest::default()
+                    .method(method.clone())
+                    .uri(&uri)
+                    .insert_header(("content-type", "application/json"))
+                    .set_payload(r#"{"ad_id": 1, "kind": "click"}"#);
+                assert_eq!(api.call(request).await.code(), "invalid_parameter", "{uri}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 20, "{tried}");
+}
+
+#[actix_web::test]
+async fn what_the_description_refuses_in_a_body_the_code_refuses_too() {
+    let (api, description) = (TestApi::new(), description());
+    let schemas = &description["components"]["schemas"];
+    let event_id = &schemas["Event"]["properties"]["event_id"];
+    assert_eq!(event_id["minLength"], 1, "{event_id}");
+    let event =
+        r#"{"ad_id": 1, "kind": "click", "event_id": "", "occurred_at": "2026-11-22T06:00:00Z"}"#;
+    assert_eq!(api.post_events(event).await.status, 422);
+    assert_eq!(schemas["LetterId"]["format"], "uuid");
+    let letters = serde_json::json!({"ids": ["nonsense"]});
+    let answer = api.post_json("/v1/dead-letters/discard", letters).await;
+    assert!([400, 422].contains(&answer.status.as_u16()), "{answer:?}");
+    for (schema, field, uri) in [
+        ("NewAd", "title", "/v1/ads"),
+        ("NewAdvertiser", "name", "/v1/advertisers"),
+    ] {
+        let pattern = &schemas[schema]["properties"][field]["pattern"];
+        assert!(pattern.is_string(), "{schema} {field}");
+        let body = serde_json::json!({field: "a\u{85}b", "advertiser_id": 1});
+        let answer = api.post_json(uri, body).await;
+        assert_eq!(answer.code(), "invalid_fields", "{schema} {field}");
+    }
+}
+
 #[test]
 fn every_operation_may_answer_a_problem() {
     let description = description();

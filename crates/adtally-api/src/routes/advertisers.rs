@@ -32,7 +32,7 @@ pub(crate) struct NewAdvertiserBody {
     #[serde(default)]
     id: Sent,
     /// Its name.
-    #[schema(value_type = String, min_length = 1, max_length = 200, required = true)]
+    #[schema(value_type = String, min_length = 1, max_length = 200, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", required = true)]
     #[serde(default)]
     name: Sent,
 }
@@ -42,7 +42,7 @@ pub(crate) struct NewAdvertiserBody {
 #[schema(as = AdvertiserChange)]
 pub(crate) struct AdvertiserChangeBody {
     /// Another name.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, nullable = false)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", nullable = false)]
     #[serde(default)]
     name: Sent,
     #[schema(ignore)]

@@ -39,7 +39,7 @@ pub(crate) struct NewAdBody {
     #[serde(default)]
     advertiser_id: Sent,
     /// Its title.
-    #[schema(value_type = String, min_length = 1, max_length = 200, required = true)]
+    #[schema(value_type = String, min_length = 1, max_length = 200, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", required = true)]
     #[serde(default)]
     title: Sent,
     /// Where its image is: http or https.
@@ -68,7 +68,7 @@ pub(crate) struct AdChangeBody {
     #[serde(default)]
     advertiser_id: Sent,
     /// Another title.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, nullable = false)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", nullable = false)]
     #[serde(default)]
     title: Sent,
     /// Another image; null for none.

@@ -58,6 +58,12 @@ impl DeadLetterChange {
     }
 }
 
+/// The id of a dead letter.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = "uuid")]
+#[expect(dead_code, reason = "only its shape matters")]
+pub(crate) struct LetterId(String);
+
 /// Which dead letters are meant: those that everything given applies to. At least one of `ids`,
 /// `reason`, `ad_id`, `from`, `to`, `state` and `all` is required. An unknown field is refused.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -65,7 +71,7 @@ impl DeadLetterChange {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct BulkBody {
     /// These, at most 1,000.
-    #[schema(value_type = Option<Vec<String>>, max_items = 1000)]
+    #[schema(value_type = Option<Vec<LetterId>>, max_items = 1000)]
     ids: Option<Vec<Uuid>>,
     /// The stable name of the reason.
     reason: Option<String>,
