@@ -1,6 +1,7 @@
 //! Inputs that broke other systems: none may panic, hang, be answered 5xx, or be kept by mistake.
 
 mod any;
+mod database;
 mod fields;
 mod requests;
 

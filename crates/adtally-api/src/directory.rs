@@ -1,21 +1,31 @@
 //! Where clicks lead: a copy of the ads in memory, so that a click needs no database.
+//!
+//! It holds the targets of approved ads and nothing else, each once. They are read in parts, which replace
+//! what was there part by part, and from then on only what changed is read.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::HeaderValue;
 use adtally_domain::AdId;
 use adtally_service::{Failure, Shutdown};
-use adtally_store::{AdTarget, Store, StoreError};
+use adtally_store::{AdTarget, AdsWatermark, Store, StoreError};
 
 use crate::address::web_address;
 
-/// How often the ads are read again; so long another process' change takes to show here.
+/// How often changes are read; so long another process' change takes to show here.
 const REFRESH: Duration = Duration::from_secs(5);
+
+/// How often all ads are read again. A deleted ad, which leaves no change to read, leads somewhere so long.
+const READ_ALL: Duration = Duration::from_secs(600);
+
+/// Ads that are read at once.
+const PART: u32 = 5_000;
 
 /// The targets of all approved ads. What the database said last stays while it is away.
 #[derive(Debug, Default)]
@@ -25,19 +35,34 @@ pub(crate) struct Directory {
 
 #[derive(Debug, Default)]
 struct State {
-    /// `None` until the first load.
-    targets: Option<HashMap<AdId, HeaderValue>>,
+    /// Whether all ads were read once.
+    is_loaded: bool,
+    targets: BTreeMap<AdId, Box<str>>,
     /// What this process wrote since the last read began: the rows read may be older.
-    written: HashMap<AdId, Option<HeaderValue>>,
+    written: HashMap<AdId, Option<Box<str>>>,
 }
 
 impl State {
-    fn set(&mut self, ad: AdId, location: Option<HeaderValue>) {
-        if let Some(targets) = &mut self.targets {
-            match location {
-                Some(location) => targets.insert(ad, location),
-                None => targets.remove(&ad),
-            };
+    fn set(&mut self, ad: AdId, location: Option<Box<str>>) {
+        match location {
+            // Most of what is read is what was read before.
+            Some(location) if self.targets.get(&ad) == Some(&location) => {}
+            Some(location) => {
+                self.targets.insert(ad, location);
+            }
+            None => {
+                self.targets.remove(&ad);
+            }
+        }
+    }
+
+    /// What was written while it was read stands over `read`.
+    fn end_read(&mut self, read: impl Iterator<Item = (AdId, Option<Box<str>>)>) {
+        for (ad, location) in read {
+            self.set(ad, location);
+        }
+        for (ad, location) in std::mem::take(&mut self.written) {
+            self.set(ad, location);
         }
     }
 }
@@ -53,20 +78,26 @@ pub(crate) enum Target {
     NotLoaded,
 }
 
+/// How far a copy of the ads goes.
+#[derive(Debug, Clone, Copy)]
+struct Read {
+    all_at: Instant,
+    watermark: AdsWatermark,
+}
+
 impl Directory {
     /// Where a click on `ad` leads.
     pub(crate) fn target(&self, ad: AdId) -> Target {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        match &state.targets {
-            None => Target::NotLoaded,
-            Some(targets) => targets
-                .get(&ad)
-                .cloned()
-                .map_or(Target::Nowhere, Target::To),
+        if !state.is_loaded {
+            return Target::NotLoaded;
         }
+        let location = state.targets.get(&ad);
+        let value = location.and_then(|location| HeaderValue::from_str(location).ok());
+        value.map_or(Target::Nowhere, Target::To)
     }
 
-    /// Takes over an ad this process just wrote, ahead of the next load.
+    /// Takes over an ad this process just wrote, ahead of the next read.
     pub(crate) fn put(&self, ad: AdId, approved: bool, target_url: Option<&str>) {
         let location = location(approved, target_url);
         let mut state = self.lock();
@@ -74,39 +105,73 @@ impl Directory {
         state.set(ad, location);
     }
 
-    /// Reads the ads from `store`.
-    ///
-    /// # Errors
-    /// The store's; what was loaded before stays.
+    /// Reads all ads from `store`.
+    #[cfg(test)]
     pub(crate) async fn load(&self, store: &Store) -> Result<(), StoreError> {
+        self.read_all(store).await.map(drop)
+    }
+
+    async fn read_all(&self, store: &Store) -> Result<Read, StoreError> {
+        let watermark = store.ads_watermark().await?;
+        let mut after = None;
+        loop {
+            self.begin_read();
+            let ads = store.ad_targets(after, PART).await?;
+            // A part that is not full is the last one.
+            let is_full = u32::try_from(ads.len()).is_ok_and(|read| read >= PART);
+            let last = ads.last().map(|ad| ad.id).filter(|_| is_full);
+            self.end_part(after, last, ads);
+            if last.is_none() {
+                break;
+            }
+            after = last;
+        }
+        self.lock().is_loaded = true;
+        Ok(Read {
+            all_at: Instant::now(),
+            watermark,
+        })
+    }
+
+    /// Reads what changed since `read`, or all ads.
+    async fn refresh(&self, store: &Store, read: Option<Read>) -> Result<Read, StoreError> {
+        let Some(read) = read.filter(|read| read.all_at.elapsed() < READ_ALL) else {
+            return self.read_all(store).await;
+        };
         self.begin_read();
-        self.end_read(store.ads_directory().await?);
-        Ok(())
+        let Some(changes) = store.ad_changes(read.watermark).await? else {
+            return self.read_all(store).await;
+        };
+        let watermark = changes.watermark;
+        let ads = changes.ads.into_iter();
+        self.lock().end_read(ads.map(entry));
+        Ok(Read { watermark, ..read })
     }
 
     /// Takes `ads` as if just loaded.
     #[cfg(test)]
     pub(crate) fn fill(&self, ads: Vec<AdTarget>) {
         self.begin_read();
-        self.end_read(ads);
+        self.end_part(None, None, ads);
+        self.lock().is_loaded = true;
     }
 
     fn begin_read(&self) {
         self.lock().written.clear();
     }
 
-    /// Takes `ads`, and over them what was written while they were read.
-    fn end_read(&self, ads: Vec<AdTarget>) {
-        let targets = ads
-            .into_iter()
-            .filter_map(|ad| Some((ad.id, location(ad.approved, ad.target_url.as_deref())?)));
-        let mut targets = Some(targets.collect());
+    /// Takes `ads`, which are all there are behind `after` and up to `last`, or to the end.
+    fn end_part(&self, after: Option<AdId>, last: Option<AdId>, ads: Vec<AdTarget>) {
+        let read: BTreeMap<_, _> = ads.into_iter().map(entry).collect();
+        let bounds = (
+            after.map_or(Bound::Unbounded, Bound::Excluded),
+            last.map_or(Bound::Unbounded, Bound::Included),
+        );
         let mut state = self.lock();
-        // The old ones are dropped once the lock is free: that takes a while, and clicks wait for it.
-        std::mem::swap(&mut state.targets, &mut targets);
-        for (ad, location) in std::mem::take(&mut state.written) {
-            state.set(ad, location);
-        }
+        let kept = state.targets.range(bounds).map(|(ad, _)| *ad);
+        let gone: Vec<AdId> = kept.filter(|ad| !read.contains_key(ad)).collect();
+        let gone = gone.into_iter().map(|ad| (ad, None));
+        state.end_read(gone.chain(read));
     }
 
     fn lock(&self) -> RwLockWriteGuard<'_, State> {
@@ -114,10 +179,15 @@ impl Directory {
     }
 }
 
+fn entry(ad: AdTarget) -> (AdId, Option<Box<str>>) {
+    (ad.id, location(ad.approved, ad.target_url.as_deref()))
+}
+
 /// The value of a redirect's `location`, written anew from the parsed URL.
-fn location(approved: bool, target_url: Option<&str>) -> Option<HeaderValue> {
+fn location(approved: bool, target_url: Option<&str>) -> Option<Box<str>> {
     let url = web_address(target_url.filter(|_| approved)?).ok()?;
-    HeaderValue::from_str(url.as_str()).ok()
+    HeaderValue::from_str(url.as_str()).ok()?;
+    Some(url.as_str().into())
 }
 
 /// Keeps `directory` up to date until `shutdown`. A change of the database's state is logged once.
@@ -130,12 +200,14 @@ pub(crate) async fn keep_fresh(
     store: &Store,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    let mut was_away = false;
+    let (mut was_away, mut read) = (false, None);
     loop {
-        match directory.load(store).await {
-            Ok(()) if was_away => {
-                log::info!("the database answers again; the directory of ads is up to date");
-                was_away = false;
+        match directory.refresh(store, read).await {
+            Ok(now) => {
+                read = Some(now);
+                if std::mem::take(&mut was_away) {
+                    log::info!("the database answers again; the directory of ads is up to date");
+                }
             }
             Err(error @ (StoreError::NoTls | StoreError::Unsuitable(_))) => {
                 return Err(Failure::configuration(format!("--database-url: {error}")));
@@ -147,7 +219,7 @@ pub(crate) async fn keep_fresh(
                 }
                 was_away = true;
             }
-            Ok(()) | Err(_) => {}
+            Err(_) => {}
         }
         let pause = if was_away {
             Duration::from_secs(1)

@@ -60,17 +60,6 @@ pub struct AdPatch {
     pub approved: Option<bool>,
 }
 
-/// Where clicks on an ad lead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdTarget {
-    /// The ad.
-    pub id: AdId,
-    /// Where a click leads.
-    pub target_url: Option<String>,
-    /// Whether clicks are led there.
-    pub approved: bool,
-}
-
 type Row = (i64, i64, String, Option<String>, Option<String>, bool);
 
 const COLUMNS: (
@@ -198,28 +187,6 @@ impl Store {
                 }
                 (row, _) => Ok(row?.and_then(ad)),
             }
-        })
-        .await
-    }
-
-    /// Where clicks on every ad lead, in the order of ids.
-    ///
-    /// # Errors
-    /// The transient ones.
-    pub async fn ads_directory(&self) -> Result<Vec<AdTarget>, StoreError> {
-        self.run(|conn| {
-            let rows: Vec<(i64, Option<String>, bool)> = dsl::ads
-                .order(dsl::id)
-                .select((dsl::id, dsl::target_url, dsl::approved))
-                .load(conn)?;
-            let targets = rows.into_iter().filter_map(|(id, target_url, approved)| {
-                Some(AdTarget {
-                    id: AdId::new(id)?,
-                    target_url,
-                    approved,
-                })
-            });
-            Ok(targets.collect())
         })
         .await
     }

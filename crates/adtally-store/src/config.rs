@@ -7,7 +7,8 @@ use std::time::Duration;
 pub struct StoreConfig {
     /// A `postgresql://` URL; several hosts and every parameter of libpq are allowed.
     pub url: String,
-    /// Most connections held at once.
+    /// Most connections held at once. Reading totals takes all but a quarter of them, but one at least, so
+    /// that what is quick always finds one.
     pub pool_size: u32,
     /// How long to wait for a connection, new or out of the pool.
     pub connect_timeout: Duration,
@@ -36,6 +37,12 @@ impl StoreConfig {
             call_timeout: Duration::from_secs(120),
             application_name: "adtally".to_owned(),
         }
+    }
+
+    /// How many calls that may take long run at once. One connection is the least there is to share.
+    pub(crate) fn slow_calls(&self) -> usize {
+        let kept = (self.pool_size / 4).max(1);
+        self.pool_size.saturating_sub(kept).max(1) as usize
     }
 
     /// How long the server lets a statement run: nobody waits for it once its call is over.

@@ -83,6 +83,9 @@ pub enum StoreError {
     /// Totals were to be made anew whose raw events are gone.
     #[error("{0}: totals cannot be made anew without raw events; see `adtally audit`")]
     RawGone(String),
+    /// Nobody waits for the call any more.
+    #[error("the call was given up")]
+    GivenUp,
     /// Other transactions were in the way, again and again.
     #[error("the transaction met others too often and was given up: {0}")]
     Contended(String),
@@ -116,6 +119,7 @@ impl StoreError {
             | Self::SchemaOutdated(_)
             | Self::Refused { .. }
             | Self::LockHeld { .. }
+            | Self::GivenUp
             | Self::Contended(_)
             | Self::Database(_) => true,
             Self::NoTls

@@ -146,7 +146,8 @@ pub(crate) fn ask(conn: &mut PgConnection, sql: &str) -> QueryResult<Option<Faul
         return Ok(None);
     };
     let found = conn.transaction(|conn| {
-        conn.batch_execute("SET LOCAL statement_timeout = '2s'; SET LOCAL lock_timeout = '500ms'")?;
+        conn.batch_execute("SET LOCAL statement_timeout = '2s'")?;
+        conn.batch_execute("SET LOCAL lock_timeout = '500ms'")?;
         diesel::sql_query("SELECT set_config('adtally.statement', $1, true)")
             .bind::<Text, _>(statement)
             .execute(conn)?;

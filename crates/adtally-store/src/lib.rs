@@ -4,12 +4,14 @@
 //! [`Store`] is the whole public face. Its methods are async and run their queries on threads made
 //! for blocking work; inside, query functions take a connection and know nothing of async.
 
+mod ad_targets;
 mod ads;
 mod advertisers;
 mod audit;
 mod closed_hours;
 mod config;
 mod dead_letters;
+mod deadline;
 mod error;
 mod events;
 mod fault;
@@ -34,7 +36,8 @@ mod text;
 mod times;
 mod zone_change;
 
-pub use ads::{Ad, AdPatch, AdTarget, NewAd};
+pub use ad_targets::{AdChanges, AdTarget, AdsWatermark};
+pub use ads::{Ad, AdPatch, NewAd};
 pub use advertisers::{Advertiser, NewAdvertiser};
 pub use audit::{AuditReport, Mismatch};
 pub use closed_hours::{ClosedHour, ClosedReason};

@@ -1,4 +1,11 @@
-//! Marks: the hours and days that changed since their last roll-up.
+//! Marks: the hours and days that changed since their last roll-up, and by how much.
+//!
+//! Whoever inserts events appends a mark for each hour of theirs, in the same transaction; it says what they
+//! add to the totals ([`Added`]). Whoever takes a mark away has counted its events into the totals, again in
+//! the same transaction. So in each snapshot the totals kept for an hour and what its marks add are exactly
+//! its events. A mark of a build that did not say yet, or by hand, makes its hour be counted from them.
+
+mod added;
 
 use adtally_domain::Timestamp;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -6,8 +13,11 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Timestamptz;
 
-use crate::schema::dirty_days;
+use crate::rollup::Totals;
+use crate::schema::{dirty_days, dirty_hours};
 use crate::{Store, StoreError, times};
+
+pub(crate) use added::{Added, add_to};
 
 pub(crate) fn append_day(conn: &mut PgConnection, day: NaiveDate) -> QueryResult<usize> {
     diesel::insert_into(dirty_days::table)
@@ -44,6 +54,31 @@ pub(crate) fn hours_between(
     .load(conn)?;
     let hours = hours.into_iter().map(|marked| marked.hour);
     Ok(hours.map(times::timestamp).collect())
+}
+
+/// What the marks of the hour `[from, to)` add to the totals kept for it; of the ad `only`, if one is given.
+/// `None` when one of them does not say.
+pub(crate) fn added(
+    conn: &mut PgConnection,
+    from: Timestamp,
+    to: Timestamp,
+    only: Option<i64>,
+) -> QueryResult<Option<Totals>> {
+    let marks: Vec<(DateTime<Utc>, Option<Vec<u8>>)> = dirty_hours::table
+        .filter(dirty_hours::hour.ge(from.to_datetime()))
+        .filter(dirty_hours::hour.lt(to.to_datetime()))
+        .select((dirty_hours::hour, dirty_hours::added))
+        .load(conn)?;
+    let mut totals = Totals::new();
+    for (hour, added) in marks {
+        // One that stands where no hour starts was made under other rules of the zone.
+        let added = added.filter(|_| hour == from.to_datetime());
+        let read = added.and_then(|added| add_to(&mut totals, &added, only));
+        if read.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(totals))
 }
 
 /// The days that are marked, in order.

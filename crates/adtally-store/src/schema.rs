@@ -30,6 +30,7 @@ diesel::table! {
         approved -> Bool,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        changed_in -> Int8,
     }
 }
 
@@ -79,6 +80,7 @@ diesel::table! {
     dirty_hours (id) {
         id -> Int8,
         hour -> Timestamptz,
+        added -> Nullable<Bytea>,
         marked_at -> Timestamptz,
     }
 }

@@ -10,8 +10,10 @@ use std::time::Duration;
 use adtally_domain::Timestamp;
 use diesel::Connection;
 use diesel::pg::PgConnection;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::deadline::Deadline;
 use crate::events::Memory;
 use crate::obstacle::Faults;
 use crate::pool::Pool;
@@ -29,6 +31,8 @@ struct Inner {
     memory: Memory,
     /// Whether the last call was answered.
     answers: AtomicBool,
+    /// Permits of calls that may take long.
+    slow_calls: Arc<Semaphore>,
 }
 
 /// The connections of one process to its database.
@@ -50,6 +54,7 @@ impl Store {
         let pool = Pool::new(&config);
         Self {
             inner: Arc::new(Inner {
+                slow_calls: Arc::new(Semaphore::new(config.slow_calls())),
                 config,
                 pool,
                 memory: Memory::default(),
@@ -123,6 +128,34 @@ impl Store {
                     "no answer within {waited} s"
                 )))
             })
+    }
+
+    /// Like [`Store::run`], for reading what may be much: only so many at a time that others find a
+    /// connection, and `work` is given the deadline at which it has to end. It keeps its place among them
+    /// until it has ended, whether or not somebody waits.
+    pub(crate) async fn run_slow<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut PgConnection, &Deadline) -> Result<T, StoreError> + Send + 'static,
+    {
+        let limit = self.inner.config.call_timeout;
+        let (deadline, waiting) = Deadline::within(limit);
+        let permits = Arc::clone(&self.inner.slow_calls);
+        let place = tokio::time::timeout(limit, permits.acquire_owned()).await;
+        let Ok(Ok(place)) = place else {
+            return Err(StoreError::Unavailable(
+                "too many calls read totals at once".to_owned(),
+            ));
+        };
+        let result = self
+            .run(move |conn| {
+                let _place = place;
+                deadline.check()?;
+                work(conn, &deadline)
+            })
+            .await;
+        drop(waiting);
+        result
     }
 
     /// Like [`Store::run`], for work whose length the database's size decides. Each statement of it

@@ -36,11 +36,13 @@ fn only_approved_ads_with_a_web_address_lead_somewhere() {
 #[test]
 fn what_is_written_during_a_read_stands_over_the_rows_and_never_holds_the_read_up() {
     let directory = Directory::default();
+    directory.fill(Vec::new());
     let old = || ad(1, true, Some("https://old.example/"));
     directory.begin_read();
     directory.put(AdId::new(1).unwrap(), true, Some("https://new.example/"));
     directory.put(AdId::new(2).unwrap(), false, Some("https://new.example/"));
-    directory.end_read(vec![old(), ad(2, true, Some("https://old.example/"))]);
+    let read = vec![old(), ad(2, true, Some("https://old.example/"))];
+    directory.end_part(None, None, read);
     let new = HeaderValue::from_static("https://new.example/");
     assert_eq!(target(&directory, 1), Target::To(new));
     assert_eq!(target(&directory, 2), Target::Nowhere);
@@ -50,6 +52,21 @@ fn what_is_written_during_a_read_stands_over_the_rows_and_never_holds_the_read_u
     directory.fill(vec![old()]);
     let old = HeaderValue::from_static("https://old.example/");
     assert_eq!(target(&directory, 1), Target::To(old));
+}
+
+#[test]
+fn a_part_replaces_what_is_between_its_ends_and_nothing_else() {
+    let directory = Directory::default();
+    let at = |id| ad(id, true, Some("https://example.com/"));
+    directory.fill((1..=9).map(at).collect());
+    directory.begin_read();
+    directory.end_part(AdId::new(3), AdId::new(6), vec![at(5), at(6)]);
+    let leads = |id: &i64| target(&directory, *id) != Target::Nowhere;
+    let left: Vec<i64> = (1..=9).filter(leads).collect();
+    assert_eq!(left, [1, 2, 3, 5, 6, 7, 8, 9]);
+    directory.end_part(AdId::new(6), None, Vec::new());
+    let left: Vec<i64> = (1..=9).filter(leads).collect();
+    assert_eq!(left, [1, 2, 3, 5, 6]);
 }
 
 #[cfg(feature = "bundled-pq")]

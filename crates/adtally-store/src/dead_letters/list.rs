@@ -41,8 +41,11 @@ impl DeadLetterCursor {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (micros, id) = text.split_once('.')?;
+        let first_seen = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+        // PostgreSQL's times end before chrono's begin, and no letter is of such a time.
+        Timestamp::try_from(first_seen).ok()?;
         Some(Self {
-            first_seen: DateTime::from_timestamp_micros(micros.parse().ok()?)?,
+            first_seen,
             id: Uuid::try_parse(id).ok()?,
         })
     }

@@ -157,11 +157,12 @@ fn attempt(
     batch: &Batch<'_>,
     given: &EventBatch,
 ) -> Result<Stored, Setback> {
+    let marks = batch.marks(zone);
     conn.build_transaction().read_committed().run(|conn| {
         let passes = Passes::of(conn, &memory.pages_behind, &batch.rows)?;
         copy::insert(conn, &passes).map_err(Setback::Events)?;
         // From here on this transaction holds its lock on events, so nothing is dropped under it.
-        let found = finish(conn, &batch.hours(zone), batch.ends())?;
+        let found = finish(conn, &marks, batch.ends())?;
         same_zone(found.zone.as_deref(), zone).map_err(Setback::Zone)?;
         if let Some((first, last)) = batch.span()
             && !found.limits.hold(first, last)

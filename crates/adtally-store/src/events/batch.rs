@@ -12,6 +12,7 @@ use super::refused::Refusal;
 use super::rows::Row;
 use super::{EventBatch, Stored};
 use crate::NewDeadLetter;
+use crate::marks::Added;
 use crate::partitions::{self, utc_day};
 
 /// Events without repetition, sorted by id: so writers lock the same ids in the same order (but see
@@ -25,6 +26,13 @@ pub(super) struct Batch<'a> {
     repeats: HashMap<EventId, Vec<Row<'a>>>,
     /// The first and the last id, also when their events were taken out since.
     ends: Option<(EventId, EventId)>,
+}
+
+/// The marks of a batch: the first instant of each hour of its events, and what they add to it.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    pub(super) hours: Vec<DateTime<Utc>>,
+    pub(super) added: Vec<Vec<u8>>,
 }
 
 impl<'a> Batch<'a> {
@@ -81,12 +89,23 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The first instants of the hours of the events.
-    pub(super) fn hours(&self, zone: ReportingZone) -> Vec<DateTime<Utc>> {
-        self.periods(|time| {
-            let hour = zone.hour_of(time);
-            (hour.start.to_datetime(), hour.end)
-        })
+    /// A mark for each hour of the events.
+    pub(super) fn marks(&self, zone: ReportingZone) -> Marks {
+        let (mut marks, mut added) = (Marks::default(), Added::default());
+        let mut rest = self.rows.as_slice();
+        while let [first, ..] = rest {
+            let hour = zone.hour_of(first.occurred_at());
+            let within = rest.partition_point(|row| row.occurred_at() < hour.end);
+            // The last instant of all is in an hour that seems to end with it.
+            let (rows, others) = rest.split_at(within.max(1));
+            for row in rows {
+                added.push(row.ad_id(), row.kind() == EventKind::Click);
+            }
+            marks.hours.push(hour.start.to_datetime());
+            marks.added.push(added.take());
+            rest = others;
+        }
+        marks
     }
 
     /// What `period` says of the events' times, once for all that are before the end it says too. Looks

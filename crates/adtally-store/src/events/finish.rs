@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Binary, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
+use super::batch::Marks;
 use super::limits::Limits;
 use crate::times;
 
@@ -14,7 +15,7 @@ use crate::times;
 /// connection; what `sql_query` is given is parsed and planned each time.
 #[derive(Debug)]
 struct Finish<'a> {
-    hours: &'a [DateTime<Utc>],
+    marks: &'a Marks,
     first: Option<Uuid>,
     last: Option<Uuid>,
 }
@@ -27,15 +28,19 @@ impl QueryId for Finish<'_> {
 
 impl QueryFragment<Pg> for Finish<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("WITH marks AS (INSERT INTO dirty_hours (hour) SELECT unnest(");
-        out.push_bind_param::<Array<Timestamptz>, _>(self.hours)?;
         out.push_sql(
-            ")) SELECT now(), \
+            "WITH marks AS (INSERT INTO dirty_hours (hour, added) SELECT hour, added FROM unnest(",
+        );
+        out.push_bind_param::<Array<Timestamptz>, _>(&self.marks.hours)?;
+        out.push_sql("::timestamptz[], ");
+        out.push_bind_param::<Array<Binary>, _>(&self.marks.added)?;
+        out.push_sql(
+            "::bytea[]) AS mark (hour, added)) SELECT now(), \
              (SELECT value FROM settings WHERE key = 'timezone'), \
              (SELECT value::timestamptz FROM settings WHERE key = 'raw_from'), \
              ARRAY(SELECT hour FROM closed_hours WHERE hour = ANY(",
         );
-        out.push_bind_param::<Array<Timestamptz>, _>(self.hours)?;
+        out.push_bind_param::<Array<Timestamptz>, _>(&self.marks.hours)?;
         out.push_sql(
             ")), (SELECT true FROM dead_letters \
               WHERE state <> 'requeued' AND event_id BETWEEN ",
@@ -80,14 +85,14 @@ pub(super) struct Found {
     pub(super) has_letters: bool,
 }
 
-/// Marks `hours`, and looks for what concerns a batch whose first and last ids are `ends`.
+/// Appends `marks`, and looks for what concerns a batch whose first and last ids are `ends`.
 pub(super) fn finish(
     conn: &mut PgConnection,
-    hours: &[DateTime<Utc>],
+    marks: &Marks,
     ends: Option<(Uuid, Uuid)>,
 ) -> QueryResult<Found> {
     let (first, last) = ends.unzip();
-    let finish = Finish { hours, first, last };
+    let finish = Finish { marks, first, last };
     let (now, zone, raw_from, closed, has_letters): Row = finish.get_result(conn)?;
     Ok(Found {
         limits: Limits {

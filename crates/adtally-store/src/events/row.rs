@@ -86,6 +86,12 @@ fn trailing_nulls<Text>(event: &Event<Text>) -> u8 {
     nulls.map(u8::from).sum()
 }
 
+/// The ad of a payload, its first field.
+pub(super) fn ad_id(payload: &[u8]) -> i64 {
+    let id = payload.get(4..).and_then(|rest| rest.first_chunk::<8>());
+    id.map_or(0, |id| i64::from_be_bytes(*id))
+}
+
 /// Whether the fields begin with a source.
 pub(super) fn has_source(before_payload: usize) -> bool {
     before_payload > RECEIVED_AT

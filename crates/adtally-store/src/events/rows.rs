@@ -173,6 +173,11 @@ impl<'a> Row<'a> {
         self.place.kind
     }
 
+    /// The ad, with which the payload begins.
+    pub(super) fn ad_id(&self) -> i64 {
+        row::ad_id(self.payload())
+    }
+
     pub(super) fn occurred_at(&self) -> Timestamp {
         self.place.time()
     }

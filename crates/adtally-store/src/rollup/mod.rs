@@ -9,18 +9,19 @@
 
 mod day;
 mod hour;
+mod open;
 mod totals;
 mod write;
 
 use std::time::Duration;
 
-use adtally_domain::{Day, Hour, ReportingZone};
+use adtally_domain::{Day, Hour, ReportingZone, Timestamp};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 
-pub(crate) use totals::{Totals, add, anew, daily, hourly, hourly_sum, raw};
+pub(crate) use totals::{Counts, Totals, add, added, daily, hourly, hourly_sum, live, raw};
 
-use crate::{Store, StoreError, TaskRun};
+use crate::{Store, StoreError, TaskRun, marks, times};
 
 /// How long one statement of a roll-up or an audit may run: the count of an hour is as long as the
 /// hour is busy. Somewhat less than a roll-up's own limit, so that one slow statement fails as such;
@@ -70,6 +71,26 @@ impl Store {
     ) -> Result<RollUp, StoreError> {
         let once = move |conn: &mut PgConnection| hour::roll_up(conn, &task, zone, hour);
         self.run_unbounded(move |conn| restarting(conn, once)).await
+    }
+
+    /// Takes what the marks of hours that are not over say into the totals of these hours, so that who reads
+    /// them adds up only what came since. Their events are not looked at: an hour costs what came since the
+    /// last time, not what came since its start. Returns how many marks there were.
+    ///
+    /// # Errors
+    /// The transient ones.
+    pub async fn count_open_hours(&self, zone: ReportingZone) -> Result<u64, StoreError> {
+        self.run_unbounded(move |conn| {
+            let now = times::timestamp(times::now(conn)?);
+            let running = zone.hour_of(now).start;
+            let mut marks = 0;
+            for start in marks::hours_between(conn, running, Timestamp::MAX)? {
+                let hour = zone.hour_of(start);
+                marks += restarting(conn, |conn| open::count(conn, zone, hour))?;
+            }
+            Ok(marks)
+        })
+        .await
     }
 
     /// Rebuilds the totals of `day` from its hourly totals, and notes in the same transaction that

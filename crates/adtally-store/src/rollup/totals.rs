@@ -8,6 +8,9 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Date, Timestamptz, Uuid as SqlUuid};
 
+use super::write::is_rolled_up;
+use crate::marks;
+
 /// Impressions and clicks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -88,6 +91,50 @@ pub(crate) fn missing(old: &Totals, new: &Totals) -> u64 {
         fewer(old.impressions, new.impressions) + fewer(old.clicks, new.clicks)
     };
     old.iter().map(of_ad).sum()
+}
+
+/// What the marks of the hour `[from, to)` add to the totals kept for it; `None` when it is to be counted anew.
+/// So it is once it was rolled up after its end: only a look at its raw events tells whether they are all
+/// there still.
+pub(crate) fn added(
+    conn: &mut PgConnection,
+    from: Timestamp,
+    to: Timestamp,
+    now: Timestamp,
+    only: Option<i64>,
+) -> QueryResult<Option<Totals>> {
+    if to <= now && is_rolled_up(conn, "hour", from)? {
+        return Ok(None);
+    }
+    marks::added(conn, from, to, only)
+}
+
+/// The totals of the hour `[from, to)` that has marks: what is kept for it and what they add, or what its raw
+/// events add up to. Of ads with ids above `after`; those behind the first
+/// `limit` may be missing or too low.
+pub(crate) fn live(
+    conn: &mut PgConnection,
+    from: Timestamp,
+    to: Timestamp,
+    now: Timestamp,
+    after: i64,
+    limit: usize,
+) -> QueryResult<Totals> {
+    let Some(mut added) = added(conn, from, to, now, None)? else {
+        return anew(conn, from, to, now);
+    };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut totals = diesel::sql_query(
+        "SELECT ad_id, impressions, clicks FROM ad_hourly_stats \
+         WHERE hour = $1 AND ad_id > $2 ORDER BY ad_id LIMIT $3",
+    )
+    .bind::<Timestamptz, _>(from.to_datetime())
+    .bind::<BigInt, _>(after)
+    .bind::<BigInt, _>(limit)
+    .load(conn)
+    .map(collect)?;
+    add(&mut totals, added.split_off(&after.saturating_add(1)));
+    Ok(totals)
 }
 
 /// The totals kept for the hour that begins at `start`.

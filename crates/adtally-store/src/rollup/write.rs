@@ -83,8 +83,7 @@ pub(super) fn restate(
     settled: bool,
     changes: &[Change],
 ) -> QueryResult<u64> {
-    let bucket = dsl::roll_ups.find((granularity, start.to_datetime()));
-    if diesel::select(diesel::dsl::exists(bucket)).get_result(conn)? {
+    if is_rolled_up(conn, granularity, start)? {
         return insert_restatements(conn, granularity, start, changes);
     }
     let now = times::now(conn)?;
@@ -101,6 +100,16 @@ pub(super) fn restate(
             .execute(conn)?;
     }
     Ok(0)
+}
+
+/// Whether a bucket was rolled up after it was over.
+pub(super) fn is_rolled_up(
+    conn: &mut PgConnection,
+    granularity: &str,
+    start: Timestamp,
+) -> QueryResult<bool> {
+    let bucket = dsl::roll_ups.find((granularity, start.to_datetime()));
+    diesel::select(diesel::dsl::exists(bucket)).get_result(conn)
 }
 
 fn insert_restatements(

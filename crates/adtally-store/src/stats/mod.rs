@@ -1,7 +1,8 @@
 //! Totals for readers, with a live count for whatever changed since its last roll-up.
 //!
-//! The rule for every number: a bucket without marks is what its table says; one with marks is
-//! counted anew, an hour from raw events and a day from its hours. All queries of one answer read
+//! The rule for every number: a bucket without marks is what its table says; to that comes what its marks
+//! add, and where one of them does not say, an hour is counted anew from its raw events. A day with marks is
+//! the sum of its hours. All queries of one answer read
 //! one snapshot, so nothing is counted twice or missed where the two meet.
 
 mod one;
@@ -117,8 +118,12 @@ impl Store {
         ad_id: AdId,
         span: StatsSpan,
     ) -> Result<Vec<StatsRow>, StoreError> {
-        self.run(move |conn| view::snapshot(conn, |conn| one::rows(conn, zone, ad_id, span)))
-            .await
+        self.run_slow(move |conn, deadline| {
+            view::snapshot(conn, deadline, |conn| {
+                one::rows(conn, deadline, zone, ad_id, span)
+            })
+        })
+        .await
     }
 
     /// At most `limit` rows of all ads behind `after`, in the order of bucket and ad. Only ads with
@@ -133,8 +138,10 @@ impl Store {
         after: Option<StatsCursor>,
         limit: u32,
     ) -> Result<StatsPage, StoreError> {
-        self.run(move |conn| {
-            view::snapshot(conn, |conn| page::page(conn, zone, span, after, limit))
+        self.run_slow(move |conn, deadline| {
+            view::snapshot(conn, deadline, |conn| {
+                page::page(conn, deadline, zone, span, after, limit)
+            })
         })
         .await
     }

@@ -10,8 +10,10 @@ use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 
 use super::view::{Bucket, View};
 use super::{Granularity, StatsRow, StatsSpan};
+use crate::deadline::Deadline;
+use crate::rollup::added;
 use crate::schema::{ad_daily_stats, ad_hourly_stats};
-use crate::times;
+use crate::{StoreError, times};
 
 #[derive(Debug, Clone, Copy, Default, QueryableByName)]
 struct Counts {
@@ -30,10 +32,11 @@ impl Counts {
 
 pub(super) fn rows(
     conn: &mut PgConnection,
+    deadline: &Deadline,
     zone: ReportingZone,
     ad_id: AdId,
     span: StatsSpan,
-) -> QueryResult<Vec<StatsRow>> {
+) -> Result<Vec<StatsRow>, StoreError> {
     let view = View::load(conn, zone, span)?;
     let buckets = buckets(zone, span);
     let kept = match span.granularity {
@@ -42,10 +45,11 @@ pub(super) fn rows(
     };
     let mut rows = Vec::with_capacity(buckets.len());
     for bucket in buckets {
-        let counts = if view.is_marked(bucket) {
-            live(conn, &view, ad_id, bucket, span.granularity)?
-        } else {
-            kept.get(&bucket.start).copied().unwrap_or_default()
+        let kept = kept.get(&bucket.start).copied().unwrap_or_default();
+        let counts = match span.granularity {
+            _ if !view.is_marked(bucket) => kept,
+            Granularity::Hour => live_hour(conn, deadline, &view, ad_id, bucket, kept)?,
+            Granularity::Day => live_day(conn, deadline, &view, ad_id, bucket)?,
         };
         rows.push(StatsRow {
             ad_id,
@@ -124,29 +128,55 @@ fn kept_days(
     Ok(kept.collect())
 }
 
-/// A marked bucket's counts, anew: an hour from its raw events, a day from its hours.
-fn live(
+/// The counts of an hour that has marks, where `kept` is what its table says.
+fn live_hour(
     conn: &mut PgConnection,
+    deadline: &Deadline,
     view: &View,
     ad_id: AdId,
-    bucket: Bucket,
-    granularity: Granularity,
-) -> QueryResult<Counts> {
-    if granularity == Granularity::Hour {
-        return anew(conn, view, ad_id, bucket);
+    hour: Bucket,
+    kept: Counts,
+) -> Result<Counts, StoreError> {
+    deadline.check()?;
+    let only = Some(ad_id.get());
+    let Some(added) = added(conn, hour.start, hour.end, view.now(), only)? else {
+        return Ok(anew(conn, view, ad_id, hour)?);
+    };
+    let mut counts = kept;
+    for more in added.into_values() {
+        counts.add(Counts {
+            impressions: more.impressions,
+            clicks: more.clicks,
+        });
     }
-    let hours = view.zone.hours(bucket.start, bucket.end);
-    let hours = hours.map(|hour| Bucket {
-        start: hour.start,
-        end: hour.end,
-    });
-    let (marked, kept): (Vec<_>, Vec<_>) = hours.partition(|hour| view.is_marked_hour(hour.start));
+    Ok(counts)
+}
+
+/// The counts of a day that has marks: the sum of its hours.
+fn live_day(
+    conn: &mut PgConnection,
+    deadline: &Deadline,
+    view: &View,
+    ad_id: AdId,
+    day: Bucket,
+) -> Result<Counts, StoreError> {
+    let hours: Vec<Bucket> = view
+        .zone
+        .hours(day.start, day.end)
+        .map(|hour| Bucket {
+            start: hour.start,
+            end: hour.end,
+        })
+        .collect();
+    let kept = kept_hours(conn, ad_id, &hours)?;
     let mut sum = Counts::default();
-    for counts in kept_hours(conn, ad_id, &kept)?.into_values() {
-        sum.add(counts);
-    }
-    for hour in marked {
-        sum.add(anew(conn, view, ad_id, hour)?);
+    for hour in hours {
+        let kept = kept.get(&hour.start).copied().unwrap_or_default();
+        sum.add(if view.is_marked_hour(hour.start) {
+            live_hour(conn, deadline, view, ad_id, hour, kept)?
+        } else {
+            kept
+        });
     }
     Ok(sum)
 }

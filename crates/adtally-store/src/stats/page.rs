@@ -7,25 +7,27 @@ use diesel::prelude::*;
 
 use super::view::{Bucket, View};
 use super::{Granularity, StatsCursor, StatsPage, StatsRow, StatsSpan};
+use crate::deadline::Deadline;
 use crate::schema::{ad_daily_stats, ad_hourly_stats};
-use crate::times;
+use crate::{StoreError, times};
 
 /// A row before it is known how far its bucket may change: the bucket's start, ad, counts.
 type Found = (Timestamp, i64, i64, i64);
 
 pub(super) fn page(
     conn: &mut PgConnection,
+    deadline: &Deadline,
     zone: ReportingZone,
     span: StatsSpan,
     after: Option<StatsCursor>,
     limit: u32,
-) -> QueryResult<StatsPage> {
+) -> Result<StatsPage, StoreError> {
     let view = View::load(conn, zone, span)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
     let mut rows = Vec::new();
     if span.from < span.to {
         // One row more than asked for tells whether there are more.
-        rows = collect(conn, &view, span, after, limit.saturating_add(1))?;
+        rows = collect(conn, deadline, &view, span, after, limit.saturating_add(1))?;
     }
     let more = rows.len() > limit;
     rows.truncate(limit);
@@ -39,11 +41,12 @@ pub(super) fn page(
 /// Walks the span: kept rows up to each marked bucket, then that bucket counted anew.
 fn collect(
     conn: &mut PgConnection,
+    deadline: &Deadline,
     view: &View,
     span: StatsSpan,
     after: Option<StatsCursor>,
     wanted: usize,
-) -> QueryResult<Vec<StatsRow>> {
+) -> Result<Vec<StatsRow>, StoreError> {
     let mut rows = Vec::new();
     let mut from = view.bucket_of(span.from).start;
     if let Some(after) = after {
@@ -66,7 +69,8 @@ fn collect(
         if rows.len() >= wanted {
             return Ok(rows);
         }
-        rows.extend(live(conn, view, bucket, after)?);
+        let missing = wanted - rows.len();
+        rows.extend(live(conn, deadline, view, bucket, after, missing)?);
         rows.truncate(wanted);
         from = bucket.end;
     }
@@ -95,19 +99,25 @@ fn row(view: &View, (start, ad_id, impressions, clicks): Found) -> Option<StatsR
     })
 }
 
+/// The first `wanted` rows of a marked bucket behind `after`.
 fn live(
     conn: &mut PgConnection,
+    deadline: &Deadline,
     view: &View,
     bucket: Bucket,
     after: Option<StatsCursor>,
-) -> QueryResult<Vec<StatsRow>> {
-    let is_behind = |ad_id: i64| {
-        after.is_none_or(|after| (bucket.start, ad_id) > (after.start, after.ad_id.get()))
+    wanted: usize,
+) -> Result<Vec<StatsRow>, StoreError> {
+    let after = match after {
+        Some(after) if bucket.start < after.start => return Ok(Vec::new()),
+        Some(after) if bucket.start == after.start => after.ad_id.get(),
+        _ => 0,
     };
-    let totals = view.live(conn, bucket)?;
+    let totals = view.live(conn, deadline, bucket, after, wanted)?;
     let rows = totals
         .into_iter()
-        .filter(|(ad_id, _)| is_behind(*ad_id))
+        .filter(|(ad_id, _)| *ad_id > after)
+        .take(wanted)
         .filter_map(|(ad_id, counts)| {
             row(
                 view,

@@ -9,8 +9,9 @@ use diesel::pg::PgConnection;
 use diesel::result::QueryResult;
 
 use super::{BucketStatus, Granularity, StatsSpan};
+use crate::deadline::Deadline;
 use crate::partitions::{Visits, utc_day};
-use crate::rollup::{Totals, add, anew, hourly_sum};
+use crate::rollup::{Totals, add, hourly_sum, live};
 use crate::{StoreError, closed_hours, marks, settings, times};
 
 /// A bucket of either granularity.
@@ -33,12 +34,16 @@ pub(super) struct View {
 /// Runs `read` so that all its queries see the same data.
 pub(super) fn snapshot<T>(
     conn: &mut PgConnection,
-    read: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    deadline: &Deadline,
+    read: impl FnOnce(&mut PgConnection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     conn.build_transaction()
         .repeatable_read()
         .read_only()
-        .run(|conn| Ok(read(conn)?))
+        .run(|conn| {
+            deadline.bound(conn)?;
+            read(conn)
+        })
 }
 
 impl View {
@@ -72,7 +77,7 @@ impl View {
         })
     }
 
-    /// Whether a bucket's numbers are counted anew.
+    /// Whether there is more to a bucket's numbers than what is kept.
     pub(super) fn is_marked(&self, bucket: Bucket) -> bool {
         match self.span.granularity {
             Granularity::Hour => self.is_marked_hour(bucket.start),
@@ -83,7 +88,12 @@ impl View {
         }
     }
 
-    /// Whether the hour that begins at `start` is counted anew.
+    /// The database's clock at the snapshot.
+    pub(super) const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether there is more to the hour that begins at `start` than what is kept.
     pub(super) fn is_marked_hour(&self, start: Timestamp) -> bool {
         self.hours.contains(&start)
     }
@@ -134,19 +144,31 @@ impl View {
         self.visits.borrow_mut().next(conn, utc_day(start))
     }
 
-    /// A marked bucket's totals, counted anew.
-    pub(super) fn live(&self, conn: &mut PgConnection, bucket: Bucket) -> QueryResult<Totals> {
+    /// A marked bucket's totals as of now, of ads with ids above `after`. Those behind the first `limit` may
+    /// be missing or too low.
+    pub(super) fn live(
+        &self,
+        conn: &mut PgConnection,
+        deadline: &Deadline,
+        bucket: Bucket,
+        after: i64,
+        limit: usize,
+    ) -> Result<Totals, StoreError> {
+        deadline.check()?;
         if self.span.granularity == Granularity::Hour {
             self.visit(conn, bucket.start)?;
-            return anew(conn, bucket.start, bucket.end, self.now);
+            let (start, end) = (bucket.start, bucket.end);
+            return Ok(live(conn, start, end, self.now, after, limit)?);
         }
         let mut totals = Totals::new();
         let mut from = bucket.start;
         for start in self.hours.range(bucket.start..bucket.end) {
+            deadline.check()?;
             add(&mut totals, hourly_sum(conn, from, *start)?);
             from = self.zone.hour_of(*start).end;
             self.visit(conn, *start)?;
-            add(&mut totals, anew(conn, *start, from, self.now)?);
+            let hour = live(conn, *start, from, self.now, 0, usize::MAX)?;
+            add(&mut totals, hour);
         }
         add(&mut totals, hourly_sum(conn, from, bucket.end)?);
         Ok(totals)

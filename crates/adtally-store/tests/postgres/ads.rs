@@ -1,5 +1,5 @@
 use adtally_domain::{AdId, AdvertiserId};
-use adtally_store::{AdPatch, NewAd, NewAdvertiser, StoreError};
+use adtally_store::{AdPatch, AdTarget, AdsWatermark, NewAd, NewAdvertiser, StoreError};
 
 use crate::support::{TestStore, ad, store};
 
@@ -131,13 +131,6 @@ async fn lists_go_on_where_they_ended() {
     assert_eq!([first[0].id, first[1].id], [ad(1), ad(3)]);
     let rest = store.store.ads(Some(ad(3)), 2).await.unwrap();
     assert_eq!((rest.len(), rest[0].id), (1, ad(5)));
-    let targets = store.store.ads_directory().await.unwrap();
-    assert_eq!(targets.len(), 3);
-    assert!(
-        targets
-            .iter()
-            .all(|target| !target.approved && target.target_url.is_some())
-    );
     assert_eq!(store.store.advertisers(None, 5).await.unwrap().len(), 1);
     assert!(
         store
@@ -155,4 +148,98 @@ async fn lists_go_on_where_they_ended() {
             .unwrap()
             .is_none()
     );
+}
+
+async fn approve(store: &TestStore, id: i64) {
+    let patch = AdPatch {
+        approved: Some(true),
+        ..AdPatch::default()
+    };
+    store.store.update_ad(ad(id), patch).await.unwrap();
+}
+
+fn ids(targets: &[AdTarget]) -> Vec<i64> {
+    targets.iter().map(|target| target.id.get()).collect()
+}
+
+/// The point from which on nothing is read, which comes once all transactions of now are over; those of
+/// other databases count too.
+async fn nothing_new(store: &TestStore, mut since: AdsWatermark) -> AdsWatermark {
+    for _ in 0..400 {
+        let changes = store.store.ad_changes(since).await.unwrap().unwrap();
+        if changes.ads.is_empty() {
+            return changes.watermark;
+        }
+        since = changes.watermark;
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("changes are read for ever");
+}
+
+#[tokio::test]
+async fn targets_are_read_in_parts_and_then_only_what_changed() {
+    let store = with_advertiser().await;
+    for id in [1, 3, 5, 7] {
+        store.store.create_ad(new_ad(Some(ad(id)))).await.unwrap();
+    }
+    for id in [1, 5, 7] {
+        approve(&store, id).await;
+    }
+    let since = store.store.ads_watermark().await.unwrap();
+    let first = store.store.ad_targets(None, 2).await.unwrap();
+    assert_eq!(ids(&first), [1, 5]);
+    let rest = store.store.ad_targets(Some(ad(5)), 2).await.unwrap();
+    assert_eq!(ids(&rest), [7]);
+
+    let nothing = nothing_new(&store, since).await;
+    // Also one that is written past every build of ours.
+    store.sql("UPDATE ads SET approved = false WHERE id = 7");
+    approve(&store, 3).await;
+    let changes = store.store.ad_changes(nothing).await.unwrap().unwrap();
+    let mut changed = ids(&changes.ads);
+    changed.sort_unstable();
+    assert_eq!(changed, [3, 7]);
+}
+
+#[tokio::test]
+async fn a_change_that_is_committed_after_a_later_one_is_not_missed() {
+    let store = with_advertiser().await;
+    for id in [1, 2] {
+        store.store.create_ad(new_ad(Some(ad(id)))).await.unwrap();
+    }
+    std::thread::scope(|scope| {
+        let session = |sql: &'static str| {
+            let database = &store.database;
+            scope.spawn(move || database.psql(sql))
+        };
+        session("SELECT pg_advisory_lock(7), pg_sleep(60)");
+        crate::support::blocking(async {
+            let held = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND granted)";
+            store.until(held).await;
+            let slow = session(
+                "BEGIN; UPDATE ads SET approved = true WHERE id = 1; \
+                 SELECT pg_advisory_xact_lock(7); COMMIT",
+            );
+            let waits =
+                "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)";
+            store.until(waits).await;
+            let since = store.store.ads_watermark().await.unwrap();
+            approve(&store, 2).await;
+            let first = store.store.ad_changes(since).await.unwrap().unwrap();
+            assert!(ids(&first.ads).contains(&2));
+            store.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE wait_event = 'PgSleep' AND datname = current_database()",
+            );
+            slow.join().unwrap().unwrap();
+            let then = store
+                .store
+                .ad_changes(first.watermark)
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(ids(&then.ads).contains(&1), "{then:?}");
+            nothing_new(&store, then.watermark).await;
+        });
+    });
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use adtally_devstack::testing::{TestDatabase, TestStack};
 use adtally_store::{Store, StoreError};
 
@@ -65,4 +67,52 @@ async fn processes_that_migrate_at_once_migrate_once() {
     assert_eq!(applied[..3], [0, 0, 0]);
     assert!(applied[3] > 1);
     assert_eq!(stores[0].migrate().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_migration_lets_others_pass_while_it_waits_and_says_who_holds_the_lock() {
+    let database = TestStack::shared().database("migrations wait");
+    let mut config = config(database.url());
+    config.call_timeout = Duration::from_secs(6);
+    let store = Store::connect(config);
+    store.migrate().await.unwrap();
+    // As if the migration that adds this column were still to come.
+    let undo = "ALTER TABLE dirty_hours DROP COLUMN added; \
+                DELETE FROM __diesel_schema_migrations WHERE version = '20261130001110'";
+    database.psql(undo).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| database.psql("BEGIN; SELECT FROM dirty_hours; SELECT pg_sleep(120)"));
+        crate::support::blocking(async {
+            let is = |sql: &str| database.psql(sql).unwrap().trim() == "t";
+            let until = async |sql: &str| {
+                let begun = std::time::Instant::now();
+                while !is(sql) {
+                    assert!(begun.elapsed() < Duration::from_secs(20), "never: {sql}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            until("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database())").await;
+            let migrating = store.migrate();
+            let others = async {
+                until("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())").await;
+                // Behind a lock that is waited for without end it would never come.
+                let insert =
+                    "SET lock_timeout = '15s'; INSERT INTO dirty_hours (hour) VALUES (now())";
+                database.psql(insert).unwrap();
+            };
+            let (migrated, ()) = tokio::join!(migrating, others);
+            let error = migrated.unwrap_err();
+            assert!(matches!(error, StoreError::LockHeld { .. }), "{error:?}");
+            let text = error.to_string();
+            assert!(
+                text.contains("added_by_mark") && text.contains("process "),
+                "{text}"
+            );
+            assert!(text.contains("psql"), "{text}");
+            database
+                .psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()")
+                .unwrap();
+            assert_eq!(store.migrate().await.unwrap(), ["20261130001110"]);
+        });
+    });
 }

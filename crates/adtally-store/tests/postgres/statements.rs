@@ -138,6 +138,9 @@ async fn use_everything(test: &TestStore) {
     let store = &test.store;
     store_events(test).await;
     run_tasks(test).await;
+    let now = store.clock().await.unwrap().to_datetime().to_rfc3339();
+    test.save(vec![impression(&now)]).await;
+    assert_eq!(store.count_open_hours(test.zone).await.unwrap(), 1);
     test.roll_up_all().await;
     // Once more, for a restatement.
     test.save(vec![impression(HOUR)]).await;
@@ -238,5 +241,7 @@ async fn keep_ads(store: &Store) {
         ..AdPatch::default()
     };
     store.update_ad(made.id, patch).await.unwrap();
-    store.ads_directory().await.unwrap();
+    let since = store.ads_watermark().await.unwrap();
+    store.ad_targets(None, 10).await.unwrap();
+    store.ad_changes(since).await.unwrap();
 }
