@@ -7,6 +7,7 @@ mod bulkheads;
 mod counting;
 mod dead_letters;
 mod dev;
+mod history;
 mod import;
 mod load;
 mod operator;
