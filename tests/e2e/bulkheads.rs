@@ -1,5 +1,7 @@
 //! What is wrong with one connection, or with one day, stays with it.
 
+use std::time::Duration;
+
 use adtally_domain::{AggregateHour, Task};
 use adtally_tests::{System, until};
 use chrono::{DateTime, Utc};
@@ -85,4 +87,34 @@ fn a_roll_up_whose_connection_is_ended_again_and_again_fails_alone() {
     let log = worker.log();
     assert!(!log.contains("no messages are taken"), "{log}");
     assert!(log.contains("the connection to PostgreSQL ended"), "{log}");
+}
+
+/// `ANALYZE events` takes the lock that making a partition needs.
+#[test]
+fn an_event_whose_partition_cannot_be_made_now_waits_alone() {
+    let (system, worker) = System::with_worker("unmade");
+    let worker = worker.ready();
+    stores_at_once(&system);
+    hold(&system, "LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE");
+    let time = hours_ago(&system, 24 * 6);
+    let late = json!([{"ad_id": 7, "kind": "click", "occurred_at": time}]);
+    let late = system.accept(&late);
+    let put_off = "adtally_events_put_off_total";
+    until("the late event is put off", || {
+        (worker.metric(put_off) >= 1.0).then_some(())
+    });
+    for _ in 0..5 {
+        stores_at_once(&system);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(worker.is_ready(), "{}", worker.log());
+    let stored = format!("SELECT count(*) FROM events WHERE event_id = '{}'", late[0]);
+    assert_eq!(system.count(&stored), 0);
+    release(&system);
+    until("the late event is stored too", || {
+        (system.count(&stored) == 1).then_some(())
+    });
+    assert_eq!(system.count("SELECT count(*) FROM dead_letters"), 0);
+    let log = worker.log();
+    assert!(!log.contains("no messages are taken"), "{log}");
 }

@@ -186,6 +186,19 @@ impl Publisher {
         join_all(packs).await.into_iter().collect()
     }
 
+    /// Publishes events that cannot be stored now as packs of their own, which the broker holds for
+    /// some seconds before it delivers them.
+    ///
+    /// # Errors
+    /// [`NotKept`] when not all of them are confirmed.
+    pub async fn publish_pack_later(&self, events: &[Event]) -> Result<(), NotKept> {
+        let deadline = self.deadline();
+        let packs = split(events, &self.options)
+            .into_iter()
+            .map(|(draft, _)| self.send(draft.into_shipment(&self.config).waiting(), deadline));
+        join_all(packs).await.into_iter().collect()
+    }
+
     /// Sends a delivered message once more, the way it came, with its headers, as if it had never come
     /// back.
     /// Acknowledge the delivery afterwards.

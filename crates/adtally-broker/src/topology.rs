@@ -15,6 +15,9 @@ use crate::BrokerError;
 /// The waits a retry queue can give, in seconds, shortest first.
 const RETRY_RUNGS: [u64; 5] = [2, 10, 60, 300, 1_800];
 
+/// How long events wait whose partition is locked.
+const EVENTS_RETRY_SECONDS: u64 = 5;
+
 const PREFIX_BYTES: usize = 64;
 
 /// How often a working queue delivers a message before the broker moves it to the dead queue.
@@ -160,6 +163,12 @@ impl Topology {
         (self.retry_queue(rung), delay.min(Duration::from_secs(rung)))
     }
 
+    /// The queue in which packs of `kind` wait for a partition.
+    #[must_use]
+    pub fn events_retry_queue(&self, kind: EventKind) -> String {
+        format!("{}.retry", self.events_queue(kind))
+    }
+
     /// A key of the default exchange, and so the name of a queue, that does not exist.
     pub(crate) fn probe_key(&self) -> String {
         self.name("probe")
@@ -200,6 +209,14 @@ pub(crate) fn event_routing_key(kind: EventKind) -> &'static str {
     match kind {
         EventKind::Impression => "event.impression",
         EventKind::Click => "event.click",
+    }
+}
+
+/// The routing key of packs with events of `kind` that wait before they come to their queue.
+pub(crate) fn event_retry_key(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Impression => "event.impression.retry",
+        EventKind::Click => "event.click.retry",
     }
 }
 
@@ -286,6 +303,7 @@ impl Topology {
             ),
             queue(self.tasks_queue(), self.working(), tasks),
         ];
+        queues.extend(EventKind::ALL.map(|kind| self.events_retry(kind)));
         queues.extend(RETRY_RUNGS.map(|seconds| self.retry(seconds)));
         queues
     }
@@ -302,28 +320,39 @@ impl Topology {
 
     /// A queue nobody reads: what waited in it long enough goes to the task queue.
     fn retry(&self, seconds: u64) -> QueueSpec {
-        let millis = i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
         let name = self.retry_queue(seconds);
-        let arguments = vec![
-            ("x-queue-type", text("quorum")),
-            ("x-message-ttl", Argument::Number(millis)),
-            (
-                "x-dead-letter-exchange",
-                Argument::Text(self.tasks_exchange()),
-            ),
-            (
-                "x-dead-letter-routing-key",
-                Argument::Text(self.tasks_queue()),
-            ),
-            ("x-dead-letter-strategy", text("at-least-once")),
-            ("x-overflow", text("reject-publish")),
-        ];
         let binding = (self.tasks_exchange(), name.clone());
-        QueueSpec {
-            name,
-            arguments,
-            binding,
-        }
+        let route = self.route_of_tasks();
+        waiting(name, binding, seconds, route)
+    }
+
+    /// A queue nobody reads: what waited in it long enough goes back to the queue of its kind.
+    fn events_retry(&self, kind: EventKind) -> QueueSpec {
+        let name = self.events_retry_queue(kind);
+        let binding = (self.events_exchange(), event_retry_key(kind).to_owned());
+        let route = self.route_of_events(kind);
+        waiting(name, binding, EVENTS_RETRY_SECONDS, route)
+    }
+}
+
+/// A queue that nobody reads, from which messages take `route` after so many seconds.
+fn waiting(name: String, binding: (String, String), seconds: u64, route: Route) -> QueueSpec {
+    let millis = i64::try_from(seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    let arguments = vec![
+        ("x-queue-type", text("quorum")),
+        ("x-message-ttl", Argument::Number(millis)),
+        ("x-dead-letter-exchange", Argument::Text(route.exchange)),
+        (
+            "x-dead-letter-routing-key",
+            Argument::Text(route.routing_key),
+        ),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+    ];
+    QueueSpec {
+        name,
+        arguments,
+        binding,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The partitions of `events`, one for each UTC day.
 
 mod cache;
+mod locks;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +9,6 @@ use std::time::Duration;
 use adtally_domain::{ReportingZone, Timestamp};
 use chrono::NaiveDate;
 use diesel::connection::SimpleConnection;
-use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Date, Text};
@@ -27,18 +27,6 @@ diesel::define_sql_function! {
 
 fn ensure(conn: &mut PgConnection, day: NaiveDate) -> QueryResult<bool> {
     diesel::select(adtally_ensure_partition(day)).get_result(conn)
-}
-
-fn exists(conn: &mut PgConnection, day: NaiveDate) -> QueryResult<bool> {
-    diesel::select(
-        sql::<Bool>(
-            "EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
-             WHERE inhparent = 'events'::regclass AND relname = 'events_' || to_char(",
-        )
-        .bind::<Date, _>(day)
-        .sql(", 'YYYYMMDD'))"),
-    )
-    .get_result(conn)
 }
 
 /// The UTC day of an instant, which is the partition of an event at that time.

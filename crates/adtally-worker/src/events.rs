@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adtally_broker::{Backoff, BrokerError, Delivery, Publisher, Subscription, ack_all};
-use adtally_domain::ReportingZone;
+use adtally_domain::{Event, ReportingZone};
 use adtally_service::Shutdown;
 use adtally_store::{EventBatch, Store};
 use tokio::time::Instant;
@@ -225,18 +225,47 @@ impl EventConsumer {
         let mut backoff = Backoff::default();
         let mut tries_left = QUICK_TRIES;
         loop {
-            tries_left -= 1;
             match self.store.store_events(self.zone, batch.clone()).await {
                 Ok(stored) => {
                     self.metrics.count(&stored);
-                    return Ok(());
+                    if self.put_off(&stored.put_off).await {
+                        return Ok(());
+                    }
+                    if self.stop.is_requested() {
+                        return Err(End::Stopped);
+                    }
                 }
-                Err(error) if tries_left == 0 || self.stop.is_requested() => {
-                    return Err(End::Database(error, Some(Stalled::new(batch.clone()))));
+                Err(error) => {
+                    tries_left -= 1;
+                    if tries_left == 0 || self.stop.is_requested() {
+                        return Err(End::Database(error, Some(Stalled::new(batch.clone()))));
+                    }
+                    log::warn!("a batch is not stored yet: {error}; trying again");
                 }
-                Err(error) => log::warn!("a batch is not stored yet: {error}; trying again"),
             }
             self.stop.requested_within(backoff.next_delay()).await;
+        }
+    }
+
+    /// Sends events on a round through the broker, in which they wait for the partition of their day
+    /// while others are stored. Whether the broker has all of them.
+    async fn put_off(&self, events: &[Event]) -> bool {
+        if events.is_empty() {
+            return true;
+        }
+        match self.publisher.publish_pack_later(events).await {
+            Ok(()) => {
+                let count = events.len();
+                self.metrics.put_off.inc_by(count as u64);
+                log::warn!(
+                    "{count} events wait: somebody holds a lock on the partition of their day"
+                );
+                true
+            }
+            Err(error) => {
+                log::debug!("events are not put off yet: {error}");
+                false
+            }
         }
     }
 

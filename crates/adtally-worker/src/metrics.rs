@@ -50,6 +50,8 @@ pub(crate) struct Metrics {
     stored: IntCounterVec,
     duplicates: IntCounter,
     conflicts: IntCounter,
+    /// Events that wait for the partition of their day.
+    pub(crate) put_off: IntCounter,
     dead_letters: IntCounterVec,
     /// Messages that were delivered before.
     redeliveries: IntCounterVec,
@@ -98,6 +100,11 @@ impl Metrics {
             conflicts: counter(
                 "adtally_events_conflict_total",
                 "Events whose id was stored before with another payload; the first stands.",
+            ),
+            put_off: counter(
+                "adtally_events_put_off_total",
+                "Events sent on a round through the broker, because somebody holds a lock on the \
+                 partition of their day.",
             ),
             dead_letters: counters(
                 "adtally_dead_letters_total",

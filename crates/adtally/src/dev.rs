@@ -6,6 +6,7 @@
 mod args;
 mod board;
 mod demo;
+mod environment;
 mod servers;
 mod services;
 mod watch;
@@ -42,6 +43,9 @@ pub(crate) async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     args.check()?;
+    if !args.database.is_given() {
+        environment::forget_libpq().context("starting anew without the variables of libpq")?;
+    }
     let data_dir = args.prepare_data_dir()?;
     let _lock = DirectoryLock::acquire(&data_dir).or_exit(ExitKind::Failure)?;
     let board = Board::new(&data_dir);

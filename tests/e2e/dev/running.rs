@@ -59,7 +59,18 @@ impl Dev {
     /// Starts it in `dir` and does not wait.
     pub(super) fn begin(dir: &Path, more: &[&str]) -> Self {
         let out = dir.with_extension("out");
-        let options = ProcessOptions::new("dev", programs::path("adtally"))
+        let mut options = ProcessOptions::new("dev", programs::path("adtally"));
+        if !more.contains(&"--database-url") {
+            // They are about other servers than its own.
+            for (name, value) in [
+                ("PGSSLMODE", "require"),
+                ("PGSERVICE", "nosuch"),
+                ("PGOPTIONS", "-c search_path=nowhere"),
+            ] {
+                options = options.env(name, value);
+            }
+        }
+        let options = options
             .args(arguments(dir, more))
             .log(LogTarget::File(out.clone()));
         let process = ManagedProcess::spawn(options).unwrap();

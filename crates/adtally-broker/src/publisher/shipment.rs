@@ -13,7 +13,7 @@ use crate::celery::EncodedTask;
 use crate::connection::short;
 use crate::headers;
 use crate::pack;
-use crate::topology::event_routing_key;
+use crate::topology::{event_retry_key, event_routing_key};
 use crate::{Delivery, Envelope, NotKept, Route};
 
 const PERSISTENT: u8 = 2;
@@ -130,6 +130,14 @@ impl Shipment {
             events: 0,
             is_of_round: false,
         }
+    }
+
+    /// Sends a pack to where packs wait before they come to their queue.
+    pub(super) fn waiting(mut self) -> Self {
+        if let Some(kind) = self.kind {
+            self.routing_key = short(event_retry_key(kind));
+        }
+        self
     }
 
     /// Lets the message leave its queue by itself after `wait`.

@@ -12,13 +12,17 @@ use super::limits::Limits;
 use super::passes::{self, Passes};
 use super::{EventBatch, Stored, copy, known, refused};
 use crate::error::{is_contention, is_lost};
-use crate::partitions::PartitionCache;
+use crate::partitions::{PartitionCache, utc_day};
 use crate::settings::same_zone;
 use crate::{StoreError, dead_letters};
 
 /// Attempts of one call before its batch is handed back. Each takes the batch a step further, or met
 /// another transaction.
 const ATTEMPTS: u32 = 12;
+
+/// Events of a batch that are put off at most, about a pack of them. Where more are concerned, all of
+/// storing may as well wait: they would only go round and round.
+const MOST_PUT_OFF: usize = 1_024;
 
 /// What one process remembers from batch to batch.
 #[derive(Debug, Default)]
@@ -54,12 +58,12 @@ pub(super) fn store(
 ) -> Result<Stored, StoreError> {
     let mut batch = Batch::of(given);
     let mut held_known = false;
+    let mut last = None;
+    make_ready(conn, memory, &mut batch)?;
     if memory.known.is_known_likely() {
         held_known = batch.drop_known(&known::among(conn, &batch.rows, &memory.known)?);
     }
-    let mut last = None;
     for _ in 0..ATTEMPTS {
-        make_ready(conn, memory, &mut batch)?;
         match attempt(conn, memory, zone, &batch, given) {
             Ok(stored) => {
                 memory.known.learn(held_known);
@@ -86,8 +90,8 @@ pub(super) fn store(
     ))
 }
 
-/// Makes missing partitions, and takes out the events that can have none any more. Says whether an
-/// insert that failed before may succeed now.
+/// Makes missing partitions, and takes out the events that can have none any more, or whose day is
+/// locked now. Says whether an insert that failed before may succeed now.
 fn make_ready(
     conn: &mut PgConnection,
     memory: &Memory,
@@ -98,12 +102,20 @@ fn make_ready(
         let limits = Limits::load(conn)?;
         batch.bury_untimely(|time| limits.judge_without(&days.without, time));
     }
+    if let Some(day) = days.locked.first() {
+        batch.put_off(|time| days.locked.contains(&utc_day(time)));
+        if batch.stored.put_off.len() > MOST_PUT_OFF {
+            return Err(StoreError::Database(format!(
+                "somebody holds a lock that keeps events of {day} from being stored"
+            )));
+        }
+    }
     Ok(days.changes_something())
 }
 
 /// Why the insert of a batch failed.
 enum Cause {
-    /// A partition was missing.
+    /// A partition was missing or locked.
     Partitions,
     /// Some of its events are stored already.
     KnownIds,

@@ -164,6 +164,18 @@ impl<'a> Batch<'a> {
         self.stored.in_future = self.count_buried(Untimely::Ahead.reason());
     }
 
+    /// Takes out the events that `is_locked` holds for: their day cannot be written to now.
+    pub(super) fn put_off(&mut self, is_locked: impl Fn(Timestamp) -> bool) {
+        let put_off = &mut self.stored.put_off;
+        self.rows.retain(|row| {
+            let is_locked = is_locked(row.occurred_at());
+            if is_locked {
+                put_off.push(row.event());
+            }
+            !is_locked
+        });
+    }
+
     /// Takes out the events the table refuses.
     pub(super) fn bury_refused(&mut self, refusals: Vec<Refusal>) {
         let refusals: HashMap<Uuid, Refusal> = refusals

@@ -98,7 +98,7 @@ impl EventBatch {
     }
 }
 
-/// What a batch came to. Every event of it is in exactly one of the numbers but `conflicts`, which
+/// What a batch came to. Every event of it is in `put_off` or in exactly one of the numbers but `conflicts`, which
 /// repeats some of the `duplicates`, and `dead_letters`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stored {
@@ -116,6 +116,9 @@ pub struct Stored {
     pub in_future: u64,
     /// Events that became dead letters `invalid_event`, because the table refuses what is in them.
     pub invalid: u64,
+    /// Events that are not stored: somebody holds a lock on the partition of their day, or one that
+    /// keeps it from being made. Give them again later; all the others are stored.
+    pub put_off: Vec<Event>,
     /// How many dead letters of each reason are new, or new again after they had been requeued: those
     /// that came with the batch, and those its events became.
     pub dead_letters: BTreeMap<String, u64>,
@@ -130,7 +133,8 @@ impl Stored {
 }
 
 impl Store {
-    /// Stores a batch, all or nothing: when this returns `Ok`, it is committed and on disk.
+    /// Stores a batch, all or nothing: when this returns `Ok`, it is committed and on disk, but for a few
+    /// events that may be [put off](Stored::put_off).
     ///
     /// Events stored before are left as they are, so a batch can be given again, in other company
     /// and order, until it succeeds. Pass an `Arc` to keep the batch for that.

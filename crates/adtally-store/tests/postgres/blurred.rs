@@ -16,6 +16,8 @@ use crate::support::{self, TestStore, config};
 mod events;
 #[path = "identities.rs"]
 mod identities;
+#[path = "locks.rs"]
+mod locks;
 #[path = "partitions.rs"]
 mod partitions;
 #[path = "settling.rs"]
@@ -37,6 +39,7 @@ fn store_in(zone: &str) -> TestStore {
     assert_ne!(url, direct.database.url());
     TestStore {
         store: Store::connect(config(&url)),
+        url,
         ..direct
     }
 }

@@ -17,6 +17,7 @@ mod faults;
 mod history;
 mod identities;
 mod index;
+mod locks;
 mod migrations;
 mod observe;
 mod open_hour;

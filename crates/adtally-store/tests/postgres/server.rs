@@ -68,6 +68,7 @@ async fn a_pooler_that_keeps_sessions_does_no_harm() {
     let mut config = config(pooler.url());
     config.pool_size = 3;
     let store = TestStore {
+        url: pooler.url().to_owned(),
         database,
         store: Store::connect(config),
         zone: "UTC".parse().unwrap(),

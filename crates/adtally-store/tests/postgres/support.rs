@@ -13,6 +13,8 @@ use uuid::Uuid;
 pub(crate) struct TestStore {
     pub(crate) database: TestDatabase<'static>,
     pub(crate) store: Store,
+    /// What the store connects to.
+    pub(crate) url: String,
     pub(crate) zone: ReportingZone,
 }
 
@@ -27,9 +29,11 @@ pub(crate) fn store_in(zone: &str) -> TestStore {
         let store = Store::connect(StoreConfig::new(url));
         blocking(async move { store.migrate().await.unwrap() });
     });
-    let store = Store::connect(config(database.url()));
+    let url = database.url().to_owned();
+    let store = Store::connect(config(&url));
     TestStore {
         database,
+        url,
         store,
         zone: zone.parse().unwrap(),
     }
@@ -54,6 +58,13 @@ pub(crate) fn blocking<T: Send>(work: impl Future<Output = T> + Send) -> T {
 }
 
 impl TestStore {
+    /// Connects anew, so that statements wait for a lock for at most `limit`.
+    pub(crate) fn limit_lock_waits(&mut self, limit: Duration) {
+        let mut config = config(&self.url);
+        config.lock_timeout = limit;
+        self.store = Store::connect(config);
+    }
+
     pub(crate) async fn save(&self, events: Vec<Event>) -> Stored {
         self.try_save(events).await.unwrap()
     }
