@@ -38,5 +38,5 @@ pub use packages::ServerPrograms;
 pub use ports::free_port;
 pub use postgres::{PostgresOptions, PostgresServer};
 pub use process::{LogTarget, ManagedProcess, ProcessOptions, Stage};
-pub use rabbitmq::{RabbitmqCluster, RabbitmqOptions, RabbitmqServer};
+pub use rabbitmq::{Host, RabbitmqCluster, RabbitmqOptions, RabbitmqServer};
 pub use rustix::process::Signal;

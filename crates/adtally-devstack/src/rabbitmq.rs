@@ -3,6 +3,7 @@
 mod cluster;
 mod configuration;
 mod epmd;
+mod host;
 mod node;
 mod options;
 
@@ -15,6 +16,7 @@ use rustix::process::Signal;
 
 pub use self::cluster::RabbitmqCluster;
 use self::epmd::Epmd;
+pub use self::host::Host;
 use self::node::{Node, Shared};
 pub use self::options::RabbitmqOptions;
 use crate::process::ManagedProcess;
@@ -76,7 +78,8 @@ impl RabbitmqServer {
     /// The URL of the virtual host `/`. It holds the password.
     pub fn url(&self) -> String {
         let password = &self.node.shared().password;
-        format!("amqp://{USER}:{password}@127.0.0.1:{}/%2f", self.port())
+        let address = self.node.address();
+        format!("amqp://{USER}:{password}@{address}:{}/%2f", self.port())
     }
 
     /// The AMQP port, the same for the server's whole life, restarts included.

@@ -1,6 +1,6 @@
 //! Several nodes that form one RabbitMQ cluster.
 
-use super::{RabbitmqOptions, RabbitmqServer};
+use super::{Host, RabbitmqOptions, RabbitmqServer};
 use crate::DevstackError;
 
 /// Nodes of one cluster, each with its own process, ports and directory.
@@ -16,17 +16,36 @@ impl RabbitmqCluster {
     /// # Errors
     /// A node does not start.
     pub async fn start(options: RabbitmqOptions, size: usize) -> Result<Self, DevstackError> {
-        let numbered = |number: usize| {
+        Self::start_at(&options, vec![None; size]).await
+    }
+
+    /// Starts a node on each of these hosts.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_on(
+        mut options: RabbitmqOptions,
+        hosts: Vec<Host>,
+    ) -> Result<Self, DevstackError> {
+        options.hosts.clone_from(&hosts);
+        Self::start_at(&options, hosts.into_iter().map(Some).collect()).await
+    }
+
+    async fn start_at(
+        options: &RabbitmqOptions,
+        hosts: Vec<Option<Host>>,
+    ) -> Result<Self, DevstackError> {
+        let mut nodes: Vec<RabbitmqServer> = Vec::new();
+        for (number, host) in (1..).zip(hosts) {
             let name = format!("{}{number}", options.node_name);
-            options.clone().node_name(name)
-        };
-        let first = RabbitmqServer::start(numbered(1)).await?;
-        let mut shared = first.node.shared().clone();
-        shared.join = vec![first.node_name().to_owned()];
-        let mut nodes = vec![first];
-        for number in 2..=size {
-            let node = RabbitmqServer::start_node(numbered(number), Some(shared.clone())).await?;
-            nodes.push(node);
+            let mut options = options.clone().node_name(name);
+            options.host = host;
+            let shared = nodes.first().map(|first| {
+                let mut shared = first.node.shared().clone();
+                shared.join = vec![first.node_name().to_owned()];
+                shared
+            });
+            nodes.push(RabbitmqServer::start_node(options, shared).await?);
         }
         Ok(Self { nodes })
     }

@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use super::USER;
 use super::node::Node;
+use super::{USER, epmd, host};
 use crate::{DevstackError, secret};
 
-/// Keeps Erlang's own listeners, between nodes and of the tools, off the network.
-const LOOPBACK: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
+/// How soon nodes on hosts of their own notice that another one can't be reached, in seconds; Erlang's
+/// own minute is long for a test.
+const TICK: u32 = 8;
 
 /// Quorum queues write and sync their log in one call instead of two. A message is on disk before its
 /// confirm as with the default, sooner and for less work (docs/experiments.md).
@@ -22,7 +23,8 @@ pub(super) const FOREIGN: [&str; 3] = ["RABBITMQ_", "ERL_", "NOTIFY_SOCKET"];
 /// or written to, the system's own RabbitMQ is pointed elsewhere.
 pub(super) fn environment(node: &Node) -> Vec<(&'static str, OsString)> {
     let path = |name: &str| node.file(name).into_os_string();
-    vec![
+    let host = node.options().host.as_ref();
+    let mut variables = vec![
         ("HOME", path("home")),
         ("PATH", path_with_erlang(node)),
         ("RABBITMQ_NODENAME", node.name().into()),
@@ -43,8 +45,11 @@ pub(super) fn environment(node: &Node) -> Vec<(&'static str, OsString)> {
         ),
         ("RABBITMQ_CTL_DIST_PORT_MIN", "0".into()),
         ("RABBITMQ_CTL_DIST_PORT_MAX", "0".into()),
-        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", LOOPBACK.into()),
-        ("RABBITMQ_CTL_ERL_ARGS", LOOPBACK.into()),
+        (
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            listeners(node).into(),
+        ),
+        ("RABBITMQ_CTL_ERL_ARGS", listeners(node).into()),
         // Unbound: schedulers bound to processors, as by default, take these from whoever runs there
         // although another one may idle. That pays only where nothing but RabbitMQ runs.
         ("RABBITMQ_SCHEDULER_BIND_TYPE", "u".into()),
@@ -52,13 +57,27 @@ pub(super) fn environment(node: &Node) -> Vec<(&'static str, OsString)> {
             "ERL_EPMD_PORT",
             node.shared().epmd.port().to_string().into(),
         ),
-        ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
+        ("ERL_EPMD_ADDRESS", epmd::addresses(host).into()),
         // No Erlang program started here may start a port mapper that outlives us.
         ("ERL_FLAGS", "-start_epmd false".into()),
         // The script then becomes the virtual machine instead of waiting for it.
         ("RUNNING_UNDER_SYSTEMD", "true".into()),
         ("LC_ALL", "C.UTF-8".into()),
-    ]
+    ];
+    if host.is_some() {
+        variables.push(("ERL_INETRC", path("inetrc")));
+    }
+    variables
+}
+
+/// Keeps Erlang's own listeners, between nodes and of the tools, on the node's own address.
+fn listeners(node: &Node) -> String {
+    let address = node.address().octets().map(|octet| octet.to_string());
+    let listeners = format!("-kernel inet_dist_use_interface {{{}}}", address.join(","));
+    match node.options().host {
+        None => listeners,
+        Some(_) => format!("{listeners} -kernel net_ticktime {TICK}"),
+    }
 }
 
 /// The Erlang that the port mapper belongs to comes first: there may be another one.
@@ -78,6 +97,7 @@ pub(super) fn write(node: &Node) -> Result<(), DevstackError> {
     secret::write_private(&node.file("home/.erlang.cookie"), &node.shared().cookie)?;
     secret::write_private(&node.file("enabled_plugins"), &enabled_plugins(node))?;
     secret::write_private(&node.file("advanced.config"), ADVANCED)?;
+    secret::write_private(&node.file("inetrc"), &host::inetrc(&node.options().hosts))?;
     secret::write_private(&node.file("rabbitmq.conf"), &rabbitmq_conf(node))
 }
 
@@ -93,7 +113,7 @@ fn enabled_plugins(node: &Node) -> String {
 fn rabbitmq_conf(node: &Node) -> String {
     let (options, shared) = (node.options(), node.shared());
     let mut lines = vec![
-        format!("listeners.tcp.1 = 127.0.0.1:{}", node.ports.amqp),
+        format!("listeners.tcp.1 = {}:{}", node.address(), node.ports.amqp),
         format!("default_user = {USER}"),
         format!("default_pass = {}", shared.password),
         format!("heartbeat = {}", options.heartbeat.as_secs()),

@@ -1,9 +1,11 @@
 //! One node: its directory, its ports and its start.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use super::host::Host;
 use super::{Epmd, RabbitmqOptions, configuration};
 use crate::directory::ServerDirectory;
 use crate::process::{LogTarget, ManagedProcess, ProcessOptions};
@@ -48,10 +50,11 @@ impl Node {
     ) -> Result<Self, DevstackError> {
         let directory = ServerDirectory::open(&options.storage, "rabbitmq").await?;
         let shared = match shared {
-            Some(shared) => shared,
+            Some(shared) => shared.on(&options, &directory).await?,
             None => Shared::for_one(&options, &directory).await?,
         };
-        let name = format!("{}@localhost", options.node_name);
+        let host = options.host.as_ref().map_or("localhost", |host| &host.name);
+        let name = format!("{}@{host}", options.node_name);
         let ports = Ports::choose(&options)?;
         Ok(Self {
             options,
@@ -72,6 +75,11 @@ impl Node {
 
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> Ipv4Addr {
+        address(self.options.host.as_ref())
     }
 
     pub(super) fn is_temporary(&self) -> bool {
@@ -102,9 +110,12 @@ impl Node {
 
     /// One of RabbitMQ's command-line tools, in the node's environment.
     pub(super) fn tool(&self, name: &str) -> Command {
-        let mut command = Command::new(self.options.programs.rabbitmq_bin.join(name));
+        let program = self.options.programs.rabbitmq_bin.join(name);
+        let (program, args) = Host::command(self.options.host.as_ref(), &program);
+        let mut command = Command::new(program);
         run::forget_environment(&mut command, &configuration::FOREIGN);
         command
+            .args(args)
             .envs(configuration::environment(self))
             .current_dir(self.directory.path());
         command
@@ -117,7 +128,9 @@ impl Node {
         let log = self.log_file();
         let seen = log_excerpt::begin(&log);
         let program = self.options.programs.rabbitmq_bin.join("rabbitmq-server");
+        let (program, args) = Host::command(self.options.host.as_ref(), &program);
         let mut options = ProcessOptions::new(format!("RabbitMQ ({})", self.name), program)
+            .args(args)
             .dir(self.directory.path())
             .log(LogTarget::File(log.clone()))
             .stage(Stage::Servers);
@@ -150,11 +163,32 @@ impl Shared {
         options: &RabbitmqOptions,
         directory: &ServerDirectory,
     ) -> Result<Self, DevstackError> {
+        let host = options.host.clone();
         Ok(Self {
-            epmd: Arc::new(Epmd::start(&options.programs.epmd, directory.path()).await?),
+            epmd: Arc::new(Epmd::start(&options.programs.epmd, directory.path(), host).await?),
             cookie: secret::kept_word(&directory.join("cookie"))?,
             password: secret::kept_word(&directory.join("password"))?,
             join: Vec::new(),
         })
     }
+
+    /// For a further node of a cluster: on a host of its own it has a port mapper of its own, at the
+    /// port where the others look for it.
+    async fn on(
+        mut self,
+        options: &RabbitmqOptions,
+        directory: &ServerDirectory,
+    ) -> Result<Self, DevstackError> {
+        if let Some(host) = options.host.clone() {
+            let (program, port) = (&options.programs.epmd, self.epmd.port());
+            let epmd = Epmd::start_at(program, directory.path(), Some(host), port).await?;
+            self.epmd = Arc::new(epmd);
+        }
+        Ok(self)
+    }
+}
+
+/// Where the servers of a host listen.
+pub(super) fn address(host: Option<&Host>) -> Ipv4Addr {
+    host.map_or(Ipv4Addr::LOCALHOST, |host| host.address)
 }

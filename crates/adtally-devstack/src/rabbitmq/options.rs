@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::host::Host;
 use crate::directory::Storage;
 use crate::packages::ServerPrograms;
 
@@ -17,6 +18,9 @@ pub struct RabbitmqOptions {
     pub(super) plugins: Vec<String>,
     pub(super) conf: Vec<String>,
     pub(super) start_timeout: Duration,
+    /// The hosts of a cluster, and which of them is the node's; none when all is on this host.
+    pub(super) hosts: Vec<Host>,
+    pub(super) host: Option<Host>,
 }
 
 impl RabbitmqOptions {
@@ -32,6 +36,8 @@ impl RabbitmqOptions {
             plugins: Vec::new(),
             conf: Vec::new(),
             start_timeout: Duration::from_secs(120),
+            hosts: Vec::new(),
+            host: None,
         }
     }
 
