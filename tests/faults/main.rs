@@ -5,10 +5,7 @@
 //! life; without it they are short. `--list` names the rows, and part of a name selects some.
 //! `-- soak --duration 30m --seed 7` draws faults at random for that long.
 //!
-//! Numbers are those of a list of all faults that a counter of ad events should survive. Not here
-//! are those that need a network of one's own, a disk to fill under a server, or another build of
-//! the servers: a partition between brokers (27), a rolling upgrade of brokers (28), full disks
-//! under RabbitMQ (17) and PostgreSQL (32), TLS (53).
+//! Numbers are those of a list of all faults that a counter of ad events should survive.
 
 #![expect(
     clippy::expect_used,
@@ -17,8 +14,11 @@
     reason = "these are tests, which end by panicking and tell what they saw"
 )]
 
+mod disk;
 mod ground;
 mod hold;
+mod hosts;
+mod resolver;
 mod rows;
 mod shims;
 mod soak;
@@ -47,7 +47,7 @@ struct Options {
     #[arg(long, default_value = "2m", value_parser = adtally_domain::parse_age)]
     duration: Duration,
     /// Run only the rows of this file of `rows`; may be given several times
-    #[arg(long, value_parser = rows::GROUPS)]
+    #[arg(long, value_parser = rows::groups())]
     group: Vec<String>,
     #[command(flatten)]
     harness: Arguments,

@@ -6,16 +6,22 @@ mod broker;
 mod cluster;
 mod crash_loop;
 mod database;
+mod disks;
 mod events;
 mod failover;
+mod limits;
+mod log;
+mod names;
 mod network;
 mod poison;
 mod spool;
+mod tls;
 mod worker;
 
 use crate::ground::Ground;
 
 /// Whom a row harms.
+#[derive(Clone, Copy)]
 pub(crate) enum Harm {
     /// Only processes of its own: it runs beside others of its kind.
     Processes,
@@ -24,6 +30,7 @@ pub(crate) enum Harm {
 }
 
 /// One fault.
+#[derive(Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) harm: Harm,
@@ -48,46 +55,38 @@ impl Row {
     }
 }
 
-/// The files the rows are in, and the soak.
-pub(crate) const GROUPS: [&str; 13] = [
-    "api",
-    "worker",
-    "broker",
-    "network",
-    "cluster",
-    "database",
-    "failover",
-    "events",
-    "poison",
-    "crash_loop",
-    "beat",
-    "spool",
-    "soak",
+/// The files the rows are in, with their rows, and the soak.
+const GROUPS: [(&str, &[Row]); 18] = [
+    ("api", &api::ROWS),
+    ("worker", &worker::ROWS),
+    ("broker", &broker::ROWS),
+    ("network", &network::ROWS),
+    ("cluster", &cluster::ROWS),
+    ("database", &database::ROWS),
+    ("disks", &disks::ROWS),
+    ("failover", &failover::ROWS),
+    ("events", &events::ROWS),
+    ("poison", &poison::ROWS),
+    ("crash_loop", &crash_loop::ROWS),
+    ("beat", &beat::ROWS),
+    ("spool", &spool::ROWS),
+    ("limits", &limits::ROWS),
+    ("log", &log::ROWS),
+    ("names", &names::ROWS),
+    ("tls", &tls::ROWS),
+    ("soak", &[Row::of_servers("soak", crate::soak::soak)]),
 ];
 
-fn group(name: &str) -> Vec<Row> {
-    match name {
-        "api" => api::ROWS.into(),
-        "worker" => worker::ROWS.into(),
-        "broker" => broker::ROWS.into(),
-        "network" => network::ROWS.into(),
-        "cluster" => cluster::ROWS.into(),
-        "database" => database::ROWS.into(),
-        "failover" => failover::ROWS.into(),
-        "events" => events::ROWS.into(),
-        "poison" => poison::ROWS.into(),
-        "crash_loop" => crash_loop::ROWS.into(),
-        "beat" => beat::ROWS.into(),
-        "spool" => spool::ROWS.into(),
-        _ => vec![Row::of_servers("soak", crate::soak::soak)],
-    }
+/// The names of the groups.
+pub(crate) fn groups() -> [&'static str; GROUPS.len()] {
+    GROUPS.map(|(name, _)| name)
 }
 
 /// The rows of some groups, of all unless one is named, in the order of their numbers.
 pub(crate) fn of(groups: &[String]) -> Vec<Row> {
-    let is_asked_for = |name: &&str| groups.is_empty() || groups.iter().any(|asked| asked == name);
-    let asked = GROUPS.into_iter().filter(is_asked_for);
-    let mut rows: Vec<_> = asked.flat_map(group).collect();
+    let is_asked_for = |name: &str| groups.is_empty() || groups.iter().any(|asked| asked == name);
+    let asked = GROUPS.iter().filter(|(name, _)| is_asked_for(name));
+    let mut rows: Vec<_> = asked.flat_map(|(_, rows)| *rows).copied().collect();
     rows.sort_by_key(|row| row.name);
     rows
 }

@@ -29,9 +29,12 @@ pub(crate) struct Setting {
     worker: Vec<(&'static str, String)>,
     workers: usize,
     spools: bool,
-    plain_role: bool,
+    database_url: Option<DatabaseUrl>,
     spool: tempfile::TempDir,
 }
+
+/// Makes the URL by which the processes reach a system's database.
+type DatabaseUrl = Box<dyn FnOnce(&System) -> String>;
 
 impl Setting {
     /// One API with a spool and one worker, on the ground's servers.
@@ -44,7 +47,7 @@ impl Setting {
             worker: Vec::new(),
             workers: 1,
             spools: true,
-            plain_role: false,
+            database_url: None,
             spool: tempfile::tempdir().expect("a directory for the spool"),
         }
     }
@@ -62,8 +65,13 @@ impl Setting {
     }
 
     /// Processes that log in to the database as a role that owns nothing.
-    pub(crate) fn plain_role(mut self) -> Self {
-        self.plain_role = true;
+    pub(crate) fn plain_role(self) -> Self {
+        self.database_url(make_plain_role)
+    }
+
+    /// Processes that reach the database by another URL than the operator's tool.
+    pub(crate) fn database_url(mut self, url: impl FnOnce(&System) -> String + 'static) -> Self {
+        self.database_url = Some(Box::new(url));
         self
     }
 
@@ -98,8 +106,8 @@ impl Setting {
                 .push(("ADTALLY_SPOOL_DIR", spool.display().to_string()));
         }
         let system = self.builder.without_api();
-        if self.plain_role {
-            let url = ("ADTALLY_DATABASE_URL", make_plain_role(&system));
+        if let Some(url) = self.database_url {
+            let url = ("ADTALLY_DATABASE_URL", url(&system));
             self.api.push(url.clone());
             self.worker.push(url);
         }

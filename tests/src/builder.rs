@@ -16,6 +16,7 @@ pub struct SystemBuilder {
     pub(crate) timezone: Option<String>,
     pub(crate) max_event_age: String,
     pub(crate) variables: Vec<(&'static str, String)>,
+    pub(crate) wrapper: Vec<String>,
     database: Option<(String, Arc<Psql>)>,
 }
 
@@ -27,6 +28,7 @@ impl SystemBuilder {
             timezone: None,
             max_event_age: "35d".to_owned(),
             variables: Vec::new(),
+            wrapper: Vec::new(),
             database: None,
         }
     }
@@ -53,6 +55,14 @@ impl SystemBuilder {
     #[must_use]
     pub fn variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.variables.push((name, value.into()));
+        self
+    }
+
+    /// Starts each process through another program, which becomes it: the process's path follows these
+    /// arguments. The operator's tool is started without.
+    #[must_use]
+    pub fn wrapper<A: Into<String>>(mut self, command: impl IntoIterator<Item = A>) -> Self {
+        self.wrapper = command.into_iter().map(Into::into).collect();
         self
     }
 

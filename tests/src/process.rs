@@ -17,10 +17,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a binary that finds its address in the variable `bind`, a free one unless given, and
-    /// does not wait for it.
+    /// Starts a binary, through `wrapper` unless that is empty, and does not wait for it. It finds its
+    /// address in the variable `bind`, a free one unless given.
     pub(crate) fn start(
         program: &str,
+        wrapper: &[String],
         bind: &str,
         address: Option<SocketAddr>,
         environment: impl Iterator<Item = (&'static str, String)>,
@@ -30,7 +31,12 @@ impl Process {
             let port = free_port().expect("a free port");
             SocketAddr::from(([127, 0, 0, 1], port))
         });
-        let options = ProcessOptions::new(program, programs::path(program))
+        let path = programs::path(program);
+        let options = match wrapper {
+            [] => ProcessOptions::new(program, path),
+            [wrapper, args @ ..] => ProcessOptions::new(program, wrapper).args(args).arg(path),
+        };
+        let options = options
             .env(bind, address.to_string())
             .log(LogTarget::File(log.clone()));
         let options = environment.fold(options, |options, (name, value)| options.env(name, value));

@@ -98,17 +98,25 @@ impl Proxy {
     /// When there is no free port.
     #[must_use]
     pub fn before(server: SocketAddr) -> Self {
+        // Its own while it refuses, too: not a port the kernel may give to another.
+        let port = free_port().expect("a free port");
+        Self::at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), server)
+    }
+
+    /// A proxy at `address` in front of `server`.
+    ///
+    /// # Panics
+    /// When the address is taken.
+    #[must_use]
+    pub fn at(address: SocketAddr, server: SocketAddr) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
-        // Its own while it refuses, too: not a port the kernel may give to another.
-        let port = free_port().expect("a free port");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = runtime
             .block_on(TcpListener::bind(address))
-            .expect("the free port");
+            .expect("an address that nobody has");
         let (fault, faults) = watch::channel(Fault::Pass);
         let seen = Arc::default();
         runtime.spawn(serve(listener, address, server, faults, Arc::clone(&seen)));

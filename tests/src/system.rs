@@ -177,7 +177,8 @@ impl System {
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()));
         let environment = self.environment().into_iter().chain(more);
-        Process::start(program, bind, None, environment, log)
+        let wrapper = &self.builder.wrapper;
+        Process::start(program, wrapper, bind, None, environment, log)
     }
 
     /// Starts a binary under a supervisor, with more variables than every process of this system
@@ -200,9 +201,10 @@ impl System {
             // A second one is another's business.
             let _ = self.supervised_api.set(address);
         }
+        let wrapper = self.builder.wrapper.clone();
         Supervised::new(move || {
-            let environment = environment.iter().cloned();
-            Process::start(program, bind, Some(address), environment, log.clone())
+            let (address, environment) = (Some(address), environment.iter().cloned());
+            Process::start(program, &wrapper, bind, address, environment, log.clone())
         })
     }
 

@@ -39,7 +39,7 @@ fn restarts(ground: &Ground) {
 }
 
 /// No process was started again, and the broker takes messages once more.
-fn until_all_is_well(stage: &Stage, traffic: &Traffic) {
+pub(super) fn until_all_is_well(stage: &Stage, traffic: &Traffic) {
     traffic.until_accepted(100);
     for worker in &stage.workers {
         worker.until_ready();

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use adtally_tests::proxy::Fault;
@@ -10,6 +9,7 @@ use adtally_tests::traffic::Told;
 use adtally_tests::{http, until};
 
 use super::Row;
+use crate::disk::{Mount, SmallDisk};
 use crate::ground::Ground;
 use crate::stage::{Setting, Stage, before_rabbitmq};
 
@@ -65,27 +65,21 @@ fn of_others(stage: &Stage, told: &Told, at_most: usize) -> Told {
 
 fn failing_disk(ground: &Ground) {
     let (proxy, url) = before_rabbitmq(ground);
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().display().to_string();
-    let Some(_disk) = Mount::new(&["-t", "tmpfs", "-o", "size=4m", "tmpfs"], &path) else {
-        println!("row-51: skipped, this user may not mount a small file system");
+    let Some(disk) = SmallDisk::new("row-51", "4m") else {
         return;
     };
+    let path = disk.path().display().to_string();
     let setting = Setting::new(ground, "row-51-disk").api("ADTALLY_AMQP_URL", url);
     let setting = setting.without_spool();
     let stage = setting.api("ADTALLY_SPOOL_DIR", path.clone()).start();
     let traffic = stage.traffic();
     for _ in 0..2 {
         proxy.set(Fault::Refuse);
-        // As large as it gets.
-        let filler = format!("{path}/filler");
-        let mut file = fs::File::create(&filler).expect("a file");
-        let _ = std::io::copy(&mut std::io::repeat(0), &mut file);
+        let filler = disk.fill();
         until("the API says that it can keep nothing", || {
             (!stage.api.process().is_ready()).then_some(())
         });
-        drop(file);
-        fs::remove_file(&filler).expect("the disk has room again");
+        drop(filler);
         // It finds out by itself.
         traffic.until_accepted(100);
         proxy.set(Fault::Pass);
@@ -93,39 +87,17 @@ fn failing_disk(ground: &Ground) {
     }
     stage.end(traffic, LIMIT);
     assert_eq!(stage.api.restarts(), 0, "it needed nobody's hand");
-    refuses_to_start_on_a_read_only_disk(&stage, &path);
+    refuses_to_start_on_a_read_only_disk(&stage, disk.path());
     drop(stage);
 }
 
-/// A mounted file system, until this value is dropped.
-struct Mount(String);
-
-impl Mount {
-    /// `None` when this user may not mount.
-    fn new(options: &[&str], path: &str) -> Option<Self> {
-        let mounted = Command::new("mount").args(options).arg(path).status();
-        mounted
-            .is_ok_and(|status| status.success())
-            .then(|| Self(path.to_owned()))
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // Lazily: whoever still uses it is about to end.
-        let _ = Command::new("umount")
-            .args(["--lazy", &self.0])
-            .stderr(Stdio::null())
-            .status();
-    }
-}
-
-fn refuses_to_start_on_a_read_only_disk(stage: &Stage, path: &str) {
-    let elsewhere = format!("{path}/elsewhere");
+fn refuses_to_start_on_a_read_only_disk(stage: &Stage, path: &Path) {
+    let elsewhere = path.join("elsewhere");
+    let name = elsewhere.display().to_string();
     fs::create_dir(&elsewhere).expect("a directory");
-    let _bound = Mount::new(&["--bind", &elsewhere], &elsewhere).expect("root may mount");
+    let _bound = Mount::new(&["--bind", &name], &elsewhere).expect("root may mount");
     let _read_only = Mount::new(&["-o", "remount,bind,ro"], &elsewhere).expect("root may mount");
-    let own = [("ADTALLY_SPOOL_DIR", elsewhere.as_str())];
+    let own = [("ADTALLY_SPOOL_DIR", name.as_str())];
     let api = stage.system.start_with("adtally-api", "ADTALLY_BIND", &own);
     let status = until("an API without a spool ends", || api.exit_status());
     assert_eq!(status.code(), Some(78), "{}", api.log());
