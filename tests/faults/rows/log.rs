@@ -71,7 +71,7 @@ impl FullPipe {
             .open(&path)
             .expect("a pipe");
         let full = loop {
-            if let Err(error) = ends.write(&[b'.']) {
+            if let Err(error) = ends.write(b".") {
                 break error;
             }
         };
