@@ -170,6 +170,13 @@ impl BodyReader {
         }
     }
 
+    /// An empty share of the memory for the client of `request`.
+    pub(crate) fn share(&self, request: &HttpRequest) -> Share {
+        let (headers, peer) = (request.headers(), request.peer_addr());
+        let address = visitor::address(headers, peer, self.trusted_proxies);
+        self.memory.share(ClientNetwork::of(address))
+    }
+
     /// The memory that bodies are held in.
     pub(crate) fn memory(&self) -> &BodyMemory {
         &self.memory
@@ -202,11 +209,9 @@ impl BodyReader {
         if announced_length(request).is_some_and(|length| length > limit as u64) {
             return Err(too_large(limit));
         }
-        let address =
-            visitor::address(request.headers(), request.peer_addr(), self.trusted_proxies);
         let body = Body {
             bytes: Vec::new(),
-            share: self.memory.share(ClientNetwork::of(address)),
+            share: self.share(request),
         };
         Ok(Received {
             body: self.fill(body, payload.into_inner(), limit).await?,

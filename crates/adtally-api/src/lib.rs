@@ -6,6 +6,7 @@
 
 mod access;
 mod address;
+mod answer;
 mod args;
 #[cfg(test)]
 mod bad_inputs;

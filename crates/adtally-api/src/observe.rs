@@ -1,5 +1,5 @@
 //! What happens around every request: it is let in, it is counted, its id is echoed and stands in the
-//! log, and the rest of a body that nobody wants is not waited for.
+//! log, the rest of a body that nobody wants is not waited for, and a large answer is bounded.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -14,6 +14,7 @@ use actix_web::{Error, ResponseError};
 use adtally_service::logging::with_request_id;
 
 use crate::access;
+use crate::answer;
 use crate::context::Context;
 use crate::unread;
 
@@ -37,7 +38,7 @@ pub(crate) async fn observe(
         .as_ref()
         .and_then(|context| access::check(&request, &context.allowed_hosts).err());
     let named = id.as_ref().and_then(|id| id.to_str().ok());
-    let mut response = match (refused, named) {
+    let response = match (refused, named) {
         (Some(problem), _) => request
             .into_response(problem.error_response())
             .map_into_right_body(),
@@ -49,6 +50,8 @@ pub(crate) async fn observe(
     if let Some(body) = body {
         body.release();
     }
+    let bodies = context.as_ref().map(|context| &context.bodies);
+    let mut response = answer::bounded(response, bodies);
     response
         .headers_mut()
         .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

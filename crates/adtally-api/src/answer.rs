@@ -1,0 +1,81 @@
+//! Large answers, which their client may take its time to read.
+
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::ResponseError;
+use actix_web::body::{BodySize, EitherBody, MessageBody};
+use actix_web::dev::ServiceResponse;
+use actix_web::web::Bytes;
+
+use crate::body::{BodyReader, Share};
+
+/// An answer of more bytes counts as memory of its client until it is sent.
+const LARGE: u64 = 64 * 1_024;
+
+/// What is handed to the connection at a time. All at once would be copied, and wait there uncounted.
+const PIECE: usize = 16 * 1_024;
+
+/// The rest of an answer, and the memory it takes.
+pub(crate) struct Pieces {
+    rest: Bytes,
+    _share: Share,
+}
+
+/// Has a large answer leave piece by piece. If there is no memory for it, its client is to ask again.
+pub(crate) fn bounded<B: MessageBody>(
+    response: ServiceResponse<B>,
+    bodies: Option<&BodyReader>,
+) -> ServiceResponse<EitherBody<B, EitherBody<Pieces>>> {
+    let is_large =
+        matches!(response.response().body().size(), BodySize::Sized(length) if length > LARGE);
+    let Some(bodies) = bodies.filter(|_| is_large) else {
+        return response.map_body(|_, body| EitherBody::left(body));
+    };
+    let (request, response) = response.into_parts();
+    let (response, body) = response.into_parts();
+    let rest = match body.try_into_bytes() {
+        Ok(rest) => rest,
+        // A stream, which is asked for its pieces anyway.
+        Err(body) => {
+            let response = response.set_body(EitherBody::left(body));
+            return ServiceResponse::new(request, response);
+        }
+    };
+    let mut share = bodies.share(&request);
+    let response = match share.cover(rest.len()) {
+        Ok(()) => {
+            let pieces = Pieces {
+                rest,
+                _share: share,
+            };
+            response.set_body(EitherBody::right(EitherBody::left(pieces)))
+        }
+        Err(problem) => {
+            let problem = problem.error_response();
+            problem.map_body(|_, body| EitherBody::right(EitherBody::right(body)))
+        }
+    };
+    ServiceResponse::new(request, response)
+}
+
+impl MessageBody for Pieces {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.rest.len() as u64)
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        Poll::Ready(Some(piece).filter(|piece| !piece.is_empty()).map(Ok))
+    }
+}
