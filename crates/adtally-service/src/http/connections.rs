@@ -76,6 +76,8 @@ struct Seat {
     requests: Cell<u64>,
     /// When it last became idle, by the clock of all.
     idle_since: Cell<u64>,
+    /// Nobody has looked yet whether a request came with it.
+    is_fresh: Cell<bool>,
     is_closed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -158,7 +160,8 @@ impl Connections {
             let closed = table.close_idle(shared.limit);
             shared.metrics.closed("idle", closed.len());
             shared.metrics.gone(closed.len());
-            if closed.is_empty() && !table.has_kept(network, shared.limit) {
+            let has_room = table.has_kept(network, shared.limit) || table.has_fresh();
+            if closed.is_empty() && !has_room {
                 shared.metrics.closed("refused", 1);
                 return None;
             }
@@ -188,6 +191,7 @@ impl Table {
             network,
             requests: Cell::new(0),
             idle_since: Cell::new(now),
+            is_fresh: Cell::new(true),
             is_closed: Cell::new(false),
             waker: RefCell::default(),
         });
@@ -221,6 +225,11 @@ impl Table {
         self.seats.len() < at_most(limit) && held < self.share(networks, limit)
     }
 
+    /// Whether some are about to be looked at. Then there are more than the limit for a moment.
+    fn has_fresh(&self) -> bool {
+        self.seats.values().any(|seat| seat.is_fresh.get())
+    }
+
     /// Takes out some idle ones of networks that have their share or more.
     fn close_idle(&mut self, limit: usize) -> Vec<Rc<Seat>> {
         let share = self.share(self.networks.len(), limit);
@@ -228,7 +237,7 @@ impl Table {
             let held = self.networks.get(&seat.network);
             held.is_some_and(|held| *held >= share)
         };
-        let idle = self.seats.values().filter(|seat| seat.requests.get() == 0);
+        let idle = self.seats.values().filter(|seat| seat.is_idle());
         let mut idle: Vec<_> = idle.filter(|seat| has_share(seat)).cloned().collect();
         idle.sort_unstable_by_key(|seat| seat.idle_since.get());
         idle.truncate(limit.div_ceil(AT_A_TIME));
@@ -261,8 +270,9 @@ impl Held {
         self.seat.is_closed.get()
     }
 
-    /// Has `waker` called when it is to be closed.
+    /// Has `waker` called when it is to be closed. Nothing is there to be read.
     pub(super) fn wait(&self, waker: &Waker) {
+        self.seat.is_fresh.set(false);
         let mut kept = self.seat.waker.borrow_mut();
         match &mut *kept {
             Some(kept) => kept.clone_from(waker),
@@ -292,6 +302,11 @@ impl Drop for Held {
 }
 
 impl Seat {
+    /// Whether it waits for its client.
+    fn is_idle(&self) -> bool {
+        self.requests.get() == 0 && !self.is_fresh.get()
+    }
+
     fn close(&self) {
         self.is_closed.set(true);
         if let Some(waker) = self.waker.borrow_mut().take() {

@@ -15,7 +15,9 @@ fn network(number: u8) -> ClientNetwork {
 }
 
 fn admit(connections: &Connections, number: u8) -> Held {
-    connections.admit(network(number)).unwrap()
+    let held = connections.admit(network(number)).unwrap();
+    held.wait(Waker::noop());
+    held
 }
 
 fn open(held: &[Held]) -> usize {
@@ -74,13 +76,33 @@ fn what_is_at_work_is_never_closed_and_others_get_what_is_kept_for_them() {
         .collect();
     assert!(connections.admit(network(1)).is_none());
     let others: Vec<_> = (2..100)
-        .map_while(|n| connections.admit(network(n)))
+        .map_while(|number| {
+            let held = connections.admit(network(number))?;
+            held.wait(Waker::noop());
+            Some(held)
+        })
         .collect();
     assert_eq!(others.len(), at_most(LIMIT) - LIMIT);
     assert_eq!(open(&busy), LIMIT);
     let metrics = registry.render();
     let refused = "adtally_http_connections_closed_total{reason=\"refused\"} 2";
     assert!(metrics.lines().any(|line| line == refused), "{metrics}");
+}
+
+#[test]
+fn many_that_come_at_once_are_all_looked_at() {
+    let (connections, _) = connections();
+    let burst: Vec<_> = (0..2 * LIMIT)
+        .map(|_| connections.admit(network(1)).unwrap())
+        .collect();
+    assert_eq!(open(&burst), 2 * LIMIT);
+    // Those that brought a request stay, the others make room.
+    for held in &burst[1..] {
+        held.wait(Waker::noop());
+    }
+    burst[0].requested(1);
+    let _newcomer = admit(&connections, 1);
+    assert!(open(&burst) < 2 * LIMIT && !burst[0].is_closed());
 }
 
 #[test]
