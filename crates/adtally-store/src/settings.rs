@@ -102,7 +102,7 @@ pub(crate) fn raw_from_in_zone(
 /// The same for the zone whose name is `stored`, if one is.
 pub(crate) fn same_zone(stored: Option<&str>, zone: ReportingZone) -> Result<(), StoreError> {
     match stored {
-        Some(name) if name != zone.name() && parse(name)? != zone => {
+        Some(name) if name != zone.name() && !parse(name)?.has_clock_of(&zone) => {
             Err(StoreError::ZoneMismatch {
                 stored: name.to_owned(),
                 asked: zone.name().to_owned(),
