@@ -133,7 +133,8 @@ impl Observed {
         for queue in topology.consumed_queues() {
             self.queue(&queue, QueueState::default(), Duration::ZERO);
         }
-        for queue in topology.retry_queues() {
+        let retries = topology.events_retry_queues().into_iter();
+        for queue in retries.chain(topology.retry_queues()) {
             self.retry_queue(&queue, 0);
         }
         for server in ["broker", "database"] {

@@ -93,7 +93,8 @@ impl Observer {
             };
             self.metrics.queue(&queue, found, waited);
         }
-        for queue in topology.retry_queues() {
+        let retries = topology.events_retry_queues().into_iter();
+        for queue in retries.chain(topology.retry_queues()) {
             let found = session.look_at(&queue).await?;
             self.metrics.retry_queue(&queue, found.messages);
         }

@@ -169,6 +169,13 @@ impl Topology {
         format!("{}.retry", self.events_queue(kind))
     }
 
+    /// The queues in which packs wait for a partition, one for each kind. No worker reads them: their
+    /// messages go back by themselves.
+    #[must_use]
+    pub fn events_retry_queues(&self) -> [String; 2] {
+        EventKind::ALL.map(|kind| self.events_retry_queue(kind))
+    }
+
     /// A key of the default exchange, and so the name of a queue, that does not exist.
     pub(crate) fn probe_key(&self) -> String {
         self.name("probe")

@@ -38,13 +38,15 @@ impl Queues {
         })
     }
 
-    /// How much waits in each queue that workers read.
+    /// How much waits in each queue that workers read, and in those from which events go back there.
     ///
     /// # Errors
     /// Why the broker can't be asked now; the next call connects anew.
     pub(crate) async fn depths(&mut self) -> Result<Vec<Depth>, BrokerError> {
-        let queues = self.config.topology().consumed_queues();
-        self.look(queues.into()).await
+        let topology = self.config.topology();
+        let queues = topology.consumed_queues().into_iter();
+        self.look(queues.chain(topology.events_retry_queues()).collect())
+            .await
     }
 
     /// How many messages wait that may hold events.
@@ -53,11 +55,14 @@ impl Queues {
     /// Why the broker can't be asked now; the next call connects anew.
     pub(crate) async fn events_waiting(&mut self) -> Result<u64, BrokerError> {
         let topology = self.config.topology();
+        let [impressions, clicks] = topology.events_retry_queues();
         let queues = vec![
             topology.impressions_queue(),
             topology.clicks_queue(),
             topology.dead_queue(),
             topology.unrouted_queue(),
+            impressions,
+            clicks,
         ];
         let depths = self.look(queues).await?;
         Ok(depths.iter().map(|depth| depth.messages).sum())
