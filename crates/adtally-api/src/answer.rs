@@ -7,10 +7,12 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use actix_web::ResponseError;
 use actix_web::body::{BodySize, EitherBody, MessageBody};
 use actix_web::dev::ServiceResponse;
+use actix_web::http::Method;
 use actix_web::web::Bytes;
+use actix_web::{HttpRequest, ResponseError};
+use adtally_service::HEALTH_PATHS;
 
 use crate::body::{BodyReader, Share};
 
@@ -26,11 +28,16 @@ pub(crate) struct Pieces {
     _share: Share,
 }
 
-/// Has a large answer leave piece by piece. If there is no memory for it, its client is to ask again.
+/// Has a large answer leave piece by piece. It takes over the share that its handler left in its
+/// extensions.
+///
+/// If there is no memory for it, the client of a mere question is to ask again. Whoever changed something
+/// is answered all the same: to be asked again, it would be done twice.
 pub(crate) fn bounded<B: MessageBody>(
-    response: ServiceResponse<B>,
+    mut response: ServiceResponse<B>,
     bodies: Option<&BodyReader>,
 ) -> ServiceResponse<EitherBody<B, EitherBody<Pieces>>> {
+    let carried = response.response_mut().extensions_mut().remove::<Share>();
     let is_large =
         matches!(response.response().body().size(), BodySize::Sized(length) if length > LARGE);
     let Some(bodies) = bodies.filter(|_| is_large) else {
@@ -46,21 +53,27 @@ pub(crate) fn bounded<B: MessageBody>(
             return ServiceResponse::new(request, response);
         }
     };
-    let mut share = bodies.share(&request);
+    let mut share = carried.unwrap_or_else(|| bodies.share(&request));
+    share.shrink(rest.len());
     let response = match share.cover(rest.len()) {
-        Ok(()) => {
+        Err(problem) if is_question(&request) => {
+            let problem = problem.error_response();
+            problem.map_body(|_, body| EitherBody::right(EitherBody::right(body)))
+        }
+        _ => {
             let pieces = Pieces {
                 rest,
                 _share: share,
             };
             response.set_body(EitherBody::right(EitherBody::left(pieces)))
         }
-        Err(problem) => {
-            let problem = problem.error_response();
-            problem.map_body(|_, body| EitherBody::right(EitherBody::right(body)))
-        }
     };
     ServiceResponse::new(request, response)
+}
+
+/// Whether `request` changed nothing, and may be told to come again. Health tells most when memory is short.
+fn is_question(request: &HttpRequest) -> bool {
+    request.method() == Method::GET && !HEALTH_PATHS.contains(&request.path())
 }
 
 impl MessageBody for Pieces {

@@ -1,5 +1,6 @@
 //! The API without servers, for tests of what it answers.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,14 +14,14 @@ use actix_web::{App, test};
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_devstack::testing::{TestDatabase, TestStack};
 use adtally_domain::{AdId, Event, Intake, ReportingZone, Timestamp};
-use adtally_service::Health;
 use adtally_service::metrics::Registry;
+use adtally_service::{ClientNetwork, Health};
 use adtally_store::{Store, StoreConfig};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use crate::access::AllowedHosts;
-use crate::body::{BodyMemory, BodyReader};
+use crate::body::{BodyMemory, BodyReader, Share};
 use crate::browser::BrowserEvents;
 use crate::context::Context;
 use crate::directory::Directory;
@@ -101,6 +102,22 @@ pub(crate) struct TestApi {
     pub(crate) keeper: Arc<MemoryKeeper>,
     pub(crate) context: Data<Context>,
     registry: Registry,
+}
+
+/// Takes all of `memory` for many clients, down to less than 64 KiB of each part.
+pub(crate) fn exhaust(memory: &BodyMemory) -> Vec<Share> {
+    let mut taken = Vec::new();
+    for (bytes, networks) in [(128 << 10, 50), (64 << 10, 250)] {
+        for number in 0..networks {
+            let network = ClientNetwork::from(IpAddr::from([203, 0, 113, number]));
+            let next = || {
+                let mut share = memory.share(network);
+                share.cover(bytes).is_ok().then_some(share)
+            };
+            taken.extend(std::iter::from_fn(next));
+        }
+    }
+    taken
 }
 
 /// A publisher whose broker is away.
@@ -240,6 +257,11 @@ impl TestApi {
             context: Data::new(context),
             registry,
         }
+    }
+
+    /// Takes all memory for bodies, up to less than what a large answer needs, until it is dropped.
+    pub(crate) fn exhaust_memory(&self) -> Vec<Share> {
+        exhaust(self.context.bodies.memory())
     }
 
     /// From now on events are kept, or not, as `script` says.

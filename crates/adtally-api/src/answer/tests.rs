@@ -6,7 +6,15 @@ use super::*;
 use crate::testing::{BODY_MEMORY, TestApi};
 
 fn answer(api: &TestApi, bytes: usize) -> ServiceResponse<EitherBody<Bytes, EitherBody<Pieces>>> {
-    let request = TestRequest::get().to_http_request();
+    answer_to(TestRequest::get().uri("/v1/ads"), api, bytes)
+}
+
+fn answer_to(
+    request: TestRequest,
+    api: &TestApi,
+    bytes: usize,
+) -> ServiceResponse<EitherBody<Bytes, EitherBody<Pieces>>> {
+    let request = request.to_http_request();
     let body = Bytes::from(vec![b'x'; bytes]);
     let response = HttpResponse::Ok().finish().set_body(body);
     bounded(
@@ -58,4 +66,40 @@ async fn answers_that_nobody_reads_fill_no_more_than_the_memory_for_bodies() {
     assert!(String::from_utf8_lossy(&problem).contains("overloaded"));
     // A small one is sent all the same.
     assert_eq!(answer(&api, 1_000).status(), 200);
+}
+
+#[actix_web::test]
+async fn without_memory_changes_and_health_are_answered_all_the_same() {
+    let api = TestApi::new();
+    let _taken = api.exhaust_memory();
+    let length = LARGE as usize + 1;
+    assert_eq!(answer(&api, length).status(), 503);
+    let mut served: Vec<_> = HEALTH_PATHS.map(|path| TestRequest::get().uri(path)).into();
+    let changes = [Method::POST, Method::PATCH, Method::PUT, Method::DELETE];
+    served.extend(changes.map(|method| TestRequest::default().method(method)));
+    for request in served {
+        let answer = answer_to(request, &api, length);
+        assert_eq!(answer.status(), 200, "{:?}", answer.request());
+        let body = to_bytes(answer.into_body()).await;
+        assert_eq!(body.map_err(|_| "a body").unwrap().len(), length);
+    }
+}
+
+#[actix_web::test]
+async fn an_answer_keeps_as_much_of_its_requests_share_as_it_needs() {
+    let api = TestApi::new();
+    let memory = api.context.bodies.memory().clone();
+    for (bytes, needed) in [(1_000, 0), (100_000, 100_000)] {
+        let request = TestRequest::post().to_http_request();
+        let mut share = api.context.bodies.share(&request);
+        share.cover(3_000_000).unwrap();
+        let mut response = HttpResponse::Ok().finish();
+        response.extensions_mut().insert(share);
+        let response = response.set_body(Bytes::from(vec![b'x'; bytes]));
+        let response = ServiceResponse::new(request, response);
+        let answer = bounded(response, Some(&api.context.bodies));
+        assert_eq!(memory.used(), needed);
+        drop(answer);
+        assert_eq!(memory.used(), 0);
+    }
 }

@@ -253,15 +253,23 @@ impl Share {
         parts.give_small(std::mem::take(&mut self.small));
         Ok(())
     }
+
+    /// Returns what it holds beyond `bytes`.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let parts = &self.memory.0;
+        let (small, large) = (self.small.min(bytes), self.large.min(bytes));
+        if small < self.small {
+            parts.give_small(self.small - small);
+        }
+        if large < self.large {
+            parts.give_large(self.network, self.large - large);
+        }
+        (self.small, self.large) = (small, large);
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        if self.small > 0 {
-            self.memory.0.give_small(self.small);
-        }
-        if self.large > 0 {
-            self.memory.0.give_large(self.network, self.large);
-        }
+        self.shrink(0);
     }
 }

@@ -73,8 +73,8 @@ pub(crate) async fn post_events(
     match received.open_at_once()? {
         Ok(body) => {
             let judged = order.judge(&context, body)?;
-            let (status, answer) = answer(&context, judged).await?;
-            Ok(HttpResponse::build(status).json(answer))
+            let (status, answer, share) = answer(&context, judged).await?;
+            Ok(holding(share, HttpResponse::build(status).json(answer)))
         }
         Err(received) => large(context, order.into_owned(), received).await,
     }
@@ -134,35 +134,38 @@ async fn large(
         let judging = context.clone();
         let judge = move || order.judge(&judging, received.open()?);
         let judged = turns.compute(judge).await??;
-        let (status, answer) = answer(&context, judged).await?;
+        let (status, answer, share) = answer(&context, judged).await?;
         let text = turns.compute(move || serde_json::to_vec(&answer)).await?;
-        Ok((status, text.map_err(|_| Problem::internal())?))
+        Ok((status, text.map_err(|_| Problem::internal())?, share))
     };
-    let (status, text) = large.request(request).await?;
-    Ok(HttpResponse::build(status)
+    let (status, text, share) = large.request(request).await?;
+    let response = HttpResponse::build(status)
         .content_type("application/json")
-        .body(text))
+        .body(text);
+    Ok(holding(share, response))
+}
+
+/// Has `response` take over the memory of its request, which is there while others have none.
+fn holding(share: Share, mut response: HttpResponse) -> HttpResponse {
+    response.extensions_mut().insert(share);
+    response
 }
 
 /// Keeps what is acceptable, and says what became of everything.
 async fn answer(
     context: &Context,
     body: JudgedBody,
-) -> Result<(StatusCode, EventsAnswer), Problem> {
-    let JudgedBody {
-        judged,
-        ids,
-        share: _share,
-    } = body;
+) -> Result<(StatusCode, EventsAnswer, Share), Problem> {
+    let JudgedBody { judged, ids, share } = body;
     for (_, rejection) in &judged.refused {
         context.metrics.rejected(rejection.code, 1);
     }
     if judged.events.is_empty() {
         let answer = EventsAnswer::new(judged.refused, ids);
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, answer));
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, answer, share));
     }
     let answer = keep(context, judged, ids).await?;
-    Ok((StatusCode::ACCEPTED, answer))
+    Ok((StatusCode::ACCEPTED, answer, share))
 }
 
 /// Keeps the acceptable events and makes the answer, with ids when `ids` tells for how many items.

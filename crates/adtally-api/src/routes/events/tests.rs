@@ -1,3 +1,5 @@
+use std::sync::Mutex;
+
 use actix_web::test::TestRequest;
 use adtally_domain::EventKind;
 use futures_util::StreamExt;
@@ -5,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 
 use crate::keeper::Kept;
-use crate::testing::{BODY_MEMORY, TestApi};
+use crate::testing::{BODY_MEMORY, TestApi, exhaust};
 
 fn impression(ad: i64) -> serde_json::Value {
     json!({"ad_id": ad, "kind": "impression"})
@@ -96,6 +98,25 @@ async fn small_events_count_with_the_memory_they_take_and_not_with_their_bytes()
     api.context.bodies.memory().refresh();
     let held = api.metric("adtally_body_memory_bytes{part=\"large\"} ");
     assert!(held > 0.5 * BODY_MEMORY as f64, "{held}");
+}
+
+#[actix_web::test]
+async fn events_that_were_kept_are_answered_however_little_memory_is_left_by_then() {
+    for count in [2_000, 10_000] {
+        let api = TestApi::new();
+        let memory = api.context.bodies.memory().clone();
+        let others = Mutex::new(Vec::new());
+        api.script(move |_| {
+            others.lock().unwrap().extend(exhaust(&memory));
+            Kept::Yes
+        });
+        let body = serde_json::to_vec(&vec![click(1); count]).unwrap();
+        let answer = api.post("/v1/events?ids=1", "application/json", body).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        assert!(answer.body.len() > 64 * 1_024);
+        assert_eq!(answer.json()["accepted"], count);
+        assert_eq!(api.keeper.events().len(), count);
+    }
 }
 
 #[actix_web::test]
