@@ -140,9 +140,10 @@ fn a_process_says_what_is_wrong_with_its_login_and_waits() {
     }
     for (process, word) in processes {
         waits_for(&process, word);
-        let told = troubles(&process);
-        let is_told = told.iter().any(|line| line.contains(word));
-        assert!(is_told, "{}", process.log());
+        until(&format!("the log tells of {word}"), || {
+            let told = troubles(&process);
+            told.iter().any(|line| line.contains(word)).then_some(())
+        });
         is_decent(&process);
     }
 }
