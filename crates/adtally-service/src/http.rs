@@ -22,7 +22,8 @@ use actix_service::{
 };
 use actix_web::HttpResponse;
 use actix_web::dev::{AppConfig, Server, Service};
-use actix_web::http::header::UPGRADE;
+use actix_web::http::Method;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use tokio::net::TcpStream;
 
 use crate::metrics::Registry;
@@ -168,7 +169,7 @@ fn answer<App: Service<Request, Error = HttpResponse>>(
     refusals: &Refusals,
 ) -> impl Future<Output = Result<App::Response, HttpResponse>> + use<App> {
     let work = request.conn_data::<Work>().cloned();
-    let answering = if asks_for_websocket(&request) {
+    let answering = if asks_for_stream(&request) {
         refusals.count(Refused::Upgrade);
         None
     } else {
@@ -187,12 +188,16 @@ fn answer<App: Service<Request, Error = HttpResponse>>(
 }
 
 /// Whether actix takes everything that follows `request` for its body, whatever length it gives.
-fn asks_for_websocket(request: &Request) -> bool {
-    let upgrade = request.headers().get(UPGRADE);
-    upgrade.is_some_and(|upgrade| {
-        upgrade
-            .as_bytes()
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"websocket")
-    })
+fn asks_for_stream(request: &Request) -> bool {
+    let is_websocket = |upgrade: &HeaderValue| {
+        let upgrade = upgrade.as_bytes().trim_ascii();
+        upgrade.eq_ignore_ascii_case(b"websocket")
+    };
+    // actix looks at each of several headers.
+    let headers = request.headers();
+    let has_length = |length: &HeaderValue| length.as_bytes().iter().any(|&digit| digit != b'0');
+    let is_bare = request.method() == Method::CONNECT
+        && !headers.contains_key(TRANSFER_ENCODING)
+        && !headers.get(CONTENT_LENGTH).is_some_and(has_length);
+    is_bare || headers.get_all(UPGRADE).any(is_websocket)
 }

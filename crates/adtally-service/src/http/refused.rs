@@ -32,13 +32,13 @@ reasons! {
     HeadTimeout "head_timeout",
     /// The head has too many bytes or headers.
     HeadTooLarge "head_too_large",
-    /// A header breaks HTTP, or says two things of the body.
+    /// A header or the size of a chunk breaks HTTP, or headers say two things of the body.
     Header "header",
     /// The method is no word.
     Method "method",
     /// The target is no URI.
     Target "target",
-    /// The client asks for a WebSocket, and actix would take all that follows for its body.
+    /// The client asks for a WebSocket or a tunnel, and actix would take all that follows for its body.
     Upgrade "upgrade",
     /// Another version of HTTP.
     Version "version",
