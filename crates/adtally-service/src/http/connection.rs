@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep};
 use super::HeadLimits;
 use super::connections::{Held, Work};
 use super::refused::{Refusals, Refused};
-use super::requests::{HeadFault, Requests};
+use super::requests::{Fault, Requests};
 use super::target;
 
 /// Bounds the head of every request in bytes and in time, and encodes what a request line may not hold.
@@ -25,6 +25,8 @@ pub(super) struct Connection {
     overflow: Vec<u8>,
     /// Runs while a part of a head is there, or nothing yet: for the head after so many.
     deadline: Option<(u64, Pin<Box<Sleep>>)>,
+    /// What is wrong with what came behind requests that are to be answered first.
+    later: Option<Refused>,
     /// Nothing is handed on any more.
     is_refused: bool,
 }
@@ -39,6 +41,7 @@ impl Connection {
             held,
             overflow: Vec::new(),
             deadline: None,
+            later: None,
             is_refused: false,
         }
     }
@@ -53,24 +56,31 @@ impl Connection {
         let (before, read) = buffer.filled().split_at(start);
         debug_assert_eq!(before.len(), start);
         // Behind the request before, and not in the middle of its body.
-        let encoded = if self.requests.is_at_request_line() && self.held.is_idle() {
-            let end = memchr::memchr(b'\n', read).map_or(read.len(), |end| end + 1);
-            let (line, rest) = read.split_at(end);
-            target::encoded(line).map(|line| [&line, rest].concat())
-        } else {
-            None
-        };
+        let is_encodable = self.requests.is_at_request_line() && self.held.is_idle();
         let heads = self.requests.complete_heads();
         let followed = self.requests.follow(read, self.limits.bytes);
         self.held.requested(self.requests.complete_heads() - heads);
-        followed.map_err(|fault| match fault {
-            HeadFault::BareLineFeed => Refused::BareLineFeed,
-            HeadFault::TooLarge => Refused::HeadTooLarge,
-        })?;
-        if let Some(encoded) = encoded {
-            buffer.set_filled(start);
-            self.overflow = encoded;
-            self.hand_on(buffer);
+        let mut sound = read;
+        if let Err(faulty) = followed {
+            let refused = match faulty.fault {
+                Fault::BareLineFeed => Refused::BareLineFeed,
+                Fault::HeadTooLarge => Refused::HeadTooLarge,
+                Fault::ChunkSize => Refused::Header,
+            };
+            if faulty.sound == 0 {
+                return Err(refused);
+            }
+            self.later = Some(refused);
+            sound = read.get(..faulty.sound).unwrap_or_default();
+        }
+        let length = sound.len();
+        match is_encodable.then(|| encoded(sound)).flatten() {
+            Some(encoded) => {
+                buffer.set_filled(start);
+                self.overflow = encoded;
+                self.hand_on(buffer);
+            }
+            None => buffer.set_filled(start + length),
         }
         Ok(())
     }
@@ -109,6 +119,15 @@ impl Connection {
     }
 }
 
+/// `read` with its first request line encoded; `None` when it may stay as it is.
+fn encoded(read: &[u8]) -> Option<Vec<u8>> {
+    let is_blank = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let blank = read.iter().take_while(|byte| is_blank(byte)).count();
+    let end = memchr::memchr(b'\n', read.get(blank..)?).map_or(read.len(), |end| blank + end + 1);
+    let (line, rest) = read.split_at(end);
+    target::encoded(line).map(|line| [&line, rest].concat())
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -123,13 +142,30 @@ impl AsyncRead for Connection {
             this.hand_on(buffer);
             return Poll::Ready(Ok(()));
         }
+        if let Some(refused) = this.later {
+            if !this.held.is_idle() {
+                this.held.wait_until_idle(context.waker());
+                return Poll::Pending;
+            }
+            // The end of the last answer may still be on its way, so that none of ours may follow.
+            this.is_refused = true;
+            this.refusals.count(refused);
+            return Poll::Ready(Ok(()));
+        }
         let start = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
         if read.is_pending() {
             this.held.wait(context.waker());
         }
         let refused = match &read {
-            Poll::Pending if this.is_late(context) => Some(Refused::HeadTimeout),
+            Poll::Pending if this.is_late(context) => {
+                // What only ended the request before waits for no answer.
+                if this.requests.has_only_blank_lines() {
+                    this.is_refused = true;
+                    return Poll::Ready(Ok(()));
+                }
+                Some(Refused::HeadTimeout)
+            }
             Poll::Ready(Ok(())) => this.look(buffer, start).err(),
             _ => None,
         };

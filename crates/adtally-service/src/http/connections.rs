@@ -79,6 +79,8 @@ struct Seat {
     /// Nobody has looked yet whether a request came with it.
     is_fresh: Cell<bool>,
     is_closed: Cell<bool>,
+    /// Its connection is to be told when it becomes idle.
+    is_awaited: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -193,6 +195,7 @@ impl Table {
             idle_since: Cell::new(now),
             is_fresh: Cell::new(true),
             is_closed: Cell::new(false),
+            is_awaited: Cell::new(false),
             waker: RefCell::default(),
         });
         self.seats.insert(seat.number, Rc::clone(&seat));
@@ -279,6 +282,12 @@ impl Held {
             None => *kept = Some(waker.clone()),
         }
     }
+
+    /// Has `waker` called as well when all requests that arrived were answered.
+    pub(super) fn wait_until_idle(&self, waker: &Waker) {
+        self.wait(waker);
+        self.seat.is_awaited.set(true);
+    }
 }
 
 impl Work {
@@ -288,6 +297,9 @@ impl Work {
         self.seat.requests.set(left);
         if left == 0 {
             self.seat.idle_since.set(self.connections.now());
+            if self.seat.is_awaited.get() {
+                self.seat.wake();
+            }
         }
     }
 }
@@ -309,6 +321,10 @@ impl Seat {
 
     fn close(&self) {
         self.is_closed.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }

@@ -41,13 +41,23 @@ enum Body {
     Chunked,
 }
 
-/// Why a head is refused before the parser has all of it.
+/// Why a request is refused before the parser has all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HeadFault {
+pub(super) enum Fault {
     /// A line ends with a line feed alone, where a proxy may see no end.
     BareLineFeed,
     /// The head is longer than it may be.
-    TooLarge,
+    HeadTooLarge,
+    /// The size of a chunk is longer than any size is.
+    ChunkSize,
+}
+
+/// A fault, and what came before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Faulty {
+    pub(super) fault: Fault,
+    /// So many bytes of what was followed end with the last complete request.
+    pub(super) sound: usize,
 }
 
 /// More bytes than the size of a chunk takes.
@@ -80,60 +90,95 @@ impl Requests {
         matches!(self.place, Place::Head { .. }) && self.bytes > 0
     }
 
+    /// Whether nothing but the empty lines before a request line is there, one at least.
+    pub(super) fn has_only_blank_lines(&self) -> bool {
+        self.is_inside_head()
+            && self.is_at_request_line()
+            && self.partial.iter().all(|byte| *byte == b'\r')
+    }
+
     /// Follows `bytes`; a head may have `limit`.
     ///
     /// # Errors
-    /// The fault of a head. What comes after it is not followed.
-    pub(super) fn follow(&mut self, mut bytes: &[u8], limit: usize) -> Result<(), HeadFault> {
-        while !bytes.is_empty() {
-            if let Place::Body { left } | Place::Chunk { left } = &mut self.place {
-                let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                *left -= here as u64;
-                if *left == 0 {
-                    self.place = match self.place {
-                        Place::Chunk { .. } => Place::ChunkSize,
-                        _ => START,
-                    };
-                }
-                bytes = bytes.get(here..).unwrap_or_default();
-                continue;
+    /// The fault of a request. What comes after it is not followed, and the requests of `bytes` that are
+    /// not complete do not count.
+    pub(super) fn follow(&mut self, bytes: &[u8], limit: usize) -> Result<(), Faulty> {
+        let mut left = bytes;
+        let (mut sound, mut sound_heads) = (0, self.complete_heads);
+        while !left.is_empty() {
+            if let Err(fault) = self.step(&mut left, limit) {
+                self.complete_heads = sound_heads;
+                return Err(Faulty { fault, sound });
             }
-            let (line, rest) = match memchr::memchr(b'\n', bytes) {
-                Some(end) => bytes.split_at(end + 1),
-                None => (bytes, &[][..]),
-            };
-            if let Place::Head { .. } = self.place {
-                self.bytes += line.len();
-                if self.bytes > limit {
-                    return Err(HeadFault::TooLarge);
-                }
-            } else {
-                // What follows a chunk's size on its line may be long, and means nothing.
-                self.partial.truncate(SIZE_BYTES);
-            }
-            bytes = rest;
-            if line.last() != Some(&b'\n') {
-                self.partial.extend_from_slice(line);
-            } else if self.partial.is_empty() {
-                self.line(line)?;
-            } else {
-                self.partial.extend_from_slice(line);
-                let line = std::mem::take(&mut self.partial);
-                self.line(&line)?;
+            // Behind a request, and not behind an empty line before one.
+            if self.is_at_request_line() && self.bytes == 0 {
+                (sound, sound_heads) = (bytes.len() - left.len(), self.complete_heads);
             }
         }
         Ok(())
     }
 
+    /// Follows what belongs together at the start of `bytes`, and takes it off.
+    fn step(&mut self, bytes: &mut &[u8], limit: usize) -> Result<(), Fault> {
+        if let Place::Body { left } | Place::Chunk { left } = &mut self.place {
+            let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+            *left -= here as u64;
+            if *left == 0 {
+                self.place = match self.place {
+                    Place::Chunk { .. } => Place::ChunkSize,
+                    _ => START,
+                };
+            }
+            *bytes = bytes.get(here..).unwrap_or_default();
+            return Ok(());
+        }
+        let (line, rest) = match memchr::memchr(b'\n', bytes) {
+            Some(end) => bytes.split_at(end + 1),
+            None => (*bytes, &[][..]),
+        };
+        *bytes = rest;
+        if let Place::Head { .. } = self.place {
+            self.bytes += line.len();
+            if self.bytes > limit {
+                return Err(Fault::HeadTooLarge);
+            }
+        }
+        if line.last() != Some(&b'\n') {
+            self.keep(line)
+        } else if self.partial.is_empty() {
+            self.line(line)
+        } else {
+            self.partial.extend_from_slice(line);
+            let line = std::mem::take(&mut self.partial);
+            self.line(&line)
+        }
+    }
+
+    /// Keeps a part of a line until its end is there.
+    fn keep(&mut self, part: &[u8]) -> Result<(), Fault> {
+        self.partial.extend_from_slice(part);
+        if let Place::ChunkSize = self.place {
+            size_digits(&self.partial)?;
+        }
+        // What follows a chunk's size on its line, and a trailer, may be long, and means nothing. The last
+        // byte may be the first of the line's end.
+        let is_head = matches!(self.place, Place::Head { .. });
+        if let Some(&last) = self.partial.get(SIZE_BYTES + 1..).and_then(<[u8]>::last)
+            && !is_head
+        {
+            self.partial.truncate(SIZE_BYTES + 1);
+            self.partial.push(last);
+        }
+        Ok(())
+    }
+
     /// Takes a line with its end.
-    fn line(&mut self, line: &[u8]) -> Result<(), HeadFault> {
+    fn line(&mut self, line: &[u8]) -> Result<(), Fault> {
         let text = match line.strip_suffix(b"\r\n") {
             Some(text) => text,
-            None if matches!(self.place, Place::Head { .. }) => {
-                return Err(HeadFault::BareLineFeed);
-            }
-            // The parser refuses it.
-            None => line,
+            // Some clients end a body with a line of which its length knows nothing.
+            None if line == b"\n" && self.is_at_request_line() => return Ok(()),
+            None => return Err(Fault::BareLineFeed),
         };
         let next = match &mut self.place {
             Place::Head { lines: 0, .. } if text.is_empty() => return Ok(()),
@@ -152,7 +197,7 @@ impl Requests {
                 }
                 return Ok(());
             }
-            Place::ChunkSize => match chunk_size(text) {
+            Place::ChunkSize => match chunk_size(text)? {
                 0 => Place::Trailers,
                 size => Place::Chunk {
                     left: size.saturating_add(2),
@@ -188,8 +233,18 @@ fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<Cow<'a, str>> {
 }
 
 /// The size in a chunk's first line. One that cannot be read is refused by the parser.
-fn chunk_size(line: &[u8]) -> u64 {
-    let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
+fn chunk_size(line: &[u8]) -> Result<u64, Fault> {
+    let digits = size_digits(line)?;
     let digits = std::str::from_utf8(digits.trim_ascii()).unwrap_or_default();
-    u64::from_str_radix(digits, 16).unwrap_or(0)
+    Ok(u64::from_str_radix(digits, 16).unwrap_or(0))
+}
+
+/// The size at the start of a line that may lack the rest, with the space around it.
+fn size_digits(line: &[u8]) -> Result<&[u8], Fault> {
+    let digits = line.split(|&byte| byte == b';').next().unwrap_or_default();
+    let digits = digits.strip_suffix(b"\r").unwrap_or(digits);
+    if digits.len() > SIZE_BYTES {
+        return Err(Fault::ChunkSize);
+    }
+    Ok(digits)
 }

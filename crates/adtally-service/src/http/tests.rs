@@ -147,7 +147,7 @@ async fn what_no_route_sees_is_counted_by_reason() {
     let (address, registry) = echo();
     let many = "x: 1\r\n".repeat(100);
     let many = format!("GET / HTTP/1.1\r\nhost: a\r\n{many}\r\n");
-    let cases: [(&[u8], &str); 8] = [
+    let cases: [(&[u8], &str); 12] = [
         (b"GET /\x01 HTTP/1.1\r\nhost: a\r\n\r\n", "header"),
         (b"GET /<>`\"?` HTTP/1.1\r\nhost: a\r\n\r\n", "target"),
         (b"GET / HTTP/1.1\nhost: a\n\n", "bare_line_feed"),
@@ -158,6 +158,20 @@ async fn what_no_route_sees_is_counted_by_reason() {
         (
             b"POST / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: WebSocket\r\ncontent-length: 1\r\n\r\nx",
             "upgrade",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nhost: a\r\nupgrade: h2c\r\nupgrade: websocket\r\ncontent-length: 1\r\n\r\nx",
+            "upgrade",
+        ),
+        (b"CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n", "upgrade"),
+        (
+            b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\n\r\n",
+            "bare_line_feed",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n\
+              000000000000000000000000000000001\r\nx\r\n0\r\n\r\n",
+            "header",
         ),
     ];
     for (bytes, reason) in cases {
@@ -172,6 +186,54 @@ async fn what_no_route_sees_is_counted_by_reason() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+#[tokio::test]
+async fn requests_before_a_fault_are_answered() {
+    let (address, registry) = echo();
+    let post = b"POST /1 HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx".as_slice();
+    let quoted = b"POST /\" HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx".as_slice();
+    let large = "a".repeat(2_049);
+    let chunked = b"POST /2 HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\n";
+    let faults: [(&[u8], &str); 3] = [
+        (b"GET /2 HTTP/1.1\n", "bare_line_feed"),
+        (large.as_bytes(), "head_too_large"),
+        (chunked, "bare_line_feed"),
+    ];
+    for (fault, reason) in faults {
+        for (before, count) in [(quoted.to_vec(), 1), (post.repeat(40), 40)] {
+            let earlier = refused(&registry, reason);
+            let answers = exchange(address, &[&[&before, fault].concat()]).await;
+            assert_eq!(answers.matches("  x>").count(), count, "{answers}");
+            assert_eq!(answers.matches("HTTP/1.1").count(), count, "{answers}");
+            assert_eq!(refused(&registry, reason), earlier + 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_line_behind_a_body_costs_neither_its_answer_nor_the_next() {
+    let (address, registry) = echo();
+    let post = b"POST /1 HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx";
+    for blank in ["\n", "\r\n", "\r\n\n"] {
+        let with = [post, blank.as_bytes()].concat();
+        let next = [&with, b"GET /\"2".as_slice(), END].concat();
+        for pieces in [
+            [with.as_slice(), &next],
+            [post, &[blank.as_bytes(), &next].concat()],
+        ] {
+            let answers = exchange(address, &pieces).await;
+            assert_eq!(answers.matches("</1  x>").count(), 2, "{answers}");
+            assert_eq!(answers.matches("HTTP/1.1 ").count(), 3, "{answers}");
+        }
+        // And then nothing: the connection ends without a word.
+        let started = Instant::now();
+        let answer = exchange(address, &[&with]).await;
+        assert!(started.elapsed() >= HEAD_TIME);
+        assert!(answer.ends_with("</1  x>"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+    assert_eq!(refused(&registry, "head_timeout"), 0);
 }
 
 #[tokio::test]
