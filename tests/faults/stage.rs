@@ -206,7 +206,8 @@ fn make_plain_role(system: &System) -> String {
     system.sql(&format!(
         "CREATE ROLE \"{role}\" LOGIN PASSWORD 'plain'; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO \"{role}\"; \
-         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO \"{role}\""
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO \"{role}\"; \
+         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO \"{role}\""
     ));
     let url = system.database_url();
     let (_, place) = url.split_once('@').expect("a URL with a user");
