@@ -15,7 +15,9 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz};
 
 use crate::rollup::STATEMENT_LIMIT;
 use crate::schema::{ad_daily_stats, ad_hourly_stats, dirty_days, dirty_hours, roll_ups};
-use crate::{AuditReport, Store, StoreError, marks, partitions, rebuild, settings};
+use crate::{
+    AuditReport, ClosedHour, Store, StoreError, closed_hours, marks, partitions, rebuild, settings,
+};
 
 /// What a change of the zone came to, or would come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,18 +70,11 @@ impl Store {
 }
 
 fn refuse_if_gone(report: &AuditReport) -> Result<(), StoreError> {
-    if let Some(raw_from) = report.raw_from {
-        let reason = format!("the raw events before {raw_from} were dropped");
-        return Err(StoreError::RawGone(reason));
-    }
+    refuse_if_closed(report.raw_from, &report.closed_hours)?;
     if let Some(day) = report.missing_partitions.first() {
         return Err(StoreError::RawGone(format!(
             "the raw events of {day} are gone"
         )));
-    }
-    if let Some(hour) = report.closed_hours.first() {
-        let reason = format!("the hour {} is closed", hour.start);
-        return Err(StoreError::RawGone(reason));
     }
     match report.mismatches.first() {
         Some(total) => Err(StoreError::RawGone(format!(
@@ -89,6 +84,18 @@ fn refuse_if_gone(report: &AuditReport) -> Result<(), StoreError> {
         ))),
         None => Ok(()),
     }
+}
+
+fn refuse_if_closed(
+    raw_from: Option<Timestamp>,
+    closed_hours: &[ClosedHour],
+) -> Result<(), StoreError> {
+    let reason = match (raw_from, closed_hours.first()) {
+        (Some(raw_from), _) => format!("the raw events before {raw_from} were dropped"),
+        (None, Some(hour)) => format!("the hour {} is closed", hour.start),
+        (None, None) => return Ok(()),
+    };
+    Err(StoreError::RawGone(reason))
 }
 
 fn change(
@@ -106,6 +113,9 @@ fn change(
         conn.batch_execute("LOCK TABLE ONLY events IN ACCESS EXCLUSIVE MODE")?;
     }
     settings::require_zone(conn, before)?;
+    // The audit took minutes, in which raw events may have been dropped.
+    let closed = closed_hours::between(conn, Timestamp::EPOCH, Timestamp::MAX)?;
+    refuse_if_closed(settings::raw_from(conn)?, &closed)?;
     let hours = hours_of(conn, before, zone)?;
     let days: BTreeSet<_> = hours.iter().map(|hour| zone.day_of(*hour).date).collect();
     if !dry_run && before != zone {

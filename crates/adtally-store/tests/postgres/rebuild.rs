@@ -5,7 +5,7 @@ use std::time::Duration;
 use adtally_domain::{ReportingZone, Timestamp};
 use adtally_store::{StatsSpan, StoreError};
 
-use crate::support::{TestStore, ad, at, click, impression, store};
+use crate::support::{TestStore, ad, at, blocking, click, impression, store, while_held};
 
 async fn with_three_days() -> TestStore {
     let store = store();
@@ -120,6 +120,34 @@ async fn a_zone_is_not_changed_where_raw_events_are_gone() {
         store.sql(loss);
         let before = store.tables();
         let refused = store.store.change_zone(tehran, false).await;
+        assert!(
+            matches!(refused, Err(StoreError::RawGone(_))),
+            "{loss}: {refused:?}"
+        );
+        assert_eq!(store.tables(), before, "{loss}");
+    }
+}
+
+#[test]
+fn a_zone_is_not_changed_where_raw_events_go_after_the_audit() {
+    let tehran: ReportingZone = "Asia/Tehran".parse().unwrap();
+    for loss in [
+        "INSERT INTO settings VALUES ('raw_from', '2026-06-02T00:00:00Z')",
+        "INSERT INTO closed_hours (hour, reason) VALUES ('2026-06-01T10:00:00Z', 'events_missing')",
+    ] {
+        let store = blocking(with_three_days());
+        let before = store.tables();
+        // The audit goes by this lock, and the change waits for it.
+        let lock = "LOCK TABLE ONLY events IN ACCESS SHARE MODE";
+        let lose = async {
+            let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted \
+                         AND relation = 'events'::regclass AND mode = 'AccessExclusiveLock')";
+            store.until(waits).await;
+            store.sql(loss);
+            store.let_go();
+        };
+        let change = async { tokio::join!(store.store.change_zone(tehran, false), lose).0 };
+        let refused = while_held(&store, lock, change);
         assert!(
             matches!(refused, Err(StoreError::RawGone(_))),
             "{loss}: {refused:?}"

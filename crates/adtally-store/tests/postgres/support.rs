@@ -10,6 +10,8 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
+const SLEEPS: &str = "wait_event = 'PgSleep' AND datname = current_database()";
+
 pub(crate) struct TestStore {
     pub(crate) database: TestDatabase<'static>,
     pub(crate) store: Store,
@@ -127,6 +129,13 @@ impl TestStore {
         )
     }
 
+    /// Ends whoever holds a lock for [`while_held`].
+    pub(crate) fn let_go(&self) {
+        self.sql(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SLEEPS}"
+        ));
+    }
+
     /// Polls until `sql` answers `t`.
     pub(crate) async fn until(&self, sql: &str) {
         for _ in 0..400 {
@@ -139,6 +148,26 @@ impl TestStore {
     }
 }
 
+/// Does `work` while another session holds a lock.
+pub(crate) fn while_held<T: Send>(
+    store: &TestStore,
+    lock: &str,
+    work: impl Future<Output = T> + Send,
+) -> T {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let hold = format!("BEGIN; {lock}; SELECT pg_sleep(120)");
+            store.database.psql(&hold)
+        });
+        let done = blocking(async {
+            let held = format!("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE {SLEEPS})");
+            store.until(&held).await;
+            work.await
+        });
+        store.let_go();
+        done
+    })
+}
 pub(crate) fn at(time: &str) -> Timestamp {
     time.parse::<DateTime<Utc>>().unwrap().try_into().unwrap()
 }
