@@ -61,7 +61,7 @@ pub(super) fn store(
     let mut last = None;
     make_ready(conn, memory, &mut batch)?;
     if memory.known.is_known_likely() {
-        held_known = batch.drop_known(&known::among(conn, &batch.rows, &memory.known)?);
+        held_known = drop_known(conn, memory, &mut batch)?;
     }
     for _ in 0..ATTEMPTS {
         match attempt(conn, memory, zone, &batch, given) {
@@ -111,6 +111,24 @@ fn make_ready(
         }
     }
     Ok(days.changes_something())
+}
+
+/// Takes out the events that are stored already, before an insert meets them. Where they cannot be looked
+/// for, as while somebody holds a lock on a partition, the batch is made ready anew and does without.
+fn drop_known(
+    conn: &mut PgConnection,
+    memory: &Memory,
+    batch: &mut Batch<'_>,
+) -> Result<bool, StoreError> {
+    match known::among(conn, &batch.rows, &memory.known) {
+        Ok(known) => Ok(batch.drop_known(&known)),
+        Err(error) if is_lost(&error) => Err(StoreError::of(&error)),
+        Err(_) => {
+            memory.partitions.clear();
+            make_ready(conn, memory, batch)?;
+            Ok(false)
+        }
+    }
 }
 
 /// Why the insert of a batch failed.
