@@ -35,14 +35,16 @@ BEGIN
         RETURN false;
     END IF;
     IF EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-               WHERE inhparent = 'events'::regclass AND relname = partition) THEN
+               WHERE inhparent = 'events'::regclass AND relname = partition
+                 AND NOT inhdetachpending) THEN
         RETURN true;
     END IF;
 
     PERFORM pg_advisory_xact_lock(hashtext('adtally_ensure_partition'));
     -- By the catalogue's rows: a cached lookup by name may still miss what was made meanwhile.
     IF EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-               WHERE inhparent = 'events'::regclass AND relname = partition) THEN
+               WHERE inhparent = 'events'::regclass AND relname = partition
+                 AND NOT inhdetachpending) THEN
         RETURN true;
     END IF;
     SELECT value::timestamptz INTO raw_from FROM settings WHERE key = 'raw_from';

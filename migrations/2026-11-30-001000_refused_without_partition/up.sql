@@ -36,7 +36,7 @@ BEGIN
             day := timestamp 'epoch' + interval '1 ms'
                 * ('x' || translate(left(e.id::text, 13), '-', ''))::bit(48)::bigint;
             IF EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-                       WHERE inhparent = 'events'::regclass
+                       WHERE inhparent = 'events'::regclass AND NOT inhdetachpending
                          AND relname = 'events_' || to_char(day, 'YYYYMMDD')) THEN
                 event_id := e.id;
                 RETURN NEXT;

@@ -176,7 +176,8 @@ fn all(conn: &mut PgConnection, measured: bool) -> QueryResult<Vec<Partition>> {
         "SELECT relname::text AS name, greatest(reltuples, 0)::bigint AS rows, \
                 CASE WHEN $1 THEN pg_total_relation_size(pg_class.oid) ELSE 0 END AS bytes \
          FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
-         WHERE inhparent = 'events'::regclass AND relname ~ '^events_[0-9]{8}$' ORDER BY relname",
+         WHERE inhparent = 'events'::regclass AND NOT inhdetachpending \
+             AND relname ~ '^events_[0-9]{8}$' ORDER BY relname",
     )
     .bind::<Bool, _>(measured)
     .load(conn)?;

@@ -22,7 +22,7 @@ const LOOK: &str = "WITH others AS MATERIALIZED ( \
                     AND mode <> 'ShareUpdateExclusiveLock') AS keeps_from_inserting \
      FROM pg_class LEFT JOIN pg_inherits ON inhrelid = pg_class.oid \
      WHERE pg_class.oid = 'events'::regclass \
-        OR (relname = ANY($1) AND inhparent = 'events'::regclass)";
+        OR (relname = ANY($1) AND inhparent = 'events'::regclass AND NOT inhdetachpending)";
 
 const TABLE: &str = "events";
 
