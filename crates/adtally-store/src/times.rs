@@ -12,6 +12,11 @@ pub(crate) fn timestamp(time: DateTime<Utc>) -> Timestamp {
     Timestamp::EPOCH.saturating_add_millis(time.timestamp_millis())
 }
 
+/// PostgreSQL's clock at this moment, also inside a transaction.
+pub(crate) fn clock(conn: &mut PgConnection) -> QueryResult<DateTime<Utc>> {
+    diesel::select(sql::<Timestamptz>("clock_timestamp()")).get_result(conn)
+}
+
 /// PostgreSQL's clock; inside a transaction, the time the transaction began.
 pub(crate) fn now(conn: &mut PgConnection) -> QueryResult<DateTime<Utc>> {
     diesel::select(sql::<Timestamptz>("now()")).get_result(conn)

@@ -1,13 +1,13 @@
 //! One hour, from its raw events.
 
 use adtally_domain::{Hour, ReportingZone, Timestamp};
+use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Timestamptz};
 
-use super::RollUp;
-use super::totals;
-use super::write::{Change, Columns, changes, is_over, restate};
+use super::write::{Change, Columns, changes, is_over, is_rolled_up, restate};
+use super::{RollUp, Totals, open, totals};
 use crate::schema::{ad_hourly_stats, dirty_hours};
 use crate::{StoreError, TaskRun, closed_hours, marks, partitions, settings, tasks};
 
@@ -24,6 +24,7 @@ pub(super) fn roll_up(
             ..RollUp::default()
         });
     }
+    conn.batch_execute("SAVEPOINT marks")?;
     delete_marks(conn, hour)?;
     let raw_from = settings::raw_from_in_zone(conn, zone)?;
     let closed = raw_from.is_some_and(|raw_from| hour.start < raw_from);
@@ -36,8 +37,10 @@ pub(super) fn roll_up(
         let new = totals::raw(conn, hour.start, hour.end)?;
         let missing = totals::missing(&old, &new);
         if missing > 0 && is_over(conn, hour.end)? {
+            let mut kept = old;
+            totals::add(&mut kept, keep_marks(conn, zone, hour)?);
             closed_hours::close(conn, hour)?;
-            outcome.missing = missing;
+            outcome.missing = totals::missing(&kept, &new);
         } else {
             closed_hours::reopen(conn, hour)?;
             write(conn, zone, hour, &changes(&old, &new), &mut outcome)?;
@@ -45,6 +48,22 @@ pub(super) fn roll_up(
     }
     tasks::succeed(conn, task)?;
     Ok(outcome)
+}
+
+/// Adds to the totals of an hour that is to be closed what its marks add, if all of them say that, as
+/// whoever read it did; and returns it. Once it was rolled up, its total stood whatever its marks said.
+fn keep_marks(conn: &mut PgConnection, zone: ReportingZone, hour: Hour) -> QueryResult<Totals> {
+    if is_rolled_up(conn, "hour", hour.start)? {
+        return Ok(Totals::new());
+    }
+    conn.batch_execute("ROLLBACK TO SAVEPOINT marks")?;
+    let added = marks::added(conn, hour.start, hour.end, None)?.unwrap_or_default();
+    delete_marks(conn, hour)?;
+    if !added.is_empty() {
+        open::add(conn, hour, &added)?;
+        marks::append_day(conn, zone.day_of(hour.start).date)?;
+    }
+    Ok(added)
 }
 
 fn write(

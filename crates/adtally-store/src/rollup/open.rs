@@ -7,11 +7,11 @@ use diesel::sql_types::{Array, BigInt, Timestamptz};
 
 use super::totals::Totals;
 use crate::schema::dirty_hours;
-use crate::{StoreError, marks, partitions, settings};
+use crate::{StoreError, marks, partitions, settings, times};
 
 /// Takes the marks of `hour` that say what they add, and returns how many there were. The others stay for the
-/// roll-up. Like that one it takes away only marks whose events its snapshot holds, and meets it in their
-/// rows: whoever comes second starts again.
+/// roll-up, and so do those of an hour that is over meanwhile. Like a roll-up it takes away only marks whose
+/// events its snapshot holds, and meets it in their rows: whoever comes second starts again.
 pub(super) fn count(
     conn: &mut PgConnection,
     zone: ReportingZone,
@@ -20,6 +20,10 @@ pub(super) fn count(
     // As a roll-up does: a change of the zone waits for it, or is seen here.
     partitions::hold(conn)?;
     settings::require_zone(conn, zone)?;
+    // Not by the time the transaction began: it may have waited for its lock while others rolled up.
+    if hour.end.to_datetime() <= times::clock(conn)? {
+        return Ok(0);
+    }
     let of_hour = dirty_hours::table
         .filter(dirty_hours::hour.eq(hour.start.to_datetime()))
         .filter(dirty_hours::added.is_not_null());
@@ -40,7 +44,8 @@ pub(super) fn count(
     Ok(added.len() as u64)
 }
 
-fn add(conn: &mut PgConnection, hour: Hour, totals: &Totals) -> QueryResult<usize> {
+/// Adds `totals` to those kept for the hour.
+pub(super) fn add(conn: &mut PgConnection, hour: Hour, totals: &Totals) -> QueryResult<usize> {
     let ad_ids: Vec<i64> = totals.keys().copied().collect();
     let impressions: Vec<i64> = totals.values().map(|counts| counts.impressions).collect();
     let clicks: Vec<i64> = totals.values().map(|counts| counts.clicks).collect();

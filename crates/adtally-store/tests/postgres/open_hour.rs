@@ -300,6 +300,24 @@ async fn an_open_hour_that_was_swept_is_read_without_its_events() {
     assert_eq!([sum(&all), sum(&each), sum(&days)], [430; 3]);
 }
 
+#[tokio::test]
+async fn an_hour_that_ends_before_its_turn_is_left_to_its_roll_up() {
+    let mut store = store_in("UTC");
+    let now = store.store.clock().await.unwrap();
+    take(&store, now, &Step::Store(vec![(0, 1, false)])).await;
+    // It runs when the sweep begins, and is over when it comes to the hour.
+    store.sql(&format!(
+        "CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql AS \
+             $$ SELECT pg_catalog.clock_timestamp() + interval '1 hour' $$; \
+         ALTER DATABASE {} SET search_path = public, pg_catalog",
+        store.database.name()
+    ));
+    store.limit_lock_waits(Duration::from_secs(10));
+    assert_eq!(store.store.count_open_hours(store.zone).await.unwrap(), 0);
+    assert_eq!(store.count("dirty_hours"), 1);
+    assert_eq!(store.count("ad_hourly_stats"), 0);
+}
+
 /// `cargo test -p adtally-store --test postgres -- --ignored --nocapture open_hour`
 #[tokio::test]
 #[ignore = "measures"]
