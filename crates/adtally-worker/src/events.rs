@@ -14,7 +14,7 @@ mod stalled;
 mod storing;
 mod suspects;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +100,8 @@ impl EventConsumer {
             };
             let settled = match taken {
                 Ok(Taken::Batch(batch, place)) => {
-                    storing.start(Arc::clone(&self).make_safe(batch, place));
+                    let held = intake.held.clone();
+                    storing.start(Arc::clone(&self).make_safe(batch, place, held));
                     // A new task of this thread begins when this one lets it.
                     tokio::task::yield_now().await;
                     Ok(())
@@ -177,12 +178,17 @@ impl EventConsumer {
 
     /// Stores a batch, gives up its place, and acknowledges it; both a little later where a backlog leaves
     /// room for others, for what is acknowledged makes the broker send more.
-    async fn make_safe(self: Arc<Self>, batch: Batch, place: Place) -> Result<(), Unsettled> {
+    async fn make_safe(
+        self: Arc<Self>,
+        batch: Batch,
+        place: Place,
+        held: Held,
+    ) -> Result<(), Unsettled> {
         let begin = Instant::now();
         let gives_way = self.gives_way && batch.is_full;
         let pressure = gives_way.then(|| Pressure::at(begin)).flatten();
         match self.store(&batch.content).await {
-            Ok(()) => {
+            Ok(unsent) => {
                 // First, or whoever takes the place finds no memory to gather in.
                 self.spares.put(batch.content);
                 if let Some(before) = pressure {
@@ -191,7 +197,7 @@ impl EventConsumer {
                 drop(place);
                 // The connection idles until the next batch begins.
                 tokio::task::yield_now().await;
-                self.acknowledge(batch.deliveries, begin).await
+                self.settle(batch.deliveries, unsent, &held, begin).await
             }
             Err(end) => {
                 place.forget();
@@ -205,6 +211,34 @@ impl EventConsumer {
             self.metrics.rest_seconds.observe(rest.as_secs_f64());
             self.stop.requested_within(rest).await;
         }
+    }
+
+    /// Acknowledges messages. Those with events that are `unsent` are held until the broker takes these:
+    /// meanwhile others are stored.
+    async fn settle(
+        self: &Arc<Self>,
+        deliveries: Vec<Delivery>,
+        unsent: Vec<Event>,
+        held: &Held,
+        begin: Instant,
+    ) -> Result<(), Unsettled> {
+        if unsent.is_empty() {
+            return self.acknowledge(deliveries, begin).await;
+        }
+        let consumer = Arc::clone(self);
+        held.hold(|release| async move {
+            let mut backoff = Backoff::default();
+            while !consumer.put_off(&unsent).await {
+                if release.requested_within(backoff.next_delay()).await {
+                    return deliveries;
+                }
+            }
+            if let Err((end, _)) = consumer.acknowledge(deliveries, begin).await {
+                log::debug!("messages whose events were put off come twice: {end:?}");
+            }
+            Vec::new()
+        });
+        Ok(())
     }
 
     /// Acknowledges what is safe: from here on what is not acknowledged comes again and is known.
@@ -221,19 +255,16 @@ impl EventConsumer {
         Ok(())
     }
 
-    async fn store(&self, batch: &Arc<EventBatch>) -> Result<(), End> {
+    /// Stores a batch and returns the events that are to be put off and that the broker does not take yet.
+    async fn store(&self, batch: &Arc<EventBatch>) -> Result<Vec<Event>, End> {
         let mut backoff = Backoff::default();
         let mut tries_left = QUICK_TRIES;
         loop {
             match self.store.store_events(self.zone, batch.clone()).await {
                 Ok(stored) => {
                     self.metrics.count(&stored);
-                    if self.put_off(&stored.put_off).await {
-                        return Ok(());
-                    }
-                    if self.stop.is_requested() {
-                        return Err(End::Stopped);
-                    }
+                    let is_sent = self.put_off(&stored.put_off).await;
+                    return Ok(if is_sent { Vec::new() } else { stored.put_off });
                 }
                 Err(error) => {
                     tries_left -= 1;

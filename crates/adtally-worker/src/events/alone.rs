@@ -18,7 +18,7 @@ use crate::session::End;
 impl EventConsumer {
     /// Settles a message under suspicion once nothing else is in hand.
     pub(super) async fn settle_alone(
-        &self,
+        self: &Arc<Self>,
         suspect: Delivery,
         intake: &mut Intake,
         storing: &mut Storing,
@@ -36,9 +36,10 @@ impl EventConsumer {
             }
         };
         match self.clear(&batch, returns).await {
-            Ok(()) => {
+            Ok(unsent) => {
                 self.spares.put(batch.content);
-                self.acknowledge(batch.deliveries, begin).await
+                let held = &intake.held;
+                self.settle(batch.deliveries, unsent, held, begin).await
             }
             // That the database does not take it may be no fault of its own.
             Err(_) if is_not_to_return(returns, self.is_last) => {
@@ -52,19 +53,20 @@ impl EventConsumer {
         }
     }
 
-    /// Makes safe what is in a message that came back so often.
+    /// Makes safe what is in a message that came back so often, but for the events that it returns: they are
+    /// to be put off, and the broker does not take them yet.
     ///
     /// A broker whose disk is short, or whose queue is full, takes no messages until workers have
     /// taken some. So what it does not take is stored like anything else: an event that ends workers
     /// ends some more of them, until it can be told from the others.
-    async fn clear(&self, batch: &Batch, returns: u64) -> Result<(), End> {
+    async fn clear(&self, batch: &Batch, returns: u64) -> Result<Vec<Event>, End> {
         let is_sent = match judge(returns, batch.entries(), self.is_last) {
             Suspicion::None => false,
             Suspicion::Split => self.split(&batch.content).await?,
             Suspicion::SetAside => self.set_aside(&batch.deliveries).await,
         };
         if is_sent {
-            Ok(())
+            Ok(Vec::new())
         } else if is_not_to_try(returns, self.is_last) {
             self.bury(batch).await
         } else {
@@ -100,7 +102,7 @@ impl EventConsumer {
     }
 
     /// Keeps the events of a message as dead letters.
-    async fn bury(&self, batch: &Batch) -> Result<(), End> {
+    async fn bury(&self, batch: &Batch) -> Result<Vec<Event>, End> {
         let mut letters = batch.content.dead_letters.clone();
         for delivery in &batch.deliveries {
             let events = batch.content.events();

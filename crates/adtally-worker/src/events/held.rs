@@ -1,5 +1,6 @@
 //! Messages in hand that nothing else waits for, until the broker takes them again.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adtally_broker::{Delivery, Publisher};
@@ -24,11 +25,12 @@ pub(super) fn is_worn(delivery: &Delivery) -> bool {
 }
 
 /// The messages in one consumer's hands.
+#[derive(Clone)]
 pub(super) struct Held {
     publisher: Publisher,
     notice: Notice,
     release: Shutdown,
-    messages: JoinSet<Option<Delivery>>,
+    messages: Arc<Mutex<JoinSet<Vec<Delivery>>>>,
 }
 
 impl Held {
@@ -37,35 +39,50 @@ impl Held {
             publisher,
             notice,
             release: Shutdown::manual(),
-            messages: JoinSet::new(),
+            messages: Arc::default(),
         }
     }
 
     /// Keeps a pack for a while. The prefetch bounds how many there can be.
-    pub(super) fn keep(&mut self, NewerPack { delivery, version }: NewerPack) {
+    pub(super) fn keep(&self, NewerPack { delivery, version }: NewerPack) {
         self.notice.saw(version, Instant::now());
         let (publisher, notice) = (self.publisher.clone(), self.notice.clone());
-        let release = self.release.clone();
-        self.hold(keep(*delivery, publisher, notice, release));
+        self.hold(|release| async move {
+            let kept = keep(*delivery, publisher, notice, release).await;
+            Vec::from_iter(kept)
+        });
     }
 
     /// Sends a message again as if it had never come back, as soon as the broker takes it.
-    pub(super) fn renew(&mut self, delivery: Delivery) {
-        let (publisher, release) = (self.publisher.clone(), self.release.clone());
-        self.hold(async move { renew(delivery, &publisher, &release).await });
+    pub(super) fn renew(&self, delivery: Delivery) {
+        let publisher = self.publisher.clone();
+        self.hold(|release| async move {
+            let kept = renew(delivery, &publisher, &release).await;
+            Vec::from_iter(kept)
+        });
     }
 
-    fn hold(&mut self, held: impl Future<Output = Option<Delivery>> + Send + 'static) {
-        while self.messages.try_join_next().is_some() {}
-        self.messages.spawn(held);
+    /// Does `work` until it is done or released, which returns the messages that are still in hand.
+    pub(super) fn hold<Work>(&self, work: impl FnOnce(Shutdown) -> Work)
+    where
+        Work: Future<Output = Vec<Delivery>> + Send + 'static,
+    {
+        let mut messages = self.messages();
+        while messages.try_join_next().is_some() {}
+        messages.spawn(work(self.release.clone()));
+    }
+
+    fn messages(&self) -> MutexGuard<'_, JoinSet<Vec<Delivery>>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The messages that are still in hand.
-    pub(super) async fn release(mut self) -> Vec<Delivery> {
+    pub(super) async fn release(self) -> Vec<Delivery> {
         self.release.trigger();
+        let mut held = std::mem::take(&mut *self.messages());
         let mut messages = Vec::new();
-        while let Some(message) = self.messages.join_next().await {
-            messages.extend(message.ok().flatten());
+        while let Some(kept) = held.join_next().await {
+            messages.extend(kept.into_iter().flatten());
         }
         messages
     }

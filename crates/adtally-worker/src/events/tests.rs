@@ -17,15 +17,15 @@ use crate::patience::insist;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Bench {
+pub(crate) struct Bench {
     database: TestDatabase<'static>,
-    config: BrokerConfig,
-    store: Store,
-    publisher: Publisher,
+    pub(crate) config: BrokerConfig,
+    pub(crate) store: Store,
+    pub(crate) publisher: Publisher,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let stack = TestStack::shared();
         let database = stack.database("worker");
         let store = Store::connect(StoreConfig::new(database.url()));
@@ -130,8 +130,35 @@ impl Bench {
         Held::new(self.publisher.clone(), notice())
     }
 
-    fn sql(&self, sql: &str) -> String {
+    pub(crate) fn sql(&self, sql: &str) -> String {
         self.database.psql(sql).unwrap().trim().to_owned()
+    }
+
+    /// Makes the partition of the event's day, and says how to lock it against inserts.
+    pub(crate) fn lock_on_day_of(&self, event: &Event) -> String {
+        let day = event.id.time().to_datetime().date_naive();
+        self.sql(&format!("SELECT adtally_ensure_partition('{day}')"));
+        format!("LOCK TABLE events_{} IN SHARE MODE", day.format("%Y%m%d"))
+    }
+
+    /// Does `work` while another session holds a lock. In a runtime of several threads.
+    pub(crate) fn while_held<T>(&self, lock: &str, work: impl Future<Output = T>) -> T {
+        let sleeps = "FROM pg_stat_activity \
+                      WHERE wait_event = 'PgSleep' AND datname = current_database()";
+        let hold = format!("BEGIN; {lock}; SELECT pg_sleep(120)");
+        let do_work = async {
+            while self.sql(&format!("SELECT EXISTS (SELECT {sleeps})")) != "t" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            work.await
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.database.psql(&hold));
+            let runtime = tokio::runtime::Handle::current();
+            let done = tokio::task::block_in_place(|| runtime.block_on(do_work));
+            self.sql(&format!("SELECT pg_terminate_backend(pid) {sleeps}"));
+            done
+        })
     }
 }
 
@@ -139,7 +166,7 @@ fn notice() -> Notice {
     Notice::new(Health::new().check("packs"))
 }
 
-pub(super) fn click() -> Event {
+pub(crate) fn click() -> Event {
     let time = Timestamp::try_from(adtally_service::clock::now()).unwrap();
     Event {
         id: EventId::v7(time, [7; 10]),

@@ -79,3 +79,24 @@ async fn what_neither_database_nor_broker_takes_holds_nothing_up_and_is_not_lost
     let events = adtally_broker::pack::decode(&back.body).unwrap();
     assert_eq!(events, [Ok(stuck)]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_cannot_be_put_off_hold_nothing_up_and_come_again() {
+    let bench = Bench::new().await;
+    let clicks = bench.config.topology().clicks_queue();
+    let yesterday = click().id.time().saturating_add_millis(-86_400_000);
+    let locked = Event {
+        id: EventId::v7(yesterday, [8; 10]),
+        ..click()
+    };
+    let lock = bench.lock_on_day_of(&locked);
+    bench.publish(std::slice::from_ref(&locked)).await;
+    bench.publish(&[click()]).await;
+    let work = bench.work_on(&clicks, unheard(&bench), STORED);
+    let end = bench.while_held(&lock, work);
+    assert!(matches!(end, End::Stopped), "{end:?}");
+    let (_session, mut clicks) = bench.subscribe(&clicks).await;
+    let back = next(&mut clicks).await;
+    let events = adtally_broker::pack::decode(&back.body).unwrap();
+    assert_eq!(events, [Ok(locked)]);
+}
