@@ -43,13 +43,16 @@ pub(crate) fn watch(
     }
 }
 
-/// While there is too little for large bodies only, the process stays ready: others may be no better off,
-/// and small bodies are the rule.
+/// While anything can be taken, the process stays ready: others may be no better off, small bodies are the
+/// rule, and a few clients that hold much must not turn everybody away.
 fn tell(check: &Check, shortage: Option<Shortage>) {
     match shortage {
         None => check.ready(),
         Some(Shortage::Large) => {
             check.ready_but("no memory is left for large bodies (--body-memory)");
+        }
+        Some(Shortage::Most) => {
+            check.ready_but("little memory is left for bodies (--body-memory)");
         }
         Some(Shortage::All) => check.not_ready("no memory is left for bodies (--body-memory)"),
     }
@@ -80,6 +83,8 @@ mod tests {
         assert!(told(None).0);
         let (is_ready, json) = told(Some(Shortage::Large));
         assert!(is_ready && json.contains("large bodies"), "{json}");
+        let (is_ready, json) = told(Some(Shortage::Most));
+        assert!(is_ready && json.contains("little memory"), "{json}");
         let (is_ready, json) = told(Some(Shortage::All));
         assert!(!is_ready && json.contains("--body-memory"), "{json}");
     }

@@ -93,7 +93,7 @@ where
 {
     let builder = Server::build()
         .workers(options.threads)
-        .max_concurrent_connections(accepted(options.connections_per_thread))
+        .max_concurrent_connections(accepted_connections(options.connections_per_thread))
         .shutdown_timeout(options.stop_seconds)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
@@ -148,9 +148,9 @@ where
     Ok(server.run())
 }
 
-/// How many connections are accepted, so that each newcomer is at least looked at: as many as there may
-/// be, and some that are being closed.
-const fn accepted(limit: usize) -> usize {
+/// How many connections a thread accepts whose limit is `limit`, so that each newcomer is at least looked
+/// at: as many as there may be, and some that are being closed.
+pub const fn accepted_connections(limit: usize) -> usize {
     connections::at_most(limit) + limit / 8 + 64
 }
 

@@ -25,7 +25,7 @@ pub use descriptors::check_descriptors;
 pub use exit::{ExitKind, Failure, ResultExt, report, run_main, serve};
 pub use health::{Check, Health, Readiness};
 pub use health_server::{HEALTH_PATHS, HealthServer, health_routes};
-pub use http::{HeadLimits, HttpOptions, serve_http};
+pub use http::{HeadLimits, HttpOptions, accepted_connections, serve_http};
 pub use logging::{LogArgs, LogFormat};
 pub use obstacle::watch_obstacles;
 pub use outage::Outage;

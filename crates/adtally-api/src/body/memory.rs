@@ -27,6 +27,9 @@ pub(crate) const SMALL: usize = 64 * 1_024 + HEADROOM;
 /// The part of all memory that is kept for small bodies: a quarter.
 const SMALL_PART: usize = 4;
 
+/// With less left than so many small bodies take, hardly anybody is served.
+const FEW: usize = 4;
+
 /// How many times what is left one network may hold of the large part.
 const GREED: usize = 8;
 
@@ -155,14 +158,15 @@ impl BodyMemory {
     pub(crate) fn shortage(&self) -> Option<Shortage> {
         let small_left = self.0.small_limit - self.0.small_used.load(Ordering::Relaxed);
         let large_left = self.0.large_limit - self.0.large().used;
-        let is_gone = |left: usize, limit: usize| left < limit / 16;
-        match (
-            is_gone(small_left, self.0.small_limit),
-            is_gone(large_left, self.0.large_limit),
-        ) {
-            (true, true) => Some(Shortage::All),
-            (false, true) => Some(Shortage::Large),
-            (_, false) => None,
+        let is_scarce = |left: usize, limit: usize| left < limit / 16;
+        if small_left.max(large_left) < FEW * SMALL {
+            Some(Shortage::All)
+        } else if !is_scarce(large_left, self.0.large_limit) {
+            None
+        } else if is_scarce(small_left, self.0.small_limit) {
+            Some(Shortage::Most)
+        } else {
+            Some(Shortage::Large)
         }
     }
 
@@ -177,7 +181,9 @@ impl BodyMemory {
 pub(crate) enum Shortage {
     /// Large bodies only.
     Large,
-    /// All bodies.
+    /// All bodies of those who hold much already.
+    Most,
+    /// All bodies of all clients.
     All,
 }
 

@@ -135,7 +135,23 @@ fn a_shortage_is_told_before_the_last_byte_is_gone() {
         .collect();
     assert_eq!(memory.shortage(), Some(Shortage::Large));
     let small = fill(&memory, network(9), SMALL);
-    assert_eq!(memory.shortage(), Some(Shortage::All));
+    assert_eq!(memory.shortage(), Some(Shortage::Most));
     drop((large, small));
     assert_eq!(memory.shortage(), None);
+    let all = crate::testing::exhaust(&memory);
+    assert_eq!(memory.shortage(), Some(Shortage::All));
+    drop(all);
+    assert_eq!(memory.shortage(), None);
+}
+
+#[test]
+fn two_networks_that_take_all_they_may_leave_the_process_ready() {
+    let memory = memory();
+    let shares: Vec<_> = [1, 2]
+        .into_iter()
+        .flat_map(|number| fill(&memory, network(number), SMALL))
+        .collect();
+    assert_eq!(memory.shortage(), Some(Shortage::Most));
+    let mut other = memory.share(network(3));
+    assert!(other.cover(SMALL).is_ok() && shares.len() > 1_000);
 }
