@@ -122,8 +122,9 @@ fn every_unit_may_open_as_many_files_as_its_settings_can_reach() -> Result<()> {
     for name in UNITS {
         let text = unit(name)?;
         let limit: u64 = only(&files::values(&text, "LimitNOFILE="), name)?.parse()?;
-        // --max-connections by default, or the most of --database-pool-size, and what is beside them.
-        let wanted = if name == UNITS[0] { 20_000 } else { 1_000 };
+        // What is accepted for --max-connections by default, or the most of --database-pool-size, and what
+        // is beside them.
+        let wanted = if name == UNITS[0] { 25_000 } else { 1_000 };
         ensure!(limit >= wanted + 1_024, "{name}: {limit}");
     }
     Ok(())
