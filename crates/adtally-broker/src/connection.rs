@@ -190,6 +190,7 @@ fn refusal(url: &BrokerUrl, error: &lapin::Error) -> BrokerError {
                 return BrokerError::VhostRefused {
                     url: shown,
                     vhost: url.uri.vhost.clone(),
+                    reason: said(error),
                 };
             }
             _ => {}
@@ -206,6 +207,9 @@ pub(crate) fn said(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::IOError(error) => error.to_string(),
         ErrorKind::ProtocolError(refusal) => refusal.get_message().to_string(),
+        ErrorKind::ParsingError(_) => {
+            "what answers does not speak AMQP; a TLS port needs an amqps:// URL".to_owned()
+        }
         _ => error.to_string(),
     }
 }

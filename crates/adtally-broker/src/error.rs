@@ -38,13 +38,18 @@ pub enum BrokerError {
         /// The user that was refused.
         user: String,
     },
-    /// The virtual host does not exist, or the user may not enter it.
-    #[error("broker {url} refused virtual host {vhost:?}: create it or grant the user access")]
+    /// The virtual host does not exist, the user may not enter it, or a limit of either is reached.
+    #[error(
+        "broker {url} refused virtual host {vhost:?} ({reason}): create it, grant the user access or \
+         raise the limit"
+    )]
     VhostRefused {
         /// The URL without its password.
         url: String,
         /// The virtual host that was refused.
         vhost: String,
+        /// What the broker said.
+        reason: String,
     },
     /// A queue or exchange is missing and this user may not create it.
     #[error("{object} is missing and this user may not create it: grant the permission ({reason})")]

@@ -166,6 +166,46 @@ async fn wrong_credentials_and_hosts_are_named_without_the_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_the_broker_is_told_in_its_own_words() {
+    let stack = TestStack::shared();
+    let server = stack.rabbitmq();
+    let (user, _) = server.credentials();
+    let vhost = "t-no-connections";
+    let none = r#"{"max-connections": 0}"#;
+    for command in [
+        &["add_vhost", vhost][..],
+        &["set_permissions", "-p", vhost, user, ".*", ".*", ".*"],
+        &["set_vhost_limits", "-p", vhost, none],
+    ] {
+        server.ctl(command).await.unwrap();
+    }
+    let url = stack.amqp_url().replace("%2f", vhost);
+    let config = BrokerConfig::new(&[url.as_str()], "t-limits", "test").unwrap();
+    let error = ConsumerSession::connect(&config).await.unwrap_err();
+    assert!(
+        error.to_string().contains("connection limit (0)"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_answers_in_another_language_is_told_as_such() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            // An alert of TLS, as a TLS port answers what is no handshake (RFC 8446, 6).
+            let alert = [21, 3, 1, 0, 2, 2, 40];
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut client, &alert).await;
+        }
+    });
+    let url = format!("amqp://guest:guest@{address}/%2f");
+    let config = BrokerConfig::new(&[url.as_str()], "t-language", "test").unwrap();
+    let error = ConsumerSession::connect(&config).await.unwrap_err();
+    assert!(error.to_string().contains("amqps://"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_without_the_right_to_configure_uses_what_is_there_and_is_told_what_is_missing() {
     let stack = TestStack::shared();
     let server = stack.rabbitmq();
