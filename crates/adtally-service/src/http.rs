@@ -1,5 +1,6 @@
 //! The HTTP server of every process: actix's own, behind connections that are bounded from head to head.
 
+mod admission;
 mod connection;
 mod connections;
 mod gone;
@@ -8,6 +9,7 @@ mod requests;
 mod target;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::fmt::Debug;
 use std::io;
@@ -18,7 +20,7 @@ use actix_http::body::MessageBody;
 use actix_http::error::DispatchError;
 use actix_http::{Extensions, HttpMessage, HttpService, Request, Response};
 use actix_service::{
-    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, apply_fn_factory, map_config,
 };
 use actix_web::HttpResponse;
 use actix_web::dev::{AppConfig, Server, Service};
@@ -31,6 +33,7 @@ use crate::{Check, ClientNetwork};
 use connection::Connection;
 use connections::{ConnectionMetrics, Connections, Work};
 use refused::{Refusals, Refused};
+use turns::Rounds;
 
 /// The bounds of a server.
 #[derive(Debug, Clone)]
@@ -127,23 +130,27 @@ where
                 data.insert(connection.work());
             })
             .h1(app);
-        let counted = refusals.clone();
-        fn_service(move |io: TcpStream| {
+        let (counted, rounds) = (refusals.clone(), Rounds::default());
+        let in_rounds = rounds.clone();
+        let admit = move |io: TcpStream| {
             gone::cut_off(&io);
             let peer = io.peer_addr().ok();
-            let connection = match connections.admit(ClientNetwork::of(peer.map(|peer| peer.ip())))
-            {
-                Some(held) => Ok((Connection::new(io, held, head, refusals.clone()), peer)),
+            match connections.admit(ClientNetwork::of(peer.map(|peer| peer.ip()))) {
+                Some(held) => {
+                    let turns = rounds.turns();
+                    let connection = Connection::new(io, held, turns, head, refusals.clone());
+                    Ok((connection, peer))
+                }
                 None => Err(turned_away(&io)),
-            };
-            async move { connection }
-        })
-        .and_then(http)
-        .map_err(move |error| {
-            if let Some(refused) = Refused::from_dispatch(&error) {
-                counted.count(refused);
             }
-        })
+        };
+        admission::in_turns(in_rounds, admit)
+            .and_then(http)
+            .map_err(move |error| {
+                if let Some(refused) = Refused::from_dispatch(&error) {
+                    counted.count(refused);
+                }
+            })
     })?;
     Ok(server.run())
 }

@@ -36,6 +36,8 @@ impl Attack {
     ];
 }
 
+type Attacker = dyn FnOnce() -> (usize, Duration) + Send;
+
 /// An attack under way.
 pub(super) struct Running {
     is_over: Arc<AtomicBool>,
@@ -47,6 +49,13 @@ impl Running {
     pub(super) fn start(attack: Attack, address: SocketAddr, one_in: usize) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let over = || Arc::clone(&is_over);
+        let spawn = |attacker: Box<Attacker>| {
+            thread::spawn(move || {
+                // Strangers have processors of their own, so what theirs do here must delay nobody.
+                rustix::process::setpriority_process(None, 19).unwrap();
+                attacker()
+            })
+        };
         let attackers = match attack {
             Attack::GzipBodies => {
                 let bomb = Arc::new(bomb());
@@ -54,20 +63,25 @@ impl Running {
                 (0..4)
                     .map(|_| {
                         let (bomb, over) = (Arc::clone(&bomb), over());
-                        thread::spawn(move || send_bombs(address, &bomb, pause, &over))
+                        spawn(Box::new(move || send_bombs(address, &bomb, pause, &over)))
                     })
                     .collect()
             }
-            Attack::UnfinishedBodies => (0..70_usize.div_ceil(one_in))
-                .map(|_| {
-                    let over = over();
-                    thread::spawn(move || leave_unfinished(address, &over))
-                })
-                .collect(),
+            Attack::UnfinishedBodies => {
+                let body: Arc<[u8]> = vec![b' '; BODY - 10].into();
+                (0..70_usize.div_ceil(one_in))
+                    .map(|_| {
+                        let (body, over) = (Arc::clone(&body), over());
+                        spawn(Box::new(move || leave_unfinished(address, &body, &over)))
+                    })
+                    .collect()
+            }
             Attack::HalfRequests => {
                 let (over, there) = (over(), Arc::new(AtomicBool::new(false)));
                 let (count, is_there) = (3_000 / one_in, Arc::clone(&there));
-                let attacker = thread::spawn(move || leave_half(address, count, &is_there, &over));
+                let attacker = spawn(Box::new(move || {
+                    leave_half(address, count, &is_there, &over)
+                }));
                 while !there.load(Ordering::Relaxed) && !attacker.is_finished() {
                     thread::sleep(Duration::from_millis(5));
                 }
@@ -75,7 +89,7 @@ impl Running {
             }
             Attack::IdleConnections => {
                 let (over, count) = (over(), 5_000 / one_in);
-                vec![thread::spawn(move || idle(address, count, &over))]
+                vec![spawn(Box::new(move || idle(address, count, &over)))]
             }
         };
         Self { is_over, attackers }
@@ -121,12 +135,11 @@ fn send_bombs(
 }
 
 /// Sends all but the last bytes of a body, waits for the answer, and begins again.
-fn leave_unfinished(address: SocketAddr, is_over: &AtomicBool) -> (usize, Duration) {
+fn leave_unfinished(address: SocketAddr, body: &[u8], is_over: &AtomicBool) -> (usize, Duration) {
     let head = format!(
         "POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
          Content-Length: {BODY}\r\n\r\n"
     );
-    let body = vec![b' '; BODY - 10];
     while !is_over.load(Ordering::Relaxed) {
         if let Ok(mut stream) = TcpStream::connect(address) {
             stream
@@ -137,7 +150,7 @@ fn leave_unfinished(address: SocketAddr, is_over: &AtomicBool) -> (usize, Durati
                 .unwrap();
             let sent = stream
                 .write_all(head.as_bytes())
-                .and_then(|()| stream.write_all(&body));
+                .and_then(|()| stream.write_all(body));
             while sent.is_ok() && !is_over.load(Ordering::Relaxed) && is_open(&mut stream) {}
         }
         pause(Duration::from_secs(1), is_over);

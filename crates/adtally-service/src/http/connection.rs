@@ -13,6 +13,7 @@ use super::connections::{Held, Work};
 use super::refused::{Refusals, Refused};
 use super::requests::{Fault, Requests};
 use super::target;
+use super::turns::Turns;
 
 /// Bounds the head of every request in bytes and in time, and encodes what a request line may not hold.
 pub(super) struct Connection {
@@ -21,6 +22,7 @@ pub(super) struct Connection {
     refusals: Refusals,
     requests: Requests,
     held: Held,
+    turns: Turns,
     /// What was read and not handed on, as encoding made it longer.
     overflow: Vec<u8>,
     /// Runs while a part of a head is there, or nothing yet: for the head after so many.
@@ -32,13 +34,20 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(io: TcpStream, held: Held, limits: HeadLimits, refusals: Refusals) -> Self {
+    pub(super) fn new(
+        io: TcpStream,
+        held: Held,
+        turns: Turns,
+        limits: HeadLimits,
+        refusals: Refusals,
+    ) -> Self {
         Self {
             io,
             limits,
             refusals,
             requests: Requests::default(),
             held,
+            turns,
             overflow: Vec::new(),
             deadline: None,
             later: None,
@@ -152,11 +161,16 @@ impl AsyncRead for Connection {
             this.refusals.count(refused);
             return Poll::Ready(Ok(()));
         }
+        if !this.turns.may_go_on(context.waker()) {
+            return Poll::Pending;
+        }
         let start = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
         if read.is_pending() {
+            this.turns.is_over();
             this.held.wait(context.waker());
         }
+        this.turns.took(buffer.filled().len() - start);
         let refused = match &read {
             Poll::Pending if this.is_late(context) => {
                 // What only ended the request before waits for no answer.
