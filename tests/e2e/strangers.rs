@@ -154,12 +154,11 @@ fn idle_and_half_connections_beyond_all_limits_lock_nobody_out() {
         let crowd: Vec<_> = [Attack::HalfRequests, Attack::IdleConnections]
             .map(|attack| Running::start(attack, address, 20))
             .into();
-        // Who is slow to speak, on a busy machine, may lose its place to the crowd now and then.
         let answers: Vec<_> = (0..20)
             .map(|_| http::request(address, "GET", "/livez", &[], b"").map(|live| live.status))
             .collect();
-        let served = answers.iter().filter(|status| matches!(status, Ok(200)));
-        assert!(served.count() >= 15, "{what}: {answers:?}");
+        let all_served = answers.iter().all(|status| matches!(status, Ok(200)));
+        assert!(all_served, "{what}: {answers:?}");
         let took = started.elapsed();
         for running in crowd {
             let (_, longest) = running.end();
