@@ -6,15 +6,19 @@ use anyhow::{Context, Result, ensure};
 
 use crate::files::{read, repository};
 
-const GUIDES: [&str; 7] = [
+const GUIDES: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
+    "BENCHMARKS.md",
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "deploy/README.md",
     "docker/README.md",
     "docs/operations.md",
+    "docs/scale.md",
 ];
+const DECISIONS: &str = "docs/decisions";
 const FOLDERS: [&str; 7] = [
     "crates/",
     "tests/",
@@ -24,6 +28,16 @@ const FOLDERS: [&str; 7] = [
     ".ci/",
     "docs/",
 ];
+
+/// Every guide and every page of a decision, below the repository.
+fn guides() -> Result<Vec<String>> {
+    let mut guides: Vec<_> = GUIDES.map(str::to_owned).into();
+    for page in repository().join(DECISIONS).read_dir()? {
+        let name = page?.file_name();
+        guides.push(format!("{DECISIONS}/{}", name.to_string_lossy()));
+    }
+    Ok(guides)
+}
 
 /// The paths below one of our folders that `text` has between backticks.
 fn named_paths(text: &str) -> Vec<&str> {
@@ -45,10 +59,10 @@ fn links<'text>(text: &'text str, folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn every_link_in_a_guide_leads_somewhere() -> Result<()> {
-    for guide in GUIDES {
-        let file = repository().join(guide);
+    for guide in guides()? {
+        let file = repository().join(&guide);
         let folder = file.parent().context("a folder")?;
-        for target in links(&read(guide)?, folder) {
+        for target in links(&read(&guide)?, folder) {
             ensure!(
                 target.exists(),
                 "{guide} links to {}, which does not exist",
@@ -62,8 +76,8 @@ fn every_link_in_a_guide_leads_somewhere() -> Result<()> {
 #[test]
 fn every_path_that_a_guide_names_is_there() -> Result<()> {
     let mut count = 0;
-    for guide in GUIDES {
-        for path in named_paths(&read(guide)?) {
+    for guide in guides()? {
+        for path in named_paths(&read(&guide)?) {
             // Made by whoever follows the guide.
             let there = path == "docker/.env" || repository().join(path).exists();
             ensure!(there, "{guide} names {path}, which does not exist");
@@ -74,5 +88,20 @@ fn every_path_that_a_guide_names_is_there() -> Result<()> {
         count > 20,
         "only {count} paths found: is the guides' notation another now?"
     );
+    Ok(())
+}
+
+#[test]
+fn every_decision_is_listed() -> Result<()> {
+    let list = read(&format!("{DECISIONS}/README.md"))?;
+    for guide in guides()? {
+        let page = guide.strip_prefix(&format!("{DECISIONS}/"));
+        if let Some(page) = page.filter(|page| *page != "README.md") {
+            ensure!(
+                list.contains(&format!("({page})")),
+                "{DECISIONS}/README.md does not list {page}"
+            );
+        }
+    }
     Ok(())
 }

@@ -13,7 +13,8 @@ use crate::{DevstackError, secret};
 const TICK: u32 = 8;
 
 /// Quorum queues write and sync their log in one call instead of two. A message is on disk before its
-/// confirm as with the default, sooner and for less work (docs/experiments.md).
+/// confirm as with the default, sooner and for less work: see
+/// `docs/decisions/0015-settings-of-the-servers.md`.
 const ADVANCED: &str = "[{ra, [{wal_write_strategy, o_sync}]}].\n";
 
 /// Inherited variables with these beginnings would reach into the node.
