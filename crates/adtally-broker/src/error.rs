@@ -59,6 +59,14 @@ pub enum BrokerError {
         /// What the broker said.
         reason: String,
     },
+    /// A queue or exchange is missing and the broker does not make it, as where a limit is reached.
+    #[error("{object} is missing and the broker does not make it: {reason}")]
+    NotMade {
+        /// The kind and name of the object.
+        object: String,
+        /// What the broker said.
+        reason: String,
+    },
     /// The broker did not answer in time.
     #[error("broker did not answer within {} s to {operation}", .limit.as_secs_f32())]
     Deadline {

@@ -16,7 +16,8 @@ use crate::connection::{Link, short};
 /// Looks for every object, makes what is missing, warns once of what differs.
 ///
 /// # Errors
-/// [`BrokerError::NotPermitted`] when something is missing and may not be made.
+/// [`BrokerError::NotPermitted`] when something is missing and may not be made,
+/// [`BrokerError::NotMade`] when the broker has another reason not to make it.
 pub(crate) async fn ensure(link: &Link, config: &BrokerConfig) -> Result<(), BrokerError> {
     let mut desk = Desk {
         link,
@@ -90,14 +91,23 @@ impl Desk<'_> {
     }
 
     async fn make(&mut self, object: &Object) -> Result<(), BrokerError> {
+        let not_made = |reason| BrokerError::NotMade {
+            object: object.to_string(),
+            reason,
+        };
         match self.declare(object, false).await? {
-            // Another process made it in between, in its own way.
-            Answer::Fine | Answer::Different(_) => Ok(()),
+            Answer::Fine => Ok(()),
+            // Another process made it in between, in its own way; or a limit is reached, which the
+            // broker tells by the same code.
+            Answer::Different(reason) => match self.declare(object, true).await? {
+                Answer::Missing(_) => Err(not_made(reason)),
+                _ => Ok(()),
+            },
             Answer::Forbidden(reason) => Err(BrokerError::NotPermitted {
                 object: object.to_string(),
                 reason,
             }),
-            Answer::Missing(reason) => Err(BrokerError::SessionOver(reason)),
+            Answer::Missing(reason) => Err(not_made(reason)),
         }
     }
 

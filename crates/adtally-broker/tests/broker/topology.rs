@@ -171,22 +171,26 @@ async fn a_limit_of_the_broker_is_told_in_its_own_words() {
     let stack = TestStack::shared();
     let server = stack.rabbitmq();
     let (user, _) = server.credentials();
-    let vhost = "t-no-connections";
-    let none = r#"{"max-connections": 0}"#;
-    for command in [
-        &["add_vhost", vhost][..],
-        &["set_permissions", "-p", vhost, user, ".*", ".*", ".*"],
-        &["set_vhost_limits", "-p", vhost, none],
+    for (vhost, limit, words) in [
+        (
+            "t-no-connections",
+            r#"{"max-connections": 0}"#,
+            "connection limit (0)",
+        ),
+        ("t-few-queues", r#"{"max-queues": 3}"#, "queue limit"),
     ] {
-        server.ctl(command).await.unwrap();
+        for command in [
+            &["add_vhost", vhost][..],
+            &["set_permissions", "-p", vhost, user, ".*", ".*", ".*"],
+            &["set_vhost_limits", "-p", vhost, limit],
+        ] {
+            server.ctl(command).await.unwrap();
+        }
+        let url = stack.amqp_url().replace("%2f", vhost);
+        let config = BrokerConfig::new(&[url.as_str()], "t-limits", "test").unwrap();
+        let error = ConsumerSession::connect(&config).await.unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
     }
-    let url = stack.amqp_url().replace("%2f", vhost);
-    let config = BrokerConfig::new(&[url.as_str()], "t-limits", "test").unwrap();
-    let error = ConsumerSession::connect(&config).await.unwrap_err();
-    assert!(
-        error.to_string().contains("connection limit (0)"),
-        "{error}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
