@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -50,6 +50,7 @@ impl DirectoryLock {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(&path)
             .map_err(refused)?;
         match file.try_lock() {
@@ -74,6 +75,33 @@ impl DirectoryLock {
     }
 }
 
+/// Who else on this machine may enter a server's directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Nobody: not all that the server writes there is for its user alone.
+    Closed,
+    /// Whoever knows a path, and nobody may look around: the server may run as another user.
+    Passing,
+}
+
+impl Entry {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Closed => 0o700,
+            Self::Passing => 0o711,
+        }
+    }
+
+    /// Takes from the directory at `path` what is beyond this. One of an older build was open to all.
+    fn bound(self, path: &Path) -> io::Result<()> {
+        let found = fs::metadata(path)?.permissions().mode() & 0o777;
+        if found & !self.mode() == 0 {
+            return Ok(());
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(found & self.mode()))
+    }
+}
+
 /// A locked directory of one server.
 #[derive(Debug)]
 pub(crate) struct ServerDirectory {
@@ -84,16 +112,14 @@ pub(crate) struct ServerDirectory {
 
 impl ServerDirectory {
     /// Makes and locks the directory, and waits for what an earlier run has left running there.
-    pub(crate) async fn open(storage: &Storage, server: &str) -> Result<Self, DevstackError> {
+    pub(crate) async fn open(
+        storage: &Storage,
+        server: &str,
+        entry: Entry,
+    ) -> Result<Self, DevstackError> {
         let (path, temporary) = match storage {
-            Storage::Temporary => (make_temporary(server)?, true),
-            Storage::Kept(path) => {
-                let made = fs::create_dir_all(path).and_then(|()| path.canonicalize());
-                (
-                    made.map_err(DevstackError::io("could not make directory", path))?,
-                    false,
-                )
-            }
+            Storage::Temporary => (make_temporary(server, entry)?, true),
+            Storage::Kept(path) => (make_kept(path, entry)?, false),
         };
         let lock = DirectoryLock::acquire(&path)?;
         let directory = Self {
@@ -167,12 +193,22 @@ impl Drop for ServerDirectory {
     }
 }
 
-fn make_temporary(server: &str) -> Result<PathBuf, DevstackError> {
+fn make_kept(path: &Path, entry: Entry) -> Result<PathBuf, DevstackError> {
+    // Those above it may hold another server's directory, too.
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(Entry::Passing.mode())
+        .create(path)
+        .and_then(|()| entry.bound(path))
+        .and_then(|()| path.canonicalize());
+    made.map_err(DevstackError::io("could not make directory", path))
+}
+
+fn make_temporary(server: &str, entry: Entry) -> Result<PathBuf, DevstackError> {
     let name = format!("adtally-{server}-{}", random_word(10).to_lowercase());
     let path = std::env::temp_dir().join(name);
-    // The server may run as another user, who has to pass.
     let made = DirBuilder::new()
-        .mode(0o711)
+        .mode(entry.mode())
         .create(&path)
         .and_then(|()| path.canonicalize());
     let path = made.map_err(DevstackError::io("could not make directory", &path))?;
@@ -180,3 +216,6 @@ fn make_temporary(server: &str) -> Result<PathBuf, DevstackError> {
         .map_err(DevstackError::io("could not arrange the removal of", &path))?;
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use super::options::Primary;
 use super::{PostgresOptions, USER};
 use crate::account::Account;
-use crate::directory::ServerDirectory;
+use crate::directory::{Entry, ServerDirectory};
 use crate::log_excerpt::{added, excerpt};
 use crate::process::{LogTarget, ManagedProcess, ProcessOptions};
 use crate::reaper::Stage;
@@ -30,7 +30,7 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Takes the directory, and makes the cluster when there is none.
     pub(super) async fn open(options: &PostgresOptions) -> Result<Self, DevstackError> {
-        let directory = ServerDirectory::open(&options.storage, "postgres").await?;
+        let directory = ServerDirectory::open(&options.storage, "postgres", Entry::Passing).await?;
         let account = Account::for_server(directory.path())?;
         let data = directory.join("data");
         let cluster = Self {

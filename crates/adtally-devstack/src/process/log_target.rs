@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -16,7 +17,7 @@ const LONGEST_LINE: u64 = 64 * 1024;
 pub enum LogTarget {
     /// Nowhere.
     Discard,
-    /// Appended to a file.
+    /// Appended to a file, which is for our user alone when it is new.
     File(PathBuf),
     /// To our standard error, each line after this prefix and a space.
     Prefixed(String),
@@ -34,7 +35,11 @@ impl LogTarget {
                 command.stdout(Stdio::inherit()).stderr(Stdio::inherit());
             }
             Self::File(path) => {
-                let opened = OpenOptions::new().create(true).append(true).open(path);
+                let opened = OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .mode(0o600)
+                    .open(path);
                 let file = opened.map_err(DevstackError::io("could not open log file", path))?;
                 let copy = file.try_clone();
                 let copy = copy.map_err(DevstackError::io("could not open log file", path))?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::host::Host;
 use super::{Epmd, RabbitmqOptions, configuration};
-use crate::directory::ServerDirectory;
+use crate::directory::{Entry, ServerDirectory};
 use crate::process::{LogTarget, ManagedProcess, ProcessOptions};
 use crate::reaper::Stage;
 use crate::startup::await_ready;
@@ -48,7 +48,8 @@ impl Node {
         options: RabbitmqOptions,
         shared: Option<Shared>,
     ) -> Result<Self, DevstackError> {
-        let directory = ServerDirectory::open(&options.storage, "rabbitmq").await?;
+        // RabbitMQ leaves its data readable to all: events, with what they say of visitors.
+        let directory = ServerDirectory::open(&options.storage, "rabbitmq", Entry::Closed).await?;
         let shared = match shared {
             Some(shared) => shared.on(&options, &directory).await?,
             None => Shared::for_one(&options, &directory).await?,

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::account::Account;
-use crate::directory::{ServerDirectory, Storage};
+use crate::directory::{Entry, ServerDirectory, Storage};
 use crate::process::{LogTarget, ManagedProcess, ProcessOptions};
 use crate::reaper::Stage;
 use crate::startup::await_ready;
@@ -27,7 +27,8 @@ impl PgBouncer {
     /// It cannot be had, or does not start.
     pub async fn start(pool_mode: &str, url: &str) -> Result<Self, DevstackError> {
         let program = super::pgbouncer().await?;
-        let directory = ServerDirectory::open(&Storage::Temporary, "pgbouncer").await?;
+        let directory =
+            ServerDirectory::open(&Storage::Temporary, "pgbouncer", Entry::Passing).await?;
         let path = directory.path();
         let file = path.join("pgbouncer.ini");
         let log = path.join("pgbouncer.log");
