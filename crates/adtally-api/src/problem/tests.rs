@@ -65,6 +65,41 @@ async fn a_fault_on_our_side_never_shows_its_cause() {
 }
 
 #[actix_web::test]
+async fn what_waiting_does_not_mend_is_not_to_be_tried_again() {
+    let refused = || StoreError::Refused {
+        statement: "SELECT ads".to_owned(),
+        sqlstate: "42501".to_owned(),
+        message: "permission denied".to_owned(),
+    };
+    for (error, status, code) in [
+        (refused(), 500, "database_refused"),
+        (StoreError::SchemaMissing, 500, "database_refused"),
+        (
+            StoreError::SchemaOutdated(Vec::new()),
+            500,
+            "database_refused",
+        ),
+        (
+            StoreError::Unavailable(String::new()),
+            503,
+            "database_unavailable",
+        ),
+        (
+            StoreError::Database(String::new()),
+            503,
+            "database_unavailable",
+        ),
+    ] {
+        let problem = Problem::from(error);
+        let response = problem.error_response();
+        assert_eq!(response.status(), status, "{code}");
+        let is_to_be_tried_again = response.headers().contains_key("retry-after");
+        assert_eq!(is_to_be_tried_again, status == 503, "{code}");
+        assert_eq!(json_of(&problem).await["code"], code);
+    }
+}
+
+#[actix_web::test]
 async fn wrong_fields_are_listed_one_by_one() {
     let errors = vec![
         FieldError {
