@@ -2,6 +2,7 @@ use adtally_service::ExitKind;
 use adtally_store::StoreConfig;
 
 use super::*;
+use crate::testing::TestApi;
 
 fn ad(id: i64, approved: bool, target_url: Option<&str>) -> AdTarget {
     AdTarget {
@@ -81,4 +82,33 @@ async fn a_database_that_this_build_cannot_reach_by_tls_is_not_waited_for() {
     let failure = ended.expect("nothing is waited for").unwrap_err();
     assert_eq!(failure.kind, ExitKind::Configuration);
     assert!(failure.message.starts_with("--database-url: "), "{failure}");
+}
+
+#[actix_web::test]
+async fn a_refresh_reads_what_changed_and_not_all_ads() {
+    let (api, database) = TestApi::with_database("UTC");
+    let (directory, store) = (Directory::default(), &api.context.store);
+    database
+        .psql(
+            "INSERT INTO advertisers (id, name) VALUES (1, 'Shop'); \
+             INSERT INTO ads (id, advertiser_id, title, approved, target_url) SELECT id, 1, 'Sale', \
+             true, 'https://old.example/' FROM generate_series(1, 3) AS id",
+        )
+        .unwrap();
+    let read = directory.refresh(store, None).await.unwrap();
+    // A row that is gone leaves no change: it shows whether all were read.
+    database
+        .psql(
+            "DELETE FROM ads WHERE id = 1; \
+             UPDATE ads SET target_url = 'https://new.example/' WHERE id = 2; \
+             UPDATE ads SET approved = false WHERE id = 3",
+        )
+        .unwrap();
+    directory.refresh(store, Some(read)).await.unwrap();
+    let to = |url: &'static str| Target::To(HeaderValue::from_static(url));
+    assert_eq!(target(&directory, 1), to("https://old.example/"));
+    assert_eq!(target(&directory, 2), to("https://new.example/"));
+    assert_eq!(target(&directory, 3), Target::Nowhere);
+    directory.refresh(store, None).await.unwrap();
+    assert_eq!(target(&directory, 1), Target::Nowhere);
 }
