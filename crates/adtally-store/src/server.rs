@@ -26,6 +26,25 @@ struct Properties {
     encoding: String,
 }
 
+impl Properties {
+    /// Why nothing can rest on a server with these; `None` when it can.
+    fn fault(&self) -> Option<String> {
+        let Self { version, encoding } = self;
+        if *version < OLDEST {
+            let (major, minor) = (version / 10_000, version % 10_000);
+            return Some(format!(
+                "PostgreSQL {major}.{minor} is too old: AdTally needs 15 or later"
+            ));
+        }
+        (encoding != "UTF8").then(|| {
+            format!(
+                "the database has the encoding {encoding}, which cannot hold every text: create one \
+                 with ENCODING 'UTF8'"
+            )
+        })
+    }
+}
+
 #[derive(QueryableByName)]
 struct Session {
     #[diesel(sql_type = Integer)]
@@ -41,25 +60,15 @@ struct Session {
 /// [`StoreError::Unsuitable`], and the transient ones.
 pub(crate) fn check(conn: &mut PgConnection, config: &StoreConfig) -> Result<(), StoreError> {
     // Preparing and executing are two steps, which only a transaction keeps together behind a pooler.
-    let Properties { version, encoding } = conn.transaction(|conn| {
+    let properties: Properties = conn.transaction(|conn| {
         diesel::sql_query(
             "SELECT current_setting('server_version_num')::int AS version, \
                     current_setting('server_encoding') AS encoding",
         )
         .get_result(conn)
     })?;
-    if version < OLDEST {
-        return Err(StoreError::Unsuitable(format!(
-            "PostgreSQL {}.{} is too old: AdTally needs 15 or later",
-            version / 10_000,
-            version % 10_000
-        )));
-    }
-    if encoding != "UTF8" {
-        return Err(StoreError::Unsuitable(format!(
-            "the database has the encoding {encoding}, which cannot hold every text: create one with \
-             ENCODING 'UTF8'"
-        )));
+    if let Some(fault) = properties.fault() {
+        return Err(StoreError::Unsuitable(fault));
     }
     let mut other = PgConnection::establish(&config.connection_url())
         .map_err(|error| StoreError::of_connection(&error.to_string()))?;
@@ -89,4 +98,24 @@ fn session_of(conn: &mut PgConnection) -> QueryResult<i32> {
 fn session(conn: &mut PgConnection) -> QueryResult<i32> {
     let session: Session = diesel::sql_query("SELECT pg_backend_pid() AS pid").get_result(conn)?;
     Ok(session.pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_as_old_as_15_at_most_and_holds_every_text() {
+        let fault = |version, encoding: &str| {
+            let encoding = encoding.to_owned();
+            Properties { version, encoding }.fault()
+        };
+        assert_eq!(fault(150_000, "UTF8"), None);
+        assert_eq!(fault(180_001, "UTF8"), None);
+        let old = fault(140_022, "UTF8").unwrap();
+        assert!(old.contains("14.22 is too old"), "{old}");
+        for encoding in ["LATIN1", "SQL_ASCII", "EUC_JP"] {
+            assert!(fault(150_000, encoding).unwrap().contains(encoding));
+        }
+    }
 }
