@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use adtally_broker::{BrokerConfig, Envelope, Publisher, PublisherOptions};
+use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_devstack::testing::TestStack;
 use adtally_domain::{AggregateHour, SweepDirty, Task, TaskMessage};
 use adtally_tests::{Process, System, until};
+use adtally_wire::Envelope;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -28,10 +28,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use adtally_broker::pack;
 use adtally_domain::{Event, EventKind, Timestamp};
 use adtally_service::Failure;
 use adtally_service::metrics::Registry;
+use adtally_wire::pack;
 use tokio::sync::oneshot;
 
 use disk::{Disk, RealDisk};

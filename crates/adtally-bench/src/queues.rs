@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use adtally_broker::{ConsumerSession, Delivery, Publisher, PublisherOptions, ack_all, pack};
+use adtally_broker::{ConsumerSession, Delivery, Publisher, PublisherOptions, ack_all};
 use adtally_domain::Event;
+use adtally_wire::pack;
 use anyhow::{Context, anyhow, bail};
 use futures_util::future::join_all;
 use uuid::Uuid;

@@ -1,15 +1,16 @@
 //! RabbitMQ for AdTally: who talks to the broker talks through this crate.
 //!
 //! [`Publisher`] packs events into few messages and answers once the broker has confirmed them;
-//! [`ConsumerSession`] hands deliveries out by value, to be settled once. Both speak JSON that a
-//! person can read: packs of events ([`pack`]) and Celery's task messages ([`celery`]).
+//! [`ConsumerSession`] hands deliveries out by value, to be settled once. What the messages look like
+//! is `adtally-wire`'s.
 //!
 //! A failed connection voids everything made on it. The publisher starts anew by itself and sends
 //! again what was not confirmed; a consumer's owner decides when to subscribe again.
 //!
 //! ```no_run
 //! use adtally_broker::{BrokerConfig, BrokerError, ConsumerSession, Publisher, PublisherOptions};
-//! use adtally_broker::{ack_all, pack};
+//! use adtally_broker::ack_all;
+//! use adtally_wire::pack;
 //!
 //! # async fn demo(events: Vec<adtally_domain::Event>) -> Result<(), BrokerError> {
 //! let config = BrokerConfig::new(&["amqp://localhost"], "adtally", "docs")?;
@@ -33,26 +34,23 @@
 //! # }
 //! ```
 
+mod amqp;
 mod backoff;
-pub mod celery;
 mod config;
 mod connection;
 mod consumer;
-mod envelope;
 mod error;
-mod headers;
-pub mod pack;
 mod publisher;
 mod random;
 mod state;
 mod topology;
 
+// For callers that have not moved on yet.
+pub use adtally_wire::{Envelope, HeaderValue, Headers, celery, pack};
 pub use backoff::Backoff;
 pub use config::BrokerConfig;
 pub use consumer::{ConsumerSession, Delivery, QueueState, Subscription, ack_all};
-pub use envelope::Envelope;
 pub use error::{BrokerError, NotKept};
-pub use headers::{HeaderValue, Headers};
 pub use publisher::{Publisher, PublisherMetrics, PublisherOptions};
 pub use state::BrokerState;
 pub use topology::{Route, Topology};

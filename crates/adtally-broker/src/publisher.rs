@@ -20,12 +20,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adtally_domain::{Event, EventKind, TaskMessage};
+use adtally_wire::{Envelope, celery};
 use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use crate::celery;
-use crate::{BrokerConfig, BrokerState, Delivery, Envelope, NotKept, Route, Topology};
+use crate::{BrokerConfig, BrokerState, Delivery, NotKept, Route, Topology};
 use chunk::{Draft, split};
 use handover::{Claim, Command, Handover};
 use inbox::inbox;

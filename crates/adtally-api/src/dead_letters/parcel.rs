@@ -1,8 +1,9 @@
 //! From a dead letter back to the message it came from.
 
-use adtally_broker::{Envelope, Route, Topology, celery, pack};
+use adtally_broker::{Route, Topology};
 use adtally_domain::{EventKind, requeued_message_id};
 use adtally_store::DeadLetter;
+use adtally_wire::{Envelope, celery, pack};
 use serde_json::Value;
 use uuid::Uuid;
 

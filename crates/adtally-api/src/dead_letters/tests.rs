@@ -1,6 +1,7 @@
-use adtally_broker::{Topology, pack};
+use adtally_broker::Topology;
 use adtally_domain::{EventId, EventKind, Timestamp, requeued_message_id};
 use adtally_store::{DeadLetter, DeadLetterState, NewDeadLetter};
+use adtally_wire::pack;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 
-use adtally_broker::pack::{self, PackError};
 use adtally_domain::Event;
+use adtally_wire::pack::{self, PackError};
 
 use super::directory::Directory;
 use super::ledger::{Ledger, Unread};

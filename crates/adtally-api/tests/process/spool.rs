@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use adtally_broker::{BrokerConfig, ConsumerSession, pack};
+use adtally_broker::{BrokerConfig, ConsumerSession};
 use adtally_devstack::testing::{TestStack, programs};
 use adtally_devstack::{RabbitmqOptions, RabbitmqServer};
+use adtally_wire::pack;
 use tempfile::TempDir;
 
 use super::support::{Api, poll};

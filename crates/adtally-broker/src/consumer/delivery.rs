@@ -4,13 +4,16 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use adtally_domain::TaskMessage;
+use adtally_wire::celery::{self, TaskMessageError};
+use adtally_wire::{Envelope, Properties};
 use futures_util::future::join_all;
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 
 use super::ledger::Ledger;
 use crate::connection::within;
-use crate::{BrokerError, Headers, headers};
+use crate::{BrokerError, amqp};
 
 /// The channel its deliveries are settled on. It closes with the last of them.
 pub(super) struct Desk {
@@ -59,16 +62,8 @@ pub struct Delivery {
     pub exchange: String,
     /// The key it was published with.
     pub routing_key: String,
-    /// The name its publisher gave it.
-    pub message_id: Option<String>,
-    /// The `type` property, such as [`crate::pack::MESSAGE_TYPE`].
-    pub message_type: Option<String>,
-    /// The format of the body.
-    pub content_type: Option<String>,
-    /// The encoding of the body.
-    pub content_encoding: Option<String>,
-    /// Everything else its publisher and the broker said about it.
-    pub headers: Headers,
+    /// What its publisher and the broker say about it.
+    pub properties: Properties,
     /// How many deliveries before this one came back. Quorum queues count, others always say 0.
     pub delivery_count: u64,
     /// Whether it was delivered before, counted or not.
@@ -79,31 +74,22 @@ pub struct Delivery {
 
 impl Delivery {
     pub(super) fn new(delivery: lapin::message::Delivery, desk: &Arc<Desk>) -> Self {
-        let properties = delivery.properties;
-        let headers = properties
-            .headers()
-            .as_ref()
-            .map(headers::headers)
-            .unwrap_or_default();
+        let properties = amqp::from_amqp(&delivery.properties);
         // A header of this name on a message that never came back is its publisher's.
-        let count = headers
+        let count = properties
+            .headers
             .get("x-delivery-count")
             .filter(|_| delivery.redelivered)
             .and_then(|count| count.as_int());
-        let text = |text: &Option<lapin::types::ShortString>| text.as_ref().map(|t| t.to_string());
         Self {
             body: delivery.data,
             queue: desk.queue.clone(),
             exchange: delivery.exchange.into(),
             routing_key: delivery.routing_key.into(),
-            message_id: text(properties.message_id()),
-            message_type: text(properties.kind()),
-            content_type: text(properties.content_type()),
-            content_encoding: text(properties.content_encoding()),
             delivery_count: count
                 .and_then(|count| u64::try_from(count).ok())
                 .unwrap_or(0),
-            headers,
+            properties,
             redelivered: delivery.redelivered,
             tag: delivery.delivery_tag,
             desk: desk.clone(),
@@ -136,6 +122,20 @@ impl Delivery {
             .await
     }
 
+    /// What the message says about itself, to be kept.
+    #[must_use]
+    pub fn envelope(&self) -> Envelope {
+        Envelope::new(&self.exchange, &self.routing_key, &self.properties)
+    }
+
+    /// The call of a task that the message carries.
+    ///
+    /// # Errors
+    /// [`TaskMessageError`] says what is wrong. The message will never be of use as it is.
+    pub fn task(&self) -> Result<TaskMessage, TaskMessageError> {
+        celery::decode(&self.properties, &self.body, &self.queue)
+    }
+
     async fn settle(
         &self,
         operation: &'static str,
@@ -152,8 +152,8 @@ impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
             .field("queue", &self.queue)
-            .field("message_id", &self.message_id)
-            .field("message_type", &self.message_type)
+            .field("message_id", &self.properties.message_id)
+            .field("message_type", &self.properties.message_type)
             .field("bytes", &self.body.len())
             .field("delivery_count", &self.delivery_count)
             .finish_non_exhaustive()

@@ -1,12 +1,12 @@
 //! Events of one kind, already written, waiting to share a pack.
 
 use adtally_domain::{Event, EventKind, Timestamp};
+use adtally_wire::pack;
 
 use super::PublisherOptions;
 use super::handover::Claim;
 use super::shipment::Shipment;
 use crate::BrokerConfig;
-use crate::pack;
 
 /// Written events that nobody waits for yet.
 #[derive(Debug)]

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adtally_domain::EventKind;
+use adtally_wire::celery::EncodedTask;
+use adtally_wire::{Envelope, Properties, pack};
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 use uuid::Uuid;
 
 use super::handover::{Claim, answer_all};
-use crate::celery::EncodedTask;
+use crate::amqp::to_amqp;
 use crate::connection::short;
-use crate::headers;
-use crate::pack;
 use crate::topology::{event_retry_key, event_routing_key};
-use crate::{Delivery, Envelope, NotKept, Route};
+use crate::{Delivery, NotKept, Route};
 
 const PERSISTENT: u8 = 2;
 
@@ -63,7 +63,7 @@ impl Shipment {
         Self {
             exchange: short(exchange),
             routing_key: short(routing_key),
-            properties: task.properties,
+            properties: to_amqp(&task.properties),
             body: Arc::new(task.body),
             claims: Vec::new(),
             kind: None,
@@ -75,27 +75,22 @@ impl Shipment {
     /// A message that was delivered, as if it had never come back. How it died before stays with it:
     /// that says more than anything else of why it is where it is.
     pub(super) fn again(delivery: &Delivery, exchange: &str) -> Self {
-        let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-        let headers = headers::without(&delivery.headers, &RETURNS);
-        if !headers.is_empty() {
-            properties = properties.with_headers(headers::table(&headers));
-        }
-        if let Some(id) = &delivery.message_id {
-            properties = properties.with_message_id(short(id));
-        }
-        if let Some(kind) = &delivery.message_type {
-            properties = properties.with_type(short(kind));
-        }
-        if let Some(content_type) = &delivery.content_type {
-            properties = properties.with_content_type(short(content_type));
-        }
-        if let Some(encoding) = &delivery.content_encoding {
-            properties = properties.with_content_encoding(short(encoding));
-        }
+        let said = &delivery.properties;
+        let mut headers = said.headers.clone();
+        headers.retain(|name, _| !RETURNS.contains(&name.as_str()));
+        let properties = Properties {
+            headers,
+            delivery_mode: Some(PERSISTENT),
+            message_id: said.message_id.clone(),
+            message_type: said.message_type.clone(),
+            content_type: said.content_type.clone(),
+            content_encoding: said.content_encoding.clone(),
+            ..Properties::default()
+        };
         Self {
             exchange: short(exchange),
             routing_key: short(&delivery.routing_key),
-            properties,
+            properties: to_amqp(&properties),
             body: Arc::new(delivery.body.clone()),
             claims: Vec::new(),
             kind: None,
@@ -109,7 +104,7 @@ impl Shipment {
         Self {
             exchange: short(&route.exchange),
             routing_key: short(&route.routing_key),
-            properties: envelope.properties().with_delivery_mode(PERSISTENT),
+            properties: to_amqp(&envelope.properties()).with_delivery_mode(PERSISTENT),
             body: Arc::new(body),
             claims: Vec::new(),
             kind: None,

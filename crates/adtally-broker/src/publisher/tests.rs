@@ -1,6 +1,7 @@
 //! The rules by which what waits becomes messages. No broker is needed to check them.
 
 use adtally_domain::{AdId, EventId, Timestamp};
+use adtally_wire::pack;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
@@ -8,7 +9,6 @@ use super::handover::Answer;
 use super::inbox::Inbox;
 use super::lanes::Lanes;
 use super::*;
-use crate::pack;
 
 #[test]
 fn a_frame_has_room_for_what_is_around_the_events_of_a_full_pack() {

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use adtally_broker::{BrokerConfig, HeaderValue};
-use adtally_broker::{ConsumerSession, Delivery, Subscription, ack_all, pack};
+use adtally_broker::{BrokerConfig, ConsumerSession, Delivery, Subscription, ack_all};
 use adtally_domain::EventKind;
+use adtally_wire::{HeaderValue, pack};
 use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, BasicRejectOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -78,12 +78,12 @@ async fn a_refused_message_is_found_in_the_dead_queue_with_its_history() {
     until_depth(&config, &dead, 1).await;
     let delivery = take_all(&config, &dead).await.pop().unwrap();
     assert_eq!(delivery.body, body);
-    assert_eq!(delivery.message_id, name.map(|name| name.to_string()));
+    assert_eq!(delivery.properties.message_id, name.map(|name| name.to_string()));
     assert_eq!(
-        delivery.headers["x-first-death-queue"].as_text(),
+        delivery.properties.headers["x-first-death-queue"].as_text(),
         Some(queue.as_str())
     );
-    assert!(matches!(delivery.headers["x-death"], HeaderValue::List(_)));
+    assert!(matches!(delivery.properties.headers["x-death"], HeaderValue::List(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,9 +97,10 @@ async fn a_pack_sent_again_is_the_same_but_never_came_back() {
     let new = next(&mut subscription).await;
     assert_eq!((old.delivery_count, new.delivery_count), (1, 0));
     assert_eq!(
-        (&new.body, &new.message_id, &new.message_type),
-        (&old.body, &old.message_id, &old.message_type)
+        (&new.body, &new.properties.message_id),
+        (&old.body, &old.properties.message_id)
     );
+    assert_eq!(new.properties.message_type, old.properties.message_type);
 
     publisher.publish_dead(&new).await.unwrap();
     ack_all(vec![old, new]).await.unwrap();
@@ -155,7 +156,7 @@ async fn headers_that_fill_a_frame_and_bodies_of_several_arrive_and_are_sent_on(
     ack_all(vec![delivery]).await.unwrap();
     let dead = take_all(&config, &topology.dead_queue()).await;
     assert_eq!(dead[0].body, body);
-    assert_eq!(dead[0].headers["x-long"].as_text(), Some(long.as_str()));
+    assert_eq!(dead[0].properties.headers["x-long"].as_text(), Some(long.as_str()));
 }
 
 const TASK: &str = "7b6b4f0e-6f2c-4b1c-9a55-0e0f3c2b1a00";
@@ -176,7 +177,7 @@ async fn refuse(config: &BrokerConfig) {
 
 /// The queue and the reason of the death that the broker noted first in its list.
 fn last_death(delivery: &Delivery) -> (&str, &str) {
-    let HeaderValue::List(deaths) = &delivery.headers["x-death"] else {
+    let HeaderValue::List(deaths) = &delivery.properties.headers["x-death"] else {
         panic!("{delivery:?}");
     };
     let Some(HeaderValue::Table(last)) = deaths.first() else {
@@ -203,9 +204,9 @@ async fn a_dead_task_sent_again_keeps_its_name_and_how_it_died() {
     let dead_again = next(&mut dead).await;
     for sent in [&again, &dead_again] {
         assert_eq!((sent.delivery_count, &sent.body), (0, &died.body));
-        assert_eq!(sent.headers.get("x-delivery-count"), None);
+        assert_eq!(sent.properties.headers.get("x-delivery-count"), None);
         for name in ["id", "task", "x-own", "x-first-death-queue"] {
-            assert_eq!(sent.headers[name], died.headers[name], "{name}");
+            assert_eq!(sent.properties.headers[name], died.properties.headers[name], "{name}");
         }
         let queue = topology.tasks_queue();
         assert_eq!(last_death(sent), (queue.as_str(), "rejected"));

@@ -5,10 +5,11 @@ use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use adtally_broker::{
-    BrokerConfig, BrokerState, ConsumerSession, Delivery, Publisher, PublisherOptions, pack,
+    BrokerConfig, BrokerState, ConsumerSession, Delivery, Publisher, PublisherOptions,
 };
 use adtally_devstack::testing::TestStack;
 use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
+use adtally_wire::pack;
 use lapin::{Channel, Connection, ConnectionProperties};
 use uuid::Uuid;
 
@@ -90,7 +91,7 @@ pub(crate) fn ids(events: &[Event]) -> BTreeMap<Uuid, usize> {
 pub(crate) async fn drain(config: &BrokerConfig, queue: &str) -> BTreeMap<Uuid, usize> {
     let mut found = Vec::new();
     for delivery in take_all(config, queue).await {
-        assert_eq!(delivery.message_type.as_deref(), Some(pack::MESSAGE_TYPE));
+        assert_eq!(delivery.properties.message_type.as_deref(), Some(pack::MESSAGE_TYPE));
         found.extend(
             pack::decode(&delivery.body)
                 .unwrap()

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
-use adtally_broker::{BrokerState, ConsumerSession, NotKept, Publisher, PublisherOptions, pack};
+use adtally_broker::{BrokerState, ConsumerSession, NotKept, Publisher, PublisherOptions};
 use adtally_domain::{Event, EventKind};
+use adtally_wire::pack;
 use futures_util::future::join_all;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
@@ -93,10 +94,10 @@ async fn packs_keep_their_bounds_and_have_names_of_their_own() {
             delivery.body.len()
         );
         assert!(pack::decode(&delivery.body).unwrap().len() <= 100);
-        assert_eq!(delivery.content_type.as_deref(), Some("application/json"));
+        assert_eq!(delivery.properties.content_type.as_deref(), Some("application/json"));
         assert_eq!(delivery.routing_key, "event.click");
         *names
-            .entry(delivery.message_id.clone().unwrap())
+            .entry(delivery.properties.message_id.clone().unwrap())
             .or_insert(0) += 1;
     }
     assert_eq!(names.len(), deliveries.len());

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use adtally_broker::{ConsumerSession, celery};
+use adtally_broker::ConsumerSession;
 use adtally_domain::{AggregateDay, Task, TaskMessage};
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
@@ -24,7 +24,7 @@ async fn a_task_arrives_on_its_queue_as_it_was_sent() {
     publisher.publish_task(&task()).await.unwrap();
     let deliveries = take_all(&config, &config.topology().tasks_queue()).await;
     assert_eq!(deliveries.len(), 1);
-    assert_eq!(celery::decode(&deliveries[0]), Ok(task()));
+    assert_eq!(deliveries[0].task(), Ok(task()));
     assert_eq!(deliveries[0].routing_key, config.topology().tasks_queue());
 }
 
@@ -66,7 +66,7 @@ async fn a_task_sent_by_python_through_the_default_exchange_is_read() {
         .unwrap()
         .unwrap()
         .unwrap();
-    let message = celery::decode(&delivery).unwrap();
+    let message = delivery.task().unwrap();
     assert_eq!(
         (message.retries, message.time_limit),
         (2, Some(Duration::from_millis(30_500)))
@@ -107,6 +107,6 @@ async fn a_delayed_task_comes_after_its_wait_and_not_before() {
         .unwrap();
     let waited = begun.elapsed();
     assert!(waited >= delay, "{waited:?}");
-    assert_eq!(celery::decode(&delivery), Ok(task()));
+    assert_eq!(delivery.task(), Ok(task()));
     delivery.ack().await.unwrap();
 }

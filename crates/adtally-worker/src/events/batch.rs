@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use adtally_broker::Delivery;
-use adtally_broker::pack::{self, PackError};
 use adtally_store::EventBatch;
+use adtally_wire::pack::{self, PackError};
 
 use super::letters::{Origin, letter_of_message};
 use super::newer::NewerPack;

@@ -1,11 +1,12 @@
 //! Dead letters of what could not be processed.
 
-use adtally_broker::pack::BadEvent;
-use adtally_broker::{Delivery, HeaderValue, Headers};
+use adtally_broker::Delivery;
 use adtally_domain::{
     AdId, Event, EventId, body_dead_letter_id, event_dead_letter_id, requeued_dead_letter_id,
 };
 use adtally_store::NewDeadLetter;
+use adtally_wire::pack::BadEvent;
+use adtally_wire::{HeaderValue, Headers};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ pub(super) struct Origin<'a> {
 
 impl<'a> Origin<'a> {
     pub(super) fn of(delivery: &'a Delivery) -> Self {
-        let death = last_death(&delivery.headers);
+        let death = last_death(&delivery.properties.headers);
         Self {
             delivery,
             source: death.map_or(&delivery.queue, |(queue, _)| queue),
@@ -58,7 +59,7 @@ pub(super) fn letter_of_event(delivery: &Delivery, event: &Event) -> NewDeadLett
 ///
 /// The broker's own reason, such as `delivery_limit`, says more than that it could not be read.
 pub(crate) fn letter_of_message(delivery: &Delivery, reason: &str, detail: &str) -> NewDeadLetter {
-    let (source, reason) = last_death(&delivery.headers).unwrap_or((&delivery.queue, reason));
+    let (source, reason) = last_death(&delivery.properties.headers).unwrap_or((&delivery.queue, reason));
     NewDeadLetter {
         id: letter_id(delivery, 0, &delivery.body),
         source: source.to_owned(),
@@ -83,13 +84,13 @@ fn letter_id(delivery: &Delivery, index: usize, body: &[u8]) -> Uuid {
 }
 
 fn requeued_from(delivery: &Delivery) -> Option<Uuid> {
-    requeued_dead_letter_id(delivery.message_id.as_deref()?)
+    requeued_dead_letter_id(delivery.properties.message_id.as_deref()?)
 }
 
 /// What tells the message from all others. Celery names its tasks in a header only.
 fn name_of(delivery: &Delivery) -> Option<&str> {
-    let task = delivery.headers.get("id").and_then(HeaderValue::as_text);
-    let names = [delivery.message_id.as_deref(), task];
+    let task = delivery.properties.headers.get("id").and_then(HeaderValue::as_text);
+    let names = [delivery.properties.message_id.as_deref(), task];
     names.into_iter().flatten().find(|name| !name.is_empty())
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adtally_broker::{Delivery, celery};
+use adtally_broker::Delivery;
 use adtally_domain::TaskMessage;
 use adtally_service::{Shutdown, clock};
 use adtally_store::{NewDeadLetter, StoreError, TaskRun, TaskStart};
@@ -48,7 +48,7 @@ impl Runner {
     /// Runs the task of `delivery` and settles it: acknowledged once its end, its next attempt or
     /// its dead letter is safe.
     pub(super) async fn settle(self: Arc<Self>, delivery: Delivery) -> Result<(), Unsettled> {
-        let (name, outcome) = match celery::decode(&delivery) {
+        let (name, outcome) = match delivery.task() {
             Ok(message) => (
                 self.known_name(&message),
                 self.settle_task(message, &delivery).await,

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use actix_web::test::TestRequest;
-use adtally_broker::{BrokerConfig, ConsumerSession, Delivery, pack};
+use adtally_broker::{BrokerConfig, ConsumerSession, Delivery};
 use adtally_devstack::testing::{TestDatabase, TestStack};
 use adtally_domain::{EventId, EventKind, requeued_message_id};
 use adtally_store::NewDeadLetter;
+use adtally_wire::pack;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -270,7 +271,7 @@ async fn a_letter_that_is_requeued_twice_is_sent_once() {
     api.context.publisher.close().await;
     assert_eq!(states(&database), ["requeued"]);
     for delivery in clicks(&prefix, 2).await {
-        assert_eq!(delivery.message_id, Some(requeued_message_id(kept.id)));
+        assert_eq!(delivery.properties.message_id, Some(requeued_message_id(kept.id)));
         let events = pack::decode(&delivery.body).unwrap();
         assert_eq!(events[0].as_ref().unwrap().ad_id.get(), 7);
     }

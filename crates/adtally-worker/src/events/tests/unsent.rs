@@ -76,7 +76,7 @@ async fn what_neither_database_nor_broker_takes_holds_nothing_up_and_is_not_lost
     assert_eq!(bench.sql(LETTERS), "0");
     let (_session, mut dead) = bench.subscribe(&dead).await;
     let back = next(&mut dead).await;
-    let events = adtally_broker::pack::decode(&back.body).unwrap();
+    let events = adtally_wire::pack::decode(&back.body).unwrap();
     assert_eq!(events, [Ok(stuck)]);
 }
 
@@ -97,6 +97,6 @@ async fn events_that_cannot_be_put_off_hold_nothing_up_and_come_again() {
     assert!(matches!(end, End::Stopped), "{end:?}");
     let (_session, mut clicks) = bench.subscribe(&clicks).await;
     let back = next(&mut clicks).await;
-    let events = adtally_broker::pack::decode(&back.body).unwrap();
+    let events = adtally_wire::pack::decode(&back.body).unwrap();
     assert_eq!(events, [Ok(locked)]);
 }

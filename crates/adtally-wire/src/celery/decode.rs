@@ -8,21 +8,25 @@ use uuid::Uuid;
 
 use super::TaskMessageError;
 use super::values::{retries, time, time_limit, to_json, untype};
-use crate::{Delivery, Envelope, HeaderValue, Headers};
+use crate::{Envelope, HeaderValue, Headers, Properties};
 
-/// The call that `delivery` carries.
+/// The call that a message with these properties and this body carries, which came from `queue`.
 ///
 /// Both protocol 2 and its predecessor, which kept everything in the body, are read.
 ///
 /// # Errors
 /// [`TaskMessageError`] says what is wrong. The message will never be of use as it is.
-pub fn decode(delivery: &Delivery) -> Result<TaskMessage, TaskMessageError> {
+pub fn decode(
+    properties: &Properties,
+    body: &[u8],
+    queue: &str,
+) -> Result<TaskMessage, TaskMessageError> {
     let message = Message {
-        content_type: delivery.content_type.as_deref(),
-        content_encoding: delivery.content_encoding.as_deref(),
-        headers: &delivery.headers,
-        body: &delivery.body,
-        queue: &delivery.queue,
+        content_type: properties.content_type.as_deref(),
+        content_encoding: properties.content_encoding.as_deref(),
+        headers: &properties.headers,
+        body,
+        queue,
     };
     message.decode()
 }
@@ -40,7 +44,7 @@ pub fn task_id(envelope: &Envelope, body: &[u8]) -> Option<Uuid> {
     message.decode().ok().map(|task| task.id)
 }
 
-/// What of a delivery makes up a task message.
+/// What of a message makes up a task message.
 pub(super) struct Message<'a> {
     pub(super) content_type: Option<&'a str>,
     pub(super) content_encoding: Option<&'a str>,

@@ -27,8 +27,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub use decode::{decode, read};
-pub(crate) use encode::{append, bytes_of_all, bytes_of_events, finish, join, start};
-pub use encode::{encode, of_entry};
+pub use encode::{append, bytes_of_all, bytes_of_events, encode, finish, join, of_entry, start};
 
 /// The version this build writes, and the highest it reads.
 pub const VERSION: u64 = 2;

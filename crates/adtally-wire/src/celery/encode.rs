@@ -2,37 +2,40 @@
 
 use adtally_domain::TaskMessage;
 use chrono::{DateTime, SecondsFormat, Utc};
-use lapin::BasicProperties;
 use serde_json::{Value, json};
 
-use crate::connection::short;
-use crate::headers::table;
-use crate::{HeaderValue, Headers};
+use crate::properties::PERSISTENT;
+use crate::{HeaderValue, Headers, Properties};
 
 /// Celery cuts the printed arguments there; they are only ever shown to people.
 const REPR_BYTES: usize = 1_024;
-const PERSISTENT: u8 = 2;
 
 /// A task message ready to be published.
-pub(crate) struct EncodedTask {
-    pub(crate) properties: BasicProperties,
-    pub(crate) body: Vec<u8>,
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodedTask {
+    /// What the message says about itself.
+    pub properties: Properties,
+    /// The message itself.
+    pub body: Vec<u8>,
 }
 
 /// Writes a call the way Celery does.
-pub(crate) fn encode(task: &TaskMessage) -> EncodedTask {
+#[must_use]
+pub fn encode(task: &TaskMessage) -> EncodedTask {
     let id = task.id.to_string();
     let embed = json!({"callbacks": null, "errbacks": null, "chain": null, "chord": null});
-    let properties = BasicProperties::default()
-        .with_content_type(short("application/json"))
-        .with_content_encoding(short("utf-8"))
-        .with_headers(table(&headers(task)))
-        .with_delivery_mode(PERSISTENT)
-        .with_priority(0)
-        .with_correlation_id(short(&id))
-        .with_reply_to(short(""))
-        .with_message_id(short(&id))
-        .with_app_id(short("adtally"));
+    let properties = Properties {
+        content_type: Some("application/json".to_owned()),
+        content_encoding: Some("utf-8".to_owned()),
+        headers: headers(task),
+        delivery_mode: Some(PERSISTENT),
+        priority: Some(0),
+        correlation_id: Some(id.clone()),
+        reply_to: Some(String::new()),
+        message_id: Some(id),
+        app_id: Some("adtally".to_owned()),
+        ..Properties::default()
+    };
     EncodedTask {
         properties,
         body: json!([task.args, task.kwargs, embed]).to_string().into(),

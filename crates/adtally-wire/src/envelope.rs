@@ -1,11 +1,8 @@
 //! What a message says about itself, to be kept and sent once more.
 
-use lapin::BasicProperties;
 use serde::{Deserialize, Serialize};
 
-use crate::connection::short;
-use crate::headers::table;
-use crate::{Delivery, Headers};
+use crate::{Headers, Properties};
 
 /// What begins the names of the headers in which the broker keeps count of a message.
 const OF_THE_BROKER: [&str; 5] = [
@@ -38,49 +35,37 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// The envelope of a message with these properties.
+    #[must_use]
+    pub fn new(exchange: &str, routing_key: &str, properties: &Properties) -> Self {
+        Self {
+            exchange: exchange.to_owned(),
+            routing_key: routing_key.to_owned(),
+            message_id: properties.message_id.clone(),
+            message_type: properties.message_type.clone(),
+            content_type: properties.content_type.clone(),
+            content_encoding: properties.content_encoding.clone(),
+            headers: properties.headers.clone(),
+        }
+    }
+
     /// The properties of the message as if it were new: what the broker noted on it is left out.
-    pub(crate) fn properties(&self) -> BasicProperties {
+    #[must_use]
+    pub fn properties(&self) -> Properties {
         let headers = self.headers.iter();
         let own = headers.filter(|(name, _)| {
             !OF_THE_BROKER
                 .iter()
                 .any(|of_the_broker| name.starts_with(of_the_broker))
         });
-        let own: Headers = own
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        let mut properties = BasicProperties::default();
-        if !own.is_empty() {
-            properties = properties.with_headers(table(&own));
-        }
-        if let Some(id) = &self.message_id {
-            properties = properties.with_message_id(short(id));
-        }
-        if let Some(kind) = &self.message_type {
-            properties = properties.with_type(short(kind));
-        }
-        if let Some(content_type) = &self.content_type {
-            properties = properties.with_content_type(short(content_type));
-        }
-        if let Some(encoding) = &self.content_encoding {
-            properties = properties.with_content_encoding(short(encoding));
-        }
-        properties
-    }
-}
-
-impl Delivery {
-    /// What the message says about itself.
-    #[must_use]
-    pub fn envelope(&self) -> Envelope {
-        Envelope {
-            exchange: self.exchange.clone(),
-            routing_key: self.routing_key.clone(),
+        let own = own.map(|(name, value)| (name.clone(), value.clone()));
+        Properties {
             message_id: self.message_id.clone(),
             message_type: self.message_type.clone(),
             content_type: self.content_type.clone(),
             content_encoding: self.content_encoding.clone(),
-            headers: self.headers.clone(),
+            headers: own.collect(),
+            ..Properties::default()
         }
     }
 }
@@ -113,8 +98,7 @@ mod tests {
             headers,
             ..Envelope::default()
         };
-        let sent = envelope.properties().headers().clone().unwrap();
-        let names: Vec<_> = crate::headers::headers(&sent).into_keys().collect();
+        let names: Vec<_> = envelope.properties().headers.into_keys().collect();
         assert_eq!(names, ["id", "x-own"]);
     }
 }

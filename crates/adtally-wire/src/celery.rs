@@ -17,7 +17,7 @@ mod values;
 use thiserror::Error;
 
 pub use decode::{decode, task_id};
-pub(crate) use encode::{EncodedTask, encode};
+pub use encode::{EncodedTask, encode};
 pub use refresh::refresh;
 
 /// Why a message is not a task that can be run.

@@ -26,14 +26,15 @@ pub fn of_entry(entry: &[u8]) -> Vec<u8> {
 }
 
 /// A pack without events that is not finished.
-pub(crate) fn start(kind: EventKind) -> Vec<u8> {
+#[must_use]
+pub fn start(kind: EventKind) -> Vec<u8> {
     let mut body = Vec::with_capacity(512);
     body.extend_from_slice(head(kind).as_bytes());
     body
 }
 
 /// Adds one event, which is of the pack's kind, to a pack that is not finished.
-pub(crate) fn append(body: &mut Vec<u8>, event: &Event) {
+pub fn append(body: &mut Vec<u8>, event: &Event) {
     separate(body);
     body.push(b'[');
     uuid(body, event.id.as_uuid());
@@ -53,24 +54,26 @@ pub(crate) fn append(body: &mut Vec<u8>, event: &Event) {
 }
 
 /// Adds the events of `other`, a pack of the same kind that is not finished either.
-pub(crate) fn join(body: &mut Vec<u8>, kind: EventKind, other: &[u8]) {
+pub fn join(body: &mut Vec<u8>, kind: EventKind, other: &[u8]) {
     separate(body);
     // Both began with `start`, so the head is there.
     body.extend_from_slice(other.get(head(kind).len()..).unwrap_or_default());
 }
 
 /// Bytes of the events in a pack that is not finished.
-pub(crate) fn bytes_of_events(body: &[u8], kind: EventKind) -> usize {
+#[must_use]
+pub fn bytes_of_events(body: &[u8], kind: EventKind) -> usize {
     body.len().saturating_sub(head(kind).len())
 }
 
 /// What the events of so many pieces, `bytes` in all, add to a pack with its end.
-pub(crate) const fn bytes_of_all(bytes: usize, pieces: usize) -> usize {
+#[must_use]
+pub const fn bytes_of_all(bytes: usize, pieces: usize) -> usize {
     bytes + pieces + TAIL.len()
 }
 
 /// Ends a pack.
-pub(crate) fn finish(body: &mut Vec<u8>) {
+pub fn finish(body: &mut Vec<u8>) {
     body.extend_from_slice(TAIL.as_bytes());
 }
 

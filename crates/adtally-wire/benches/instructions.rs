@@ -6,8 +6,8 @@
 
 use std::hint::black_box;
 
-use adtally_broker::pack;
 use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
+use adtally_wire::pack;
 use gungraun::{Callgrind, EventKind as Metric, prelude::*};
 
 /// About half of what a full pack holds.
