@@ -9,7 +9,7 @@
 
 mod decode;
 mod encode;
-mod refresh;
+mod reset;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -18,7 +18,7 @@ use thiserror::Error;
 
 pub use decode::{decode, task_id};
 pub use encode::{EncodedTask, encode};
-pub use refresh::refresh;
+pub use reset::reset_attempts;
 
 /// Why a message is not a task that can be run.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

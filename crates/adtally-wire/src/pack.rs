@@ -13,14 +13,14 @@
 //! became a dead letter comes back in it. Names beside every value were half of a pack, which the broker
 //! wrote, read and sent.
 
+mod columns;
 mod decode;
 mod encode;
+mod fast;
+mod format;
 mod ipv4;
-mod names;
 #[cfg(test)]
 mod tests;
-mod usual;
-mod wire;
 
 use adtally_domain::Timestamp;
 use thiserror::Error;

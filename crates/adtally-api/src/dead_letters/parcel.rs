@@ -44,7 +44,7 @@ impl Parcel {
     }
 
     fn refresh_task(&mut self, letter: Uuid) {
-        celery::refresh(&mut self.envelope, &mut self.body);
+        celery::reset_attempts(&mut self.envelope, &mut self.body);
         // Without a name it would be known by its body, which may be another now.
         let name = &mut self.envelope.message_id;
         if name.as_deref().is_none_or(str::is_empty) {

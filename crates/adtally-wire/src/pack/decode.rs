@@ -10,14 +10,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::names::Names;
-use super::wire::Read;
-use super::{BadEvent, PackError, VERSION, usual};
+use super::columns::Columns;
+use super::format::Read;
+use super::{BadEvent, PackError, VERSION, fast};
 
 /// What stands in for bytes that are not UTF-8.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// The events of a pack, in order, each judged alone.
+/// The events of a pack, in order, each validated alone.
 ///
 /// # Errors
 /// [`PackError::NewerVersion`] for a pack that a newer build wrote, whatever else it holds, and
@@ -42,7 +42,7 @@ pub fn read(
     let mut handed_out = 0;
     // Checked once, and not again for each text in it.
     let is_all = std::str::from_utf8(body).is_ok_and(|text| {
-        let events = usual::events(text, |event| {
+        let events = fast::read(text, |event| {
             handed_out += 1;
             take(Ok(event));
         });
@@ -81,21 +81,21 @@ pub(super) fn read_rest(
         return Err(PackError::NotAPack("it is no object".to_owned()));
     }
     let outline: Outline<'_> = serde_json::from_str(&text).map_err(|error| not_a_pack(&error))?;
-    let names = names_of(&outline)?;
+    let columns = columns_of(&outline)?;
     let events = outline.events.map_or("null", RawValue::get);
     let events: Vec<&RawValue> =
         serde_json::from_str(events).map_err(|error| not_a_pack(&error))?;
     for (index, entry) in events.into_iter().enumerate().skip(handed_out) {
-        match judge(entry, names.as_ref(), repaired) {
+        match validate(entry, columns.as_ref(), repaired) {
             Ok(event) => take(Ok(&event)),
-            Err(reason) => take(Err(bad_event(index, entry, names.as_ref(), reason))),
+            Err(reason) => take(Err(bad_event(index, entry, columns.as_ref(), reason))),
         }
     }
     Ok(())
 }
 
-/// The names of the entries' values, which a pack of version 1 has inside the entries.
-fn names_of<'a>(outline: &Outline<'a>) -> Result<Option<Names<'a>>, PackError> {
+/// The columns of the entries. A pack of version 1 has the names inside of them.
+fn columns_of<'a>(outline: &Outline<'a>) -> Result<Option<Columns<'a>>, PackError> {
     let version: u64 = serde_json::from_str(outline.v.get())
         .map_err(|_| PackError::NotAPack("its version is not a whole number".to_owned()))?;
     match version {
@@ -105,7 +105,7 @@ fn names_of<'a>(outline: &Outline<'a>) -> Result<Option<Names<'a>>, PackError> {
             let not_fields = |why: String| PackError::NotAPack(format!("its fields: {why}"));
             let fields =
                 serde_json::from_str(fields).map_err(|error| not_fields(error.to_string()))?;
-            Names::new(outline.kind, fields)
+            Columns::new(outline.kind, fields)
                 .map(Some)
                 .map_err(not_fields)
         }
@@ -116,9 +116,9 @@ fn names_of<'a>(outline: &Outline<'a>) -> Result<Option<Names<'a>>, PackError> {
     }
 }
 
-fn judge<'a>(
+fn validate<'a>(
     entry: &'a RawValue,
-    names: Option<&'a Names<'_>>,
+    columns: Option<&'a Columns<'_>>,
     repaired: bool,
 ) -> Result<Event<Cow<'a, str>>, String> {
     if repaired && entry.get().contains(REPLACEMENT) {
@@ -127,8 +127,8 @@ fn judge<'a>(
     let read = match names {
         None if !is_object(entry.get()) => return Err("it is no object".to_owned()),
         None => serde_json::from_str(entry.get()),
-        Some(names) => names
-            .beside(entry)
+        Some(columns) => columns
+            .zip_with(entry)
             .and_then(|pairs| Read::deserialize(MapDeserializer::new(pairs))),
     };
     read.map_err(|error| error.to_string())?.into_event()
@@ -137,11 +137,11 @@ fn judge<'a>(
 fn bad_event(
     index: usize,
     entry: &RawValue,
-    names: Option<&Names<'_>>,
+    columns: Option<&Columns<'_>>,
     reason: String,
 ) -> BadEvent {
     // An entry whose values have no names says no more with them.
-    let named = names.and_then(|names| Some(names.beside(entry).ok()?.collect()));
+    let named = columns.and_then(|columns| Some(columns.zip_with(entry).ok()?.collect()));
     let named = named.and_then(|pairs: BTreeMap<_, _>| serde_json::to_string(&pairs).ok());
     let body = named.unwrap_or_else(|| entry.get().to_owned());
     let fields: Value = serde_json::from_str(&body).unwrap_or_default();

@@ -6,7 +6,7 @@ use adtally_domain::{Event, EventKind};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::wire::{TAIL, head};
+use super::format::{SUFFIX, prefix};
 
 /// The pack of those of `events` that are of `kind`, in their order.
 #[must_use]
@@ -22,14 +22,14 @@ pub fn encode(kind: EventKind, events: &[Event]) -> Vec<u8> {
 /// The pack of one entry that is a JSON object already, whatever it holds.
 #[must_use]
 pub fn of_entry(entry: &[u8]) -> Vec<u8> {
-    [br#"{"v":1,"events":["#, entry, TAIL.as_bytes()].concat()
+    [br#"{"v":1,"events":["#, entry, SUFFIX.as_bytes()].concat()
 }
 
 /// A pack without events that is not finished.
 #[must_use]
 pub fn start(kind: EventKind) -> Vec<u8> {
     let mut body = Vec::with_capacity(512);
-    body.extend_from_slice(head(kind).as_bytes());
+    body.extend_from_slice(prefix(kind).as_bytes());
     body
 }
 
@@ -56,28 +56,28 @@ pub fn append(body: &mut Vec<u8>, event: &Event) {
 /// Adds the events of `other`, a pack of the same kind that is not finished either.
 pub fn join(body: &mut Vec<u8>, kind: EventKind, other: &[u8]) {
     separate(body);
-    // Both began with `start`, so the head is there.
-    body.extend_from_slice(other.get(head(kind).len()..).unwrap_or_default());
+    // Both began with `start`, so the prefix is there.
+    body.extend_from_slice(other.get(prefix(kind).len()..).unwrap_or_default());
 }
 
 /// Bytes of the events in a pack that is not finished.
 #[must_use]
 pub fn bytes_of_events(body: &[u8], kind: EventKind) -> usize {
-    body.len().saturating_sub(head(kind).len())
+    body.len().saturating_sub(prefix(kind).len())
 }
 
 /// What the events of so many pieces, `bytes` in all, add to a pack with its end.
 #[must_use]
 pub const fn bytes_of_all(bytes: usize, pieces: usize) -> usize {
-    bytes + pieces + TAIL.len()
+    bytes + pieces + SUFFIX.len()
 }
 
 /// Ends a pack.
 pub fn finish(body: &mut Vec<u8>) {
-    body.extend_from_slice(TAIL.as_bytes());
+    body.extend_from_slice(SUFFIX.as_bytes());
 }
 
-/// A comma behind the last event. Behind the head, which ends with a list that begins, there is none.
+/// A comma behind the last event. Behind the prefix, which ends with a list that begins, there is none.
 fn separate(body: &mut Vec<u8>) {
     if body.last() == Some(&b']') {
         body.push(b',');

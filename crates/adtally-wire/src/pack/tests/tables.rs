@@ -88,7 +88,7 @@ fn an_entry_without_names_is_none_of_the_first_version() {
 }
 
 #[test]
-fn an_entry_is_judged_alike_in_its_usual_form_and_in_any_other() {
+fn an_entry_is_read_alike_the_fast_way_and_the_other() {
     let id = "01a201d7-0b7b-7000-8000-000000000001";
     let values = [
         ("5,17", true),
@@ -110,7 +110,7 @@ fn an_entry_is_judged_alike_in_its_usual_form_and_in_any_other() {
     ];
     for (values, is_read) in values {
         let tail = format!(r#"["{id}",5,17],["{id}",{values}],["{id}",5,170]]}}"#);
-        let body = format!("{}{tail}", wire::head(EventKind::Click)).into_bytes();
+        let body = format!("{}{tail}", format::prefix(EventKind::Click)).into_bytes();
         let entries = decode(&body);
         assert_eq!(entries, decode_any(&body), "{values}");
         let is_whole = entries.is_ok_and(|entries| entries.iter().all(Result::is_ok));

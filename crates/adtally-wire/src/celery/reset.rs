@@ -1,4 +1,4 @@
-//! Task messages that were kept and are sent once more.
+//! Kept task messages that are sent once more.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde_json::value::RawValue;
 
 use crate::{Envelope, HeaderValue};
 
-/// Lets a task that was kept run as if it had never been tried, and however late it is.
+/// Lets a kept task run as if it had never been tried, and however late it is.
 ///
 /// Protocol 1 says both in the body. Only such a body changes, and nothing else in it.
-pub fn refresh(envelope: &mut Envelope, body: &mut Vec<u8>) {
+pub fn reset_attempts(envelope: &mut Envelope, body: &mut Vec<u8>) {
     for (name, fresh) in [
         ("retries", HeaderValue::Int(0)),
         ("expires", HeaderValue::Null),
@@ -19,14 +19,14 @@ pub fn refresh(envelope: &mut Envelope, body: &mut Vec<u8>) {
         }
     }
     if !envelope.headers.contains_key("task")
-        && let Some(fresh) = refreshed(body)
+        && let Some(fresh) = with_reset_fields(body)
     {
         *body = fresh;
     }
 }
 
-/// The body with its own fields made fresh; `None` when it has none of them or they are.
-fn refreshed(body: &[u8]) -> Option<Vec<u8>> {
+/// The body with its own fields reset; `None` when it has none of them or they are.
+fn with_reset_fields(body: &[u8]) -> Option<Vec<u8>> {
     // Unread, so that no number in the arguments loses digits.
     let mut fields: BTreeMap<String, &RawValue> = serde_json::from_slice(body).ok()?;
     let mut is_changed = false;
@@ -52,7 +52,7 @@ mod tests {
     const ID: &str = "5c03d678-00e1-46a2-83da-72c1a02efb42";
 
     #[test]
-    fn a_message_of_protocol_1_is_made_fresh_in_its_body_and_nowhere_else() {
+    fn a_message_of_protocol_1_is_reset_in_its_body_and_nowhere_else() {
         let (args, limits) = (
             r#""args":[123456789012345678901]"#,
             r#""timelimit":[60,null]"#,
@@ -60,7 +60,7 @@ mod tests {
         let of = |fields: &str| format!(r#"{{{args},{fields}"id":"{ID}","task":"a.b",{limits}}}"#);
         let fresh = |body: &str| {
             let (mut envelope, mut body) = (Envelope::default(), body.to_owned().into_bytes());
-            refresh(&mut envelope, &mut body);
+            reset_attempts(&mut envelope, &mut body);
             assert_eq!(envelope, Envelope::default());
             String::from_utf8(body).unwrap()
         };
@@ -90,7 +90,7 @@ mod tests {
         };
         let call = br#"{"args": [], "kwargs": {}, "retries": 3}"#;
         let mut body = call.to_vec();
-        refresh(&mut envelope, &mut body);
+        reset_attempts(&mut envelope, &mut body);
         assert_eq!(body, call);
         assert_eq!(envelope.headers["retries"], HeaderValue::Int(0));
     }

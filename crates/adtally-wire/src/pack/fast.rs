@@ -1,5 +1,5 @@
-//! Reading packs that look as this build writes them, which nearly all do: every value has its place, so
-//! there is nothing to search for. A fraction of the instructions of a reader of any JSON.
+//! The fast reader, for packs that look as this build writes them, which nearly all do. Every value has its
+//! place, so there is nothing to search for. It takes a fraction of the instructions of a reader of any JSON.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -10,54 +10,54 @@ use uuid::Uuid;
 use uuid_simd::UuidExt;
 
 use super::ipv4::ipv4;
-use super::wire::{TAIL, Text, head};
+use super::format::{SUFFIX, Text, prefix};
 
 /// Characters of a UUID as packs have it.
 const UUID: usize = 36;
 
 /// Hands the events of a pack to `take`. `None` where the pack is not, or no longer, as this build
 /// writes it: what was handed out until then is right, whatever follows.
-pub(super) fn events<'a>(pack: &'a str, mut take: impl FnMut(&Event<Cow<'a, str>>)) -> Option<()> {
+pub(super) fn read<'a>(pack: &'a str, mut take: impl FnMut(&Event<Cow<'a, str>>)) -> Option<()> {
     if !has_no_control(pack) {
         return None;
     }
-    let mut rest = Rest {
+    let mut cursor = Cursor {
         text: pack,
         received_at: None,
     };
     let mut kinds = EventKind::ALL.into_iter();
-    let kind = kinds.find(|kind| rest.skip(head(*kind)).is_some())?;
+    let kind = kinds.find(|kind| cursor.skip(prefix(*kind)).is_some())?;
     let mut before = "";
-    while rest.text != TAIL {
-        rest.skip(before)?;
-        rest.event(kind, &mut take)?;
+    while cursor.text != SUFFIX {
+        cursor.skip(before)?;
+        cursor.event(kind, &mut take)?;
         before = ",";
     }
     Some(())
 }
 
 /// What is still to be read.
-struct Rest<'a> {
+struct Cursor<'a> {
     text: &'a str,
     /// The last time of arrival as it was written, and what it says: events of one request share it.
     received_at: Option<(&'a str, Timestamp)>,
 }
 
 /// Reads the next value into its place.
-type Reader<'a> = fn(&mut Rest<'a>, &mut Event<Cow<'a, str>>) -> Option<()>;
+type Reader<'a> = fn(&mut Cursor<'a>, &mut Event<Cow<'a, str>>) -> Option<()>;
 
 // Inlined where a text is known when this is compiled: to compare with it is a few instructions then, and
 // otherwise a call.
-impl<'a> Rest<'a> {
+impl<'a> Cursor<'a> {
     /// Readers of the values that may be null, and are left out at the end.
     const READERS: [Reader<'a>; 7] = [
-        |rest, event| rest.nullable(Self::ip, &mut event.ip),
-        |rest, event| rest.nullable(Self::storable, &mut event.user_agent),
-        |rest, event| rest.nullable(Self::storable, &mut event.source),
-        |rest, event| rest.nullable(Self::storable, &mut event.referer),
-        |rest, event| rest.nullable(Self::storable, &mut event.placement),
-        |rest, event| rest.nullable(Self::storable, &mut event.visitor_id),
-        |rest, event| rest.nullable(Self::uuid, &mut event.impression_id),
+        |cursor, event| cursor.nullable(Self::ip, &mut event.ip),
+        |cursor, event| cursor.nullable(Self::storable, &mut event.user_agent),
+        |cursor, event| cursor.nullable(Self::storable, &mut event.source),
+        |cursor, event| cursor.nullable(Self::storable, &mut event.referer),
+        |cursor, event| cursor.nullable(Self::storable, &mut event.placement),
+        |cursor, event| cursor.nullable(Self::storable, &mut event.visitor_id),
+        |cursor, event| cursor.nullable(Self::uuid, &mut event.impression_id),
     ];
 
     /// Hands the next event to `take` rather than returns it: to move it costs as much as to read a number.

@@ -1,4 +1,4 @@
-//! The names of the values in a pack's entries.
+//! The columns of a pack: the names of the values in its entries.
 
 use serde::de::Error as _;
 use serde_json::Error;
@@ -9,12 +9,12 @@ use serde_json::value::RawValue;
 const MOST_BYTES: usize = 1_024;
 
 /// What a pack says once of all of its entries.
-pub(super) struct Names<'a> {
+pub(super) struct Columns<'a> {
     kind: Option<&'a RawValue>,
     fields: Vec<String>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> Columns<'a> {
     /// The names in `fields`, and the kind of all events if the pack has it.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl<'a> Names<'a> {
     ///
     /// # Errors
     /// What it is instead of a list of no more values than there are names.
-    pub(super) fn beside<'e>(
+    pub(super) fn zip_with<'e>(
         &'e self,
         entry: &'e RawValue,
     ) -> Result<impl Iterator<Item = (&'e str, &'e RawValue)>, Error> {

@@ -1,4 +1,4 @@
-//! One event inside a pack.
+//! What a pack looks like, and one event in it.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// The beginning of a pack, with the names of the values of each entry, in the order in which this build
 /// writes them. Those from `ip` on are null, or left out at the end, where there is nothing to say.
-macro_rules! head {
+macro_rules! prefix {
     ($kind:literal) => {
         concat!(
             r#"{"v":2,"kind":""#,
@@ -21,15 +21,15 @@ macro_rules! head {
 }
 
 /// What every pack of this build begins with.
-pub(super) const fn head(kind: EventKind) -> &'static str {
+pub(super) const fn prefix(kind: EventKind) -> &'static str {
     match kind {
-        EventKind::Impression => head!("impression"),
-        EventKind::Click => head!("click"),
+        EventKind::Impression => prefix!("impression"),
+        EventKind::Click => prefix!("click"),
     }
 }
 
 /// What every pack of this build ends with.
-pub(super) const TAIL: &str = "]}";
+pub(super) const SUFFIX: &str = "]}";
 
 /// The event's fields as they are read, borrowed wherever nothing in a text is escaped. Unknown ones
 /// are ignored.
