@@ -78,12 +78,18 @@ async fn a_refused_message_is_found_in_the_dead_queue_with_its_history() {
     until_depth(&config, &dead, 1).await;
     let delivery = take_all(&config, &dead).await.pop().unwrap();
     assert_eq!(delivery.body, body);
-    assert_eq!(delivery.properties.message_id, name.map(|name| name.to_string()));
+    assert_eq!(
+        delivery.properties.message_id,
+        name.map(|name| name.to_string())
+    );
     assert_eq!(
         delivery.properties.headers["x-first-death-queue"].as_text(),
         Some(queue.as_str())
     );
-    assert!(matches!(delivery.properties.headers["x-death"], HeaderValue::List(_)));
+    assert!(matches!(
+        delivery.properties.headers["x-death"],
+        HeaderValue::List(_)
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,7 +162,10 @@ async fn headers_that_fill_a_frame_and_bodies_of_several_arrive_and_are_sent_on(
     ack_all(vec![delivery]).await.unwrap();
     let dead = take_all(&config, &topology.dead_queue()).await;
     assert_eq!(dead[0].body, body);
-    assert_eq!(dead[0].properties.headers["x-long"].as_text(), Some(long.as_str()));
+    assert_eq!(
+        dead[0].properties.headers["x-long"].as_text(),
+        Some(long.as_str())
+    );
 }
 
 const TASK: &str = "7b6b4f0e-6f2c-4b1c-9a55-0e0f3c2b1a00";
@@ -206,7 +215,10 @@ async fn a_dead_task_sent_again_keeps_its_name_and_how_it_died() {
         assert_eq!((sent.delivery_count, &sent.body), (0, &died.body));
         assert_eq!(sent.properties.headers.get("x-delivery-count"), None);
         for name in ["id", "task", "x-own", "x-first-death-queue"] {
-            assert_eq!(sent.properties.headers[name], died.properties.headers[name], "{name}");
+            assert_eq!(
+                sent.properties.headers[name], died.properties.headers[name],
+                "{name}"
+            );
         }
         let queue = topology.tasks_queue();
         assert_eq!(last_death(sent), (queue.as_str(), "rejected"));

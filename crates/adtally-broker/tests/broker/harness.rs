@@ -91,7 +91,10 @@ pub(crate) fn ids(events: &[Event]) -> BTreeMap<Uuid, usize> {
 pub(crate) async fn drain(config: &BrokerConfig, queue: &str) -> BTreeMap<Uuid, usize> {
     let mut found = Vec::new();
     for delivery in take_all(config, queue).await {
-        assert_eq!(delivery.properties.message_type.as_deref(), Some(pack::MESSAGE_TYPE));
+        assert_eq!(
+            delivery.properties.message_type.as_deref(),
+            Some(pack::MESSAGE_TYPE)
+        );
         found.extend(
             pack::decode(&delivery.body)
                 .unwrap()

@@ -94,7 +94,10 @@ async fn packs_keep_their_bounds_and_have_names_of_their_own() {
             delivery.body.len()
         );
         assert!(pack::decode(&delivery.body).unwrap().len() <= 100);
-        assert_eq!(delivery.properties.content_type.as_deref(), Some("application/json"));
+        assert_eq!(
+            delivery.properties.content_type.as_deref(),
+            Some("application/json")
+        );
         assert_eq!(delivery.routing_key, "event.click");
         *names
             .entry(delivery.properties.message_id.clone().unwrap())

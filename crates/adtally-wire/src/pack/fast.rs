@@ -9,8 +9,8 @@ use memchr::memchr2;
 use uuid::Uuid;
 use uuid_simd::UuidExt;
 
-use super::ipv4::ipv4;
 use super::format::{SUFFIX, Text, prefix};
+use super::ipv4::ipv4;
 
 /// Characters of a UUID as packs have it.
 const UUID: usize = 36;

@@ -59,7 +59,8 @@ pub(super) fn letter_of_event(delivery: &Delivery, event: &Event) -> NewDeadLett
 ///
 /// The broker's own reason, such as `delivery_limit`, says more than that it could not be read.
 pub(crate) fn letter_of_message(delivery: &Delivery, reason: &str, detail: &str) -> NewDeadLetter {
-    let (source, reason) = last_death(&delivery.properties.headers).unwrap_or((&delivery.queue, reason));
+    let (source, reason) =
+        last_death(&delivery.properties.headers).unwrap_or((&delivery.queue, reason));
     NewDeadLetter {
         id: letter_id(delivery, 0, &delivery.body),
         source: source.to_owned(),
@@ -89,7 +90,11 @@ fn requeued_from(delivery: &Delivery) -> Option<Uuid> {
 
 /// What tells the message from all others. Celery names its tasks in a header only.
 fn name_of(delivery: &Delivery) -> Option<&str> {
-    let task = delivery.properties.headers.get("id").and_then(HeaderValue::as_text);
+    let task = delivery
+        .properties
+        .headers
+        .get("id")
+        .and_then(HeaderValue::as_text);
     let names = [delivery.properties.message_id.as_deref(), task];
     names.into_iter().flatten().find(|name| !name.is_empty())
 }

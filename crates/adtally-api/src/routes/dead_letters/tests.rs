@@ -271,7 +271,10 @@ async fn a_letter_that_is_requeued_twice_is_sent_once() {
     api.context.publisher.close().await;
     assert_eq!(states(&database), ["requeued"]);
     for delivery in clicks(&prefix, 2).await {
-        assert_eq!(delivery.properties.message_id, Some(requeued_message_id(kept.id)));
+        assert_eq!(
+            delivery.properties.message_id,
+            Some(requeued_message_id(kept.id))
+        );
         let events = pack::decode(&delivery.body).unwrap();
         assert_eq!(events[0].as_ref().unwrap().ad_id.get(), 7);
     }
