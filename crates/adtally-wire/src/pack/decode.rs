@@ -124,7 +124,7 @@ fn validate<'a>(
     if repaired && entry.get().contains(REPLACEMENT) {
         return Err("it holds bytes that are not UTF-8".to_owned());
     }
-    let read = match names {
+    let read = match columns {
         None if !is_object(entry.get()) => return Err("it is no object".to_owned()),
         None => serde_json::from_str(entry.get()),
         Some(columns) => columns
