@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adtally_domain::{Event, EventKind, TaskMessage};
-use adtally_wire::{Envelope, celery};
+use adtally_wire::Envelope;
+use adtally_wire::celery::TaskCall;
 use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -235,36 +236,33 @@ impl Publisher {
         self.send(shipment, self.deadline()).await
     }
 
-    /// Puts a task on its queue, as Celery would.
+    /// Puts a new task on its queue, as Celery would.
     ///
     /// # Errors
     /// [`NotKept`] when it is not confirmed. Sending it again is safe: its id makes it run once.
     pub async fn publish_task(&self, task: &TaskMessage) -> Result<(), NotKept> {
         let queue = self.config.topology().task_queue(&task.queue);
         let exchange = self.config.topology().tasks_exchange();
-        self.send(
-            Shipment::task(celery::encode(task), &exchange, &queue),
-            self.deadline(),
-        )
-        .await
+        let shipment = Shipment::task(&TaskCall::from(task.clone()), &exchange, &queue);
+        self.send(shipment, self.deadline()).await
     }
 
-    /// Puts a task on the task queue after `delay`, which the broker waits out: this process may
+    /// Puts a call on the task queue after `delay`, which the broker waits out: this process may
     /// end meanwhile.
     ///
     /// The task comes no earlier, and later by at most the longest wait of its retry queue. Only a
-    /// delay of more than half an hour ends early: set the task's `eta` too, and delay it again.
+    /// delay of more than half an hour ends early. Whoever takes a call before its `eta` delays it again.
     ///
     /// # Errors
     /// [`NotKept`] when it is not confirmed.
     pub async fn publish_task_after(
         &self,
-        task: &TaskMessage,
+        call: &TaskCall,
         delay: Duration,
     ) -> Result<(), NotKept> {
         let (queue, wait) = self.config.topology().retry_queue_for(delay);
         let exchange = self.config.topology().tasks_exchange();
-        let shipment = Shipment::task(celery::encode(task), &exchange, &queue).expiring(wait);
+        let shipment = Shipment::task(call, &exchange, &queue).expiring(wait);
         self.send(shipment, self.deadline()).await
     }
 

@@ -1,8 +1,7 @@
-//! A unit of work as data: what producers put on the queue and workers run.
+//! A unit of work as data: what producers ask for and workers run.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -39,9 +38,6 @@ pub trait Task: Serialize + DeserializeOwned {
             queue: Self::QUEUE.to_owned(),
             args: Vec::new(),
             kwargs,
-            retries: 0,
-            eta: None,
-            expires: None,
             time_limit: Some(Self::TIME_LIMIT),
         }
     }
@@ -62,7 +58,9 @@ pub trait Task: Serialize + DeserializeOwned {
 #[error("invalid task arguments: {0}")]
 pub struct InvalidArguments(pub String);
 
-/// A call of a task, as Celery's message protocol carries it.
+/// What a message asks a worker for: which task to run, and with what.
+///
+/// Everything else that Celery's protocol says of a call is in `adtally-wire`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskMessage {
     /// The task's id: the same id never has its effect twice.
@@ -75,12 +73,6 @@ pub struct TaskMessage {
     pub args: Vec<Value>,
     /// Keyword arguments.
     pub kwargs: Map<String, Value>,
-    /// Runs that failed before this one.
-    pub retries: u32,
-    /// Not to be run earlier.
-    pub eta: Option<DateTime<Utc>>,
-    /// Not to be run later.
-    pub expires: Option<DateTime<Utc>>,
     /// The longest one run may take, when the sender set it.
     pub time_limit: Option<Duration>,
 }

@@ -1,14 +1,27 @@
 //! Task messages as Celery sends and takes them: version 2 of its message protocol, in JSON.
 //!
-//! A Celery application may put tasks on our queue, and a Celery worker may run ours. Reading is
-//! forgiving where Celery's own worker is, and never worse than a refusal with a reason, also for
-//! the messages that end a Celery worker. Writing never produces one of those: there is always an
-//! id, a content type and a body of three parts, and never an empty time.
+//! A Celery application may put tasks on our queue, and a Celery worker may run ours. A [`TaskCall`] is
+//! one message with everything in it. What was read is written again as it was:
 //!
-//! What a sender asks to happen after a task (callbacks, chains, chords, results) is ignored.
+//! | part of the message | in a call |
+//! |---|---|
+//! | properties | [`TaskCall::properties`], all of them |
+//! | headers, known to us or not | among the properties; those of the broker itself are left out |
+//! | arguments | [`TaskCall::message`] for whoever runs the task; kept as they came for whoever gets it next |
+//! | callbacks, errbacks, chain, chord | [`TaskCall::embed`], kept as they came. No worker of ours acts on them |
+//!
+//! Reading is forgiving where Celery's own worker is. It is never worse than a refusal with a reason, also
+//! for the messages that end a Celery worker. Protocol 1, which had everything in the body, is read too,
+//! and becomes a call of protocol 2.
+//!
+//! Writing never makes a message that ends a Celery worker. There is always an id, a content type and a
+//! body of three parts.
 
+mod body;
+mod call;
 mod decode;
 mod encode;
+mod json;
 mod reset;
 #[cfg(test)]
 mod tests;
@@ -16,8 +29,11 @@ mod values;
 
 use thiserror::Error;
 
-pub use decode::{decode, task_id};
-pub use encode::{EncodedTask, encode};
+pub use body::Embed;
+pub use call::TaskCall;
+pub use decode::task_id;
+pub use encode::EncodedTask;
+pub use json::Json;
 pub use reset::reset_attempts;
 
 /// Why a message is not a task that can be run.

@@ -2,16 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::headers::of_the_sender;
 use crate::{Headers, Properties};
-
-/// What begins the names of the headers in which the broker keeps count of a message.
-const OF_THE_BROKER: [&str; 5] = [
-    "x-death",
-    "x-first-death",
-    "x-last-death",
-    "x-delivery-count",
-    "x-acquired-count",
-];
 
 /// Everything about a message but its body. Dead letters keep it as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -52,19 +44,12 @@ impl Envelope {
     /// The properties of the message as if it were new: what the broker noted on it is left out.
     #[must_use]
     pub fn properties(&self) -> Properties {
-        let headers = self.headers.iter();
-        let own = headers.filter(|(name, _)| {
-            !OF_THE_BROKER
-                .iter()
-                .any(|of_the_broker| name.starts_with(of_the_broker))
-        });
-        let own = own.map(|(name, value)| (name.clone(), value.clone()));
         Properties {
             message_id: self.message_id.clone(),
             message_type: self.message_type.clone(),
             content_type: self.content_type.clone(),
             content_encoding: self.content_encoding.clone(),
-            headers: own.collect(),
+            headers: of_the_sender(&self.headers),
             ..Properties::default()
         }
     }

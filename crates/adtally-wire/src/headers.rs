@@ -47,6 +47,23 @@ impl HeaderValue {
     }
 }
 
+/// What begins the names of the headers in which the broker keeps count of a message.
+const OF_THE_BROKER: [&str; 5] = [
+    "x-death",
+    "x-first-death",
+    "x-last-death",
+    "x-delivery-count",
+    "x-acquired-count",
+];
+
+/// The headers without those of the broker.
+pub(crate) fn of_the_sender(headers: &Headers) -> Headers {
+    let is_of_the_broker = |name: &str| OF_THE_BROKER.iter().any(|start| name.starts_with(start));
+    let own = headers.iter().filter(|(name, _)| !is_of_the_broker(name));
+    own.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,8 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use adtally_domain::TaskMessage;
-use adtally_wire::celery::{self, TaskMessageError};
+use adtally_wire::celery::{TaskCall, TaskMessageError};
 use adtally_wire::{Envelope, Properties};
 use futures_util::future::join_all;
 use lapin::Channel;
@@ -132,8 +131,8 @@ impl Delivery {
     ///
     /// # Errors
     /// [`TaskMessageError`] says what is wrong. The message will never be of use as it is.
-    pub fn task(&self) -> Result<TaskMessage, TaskMessageError> {
-        celery::decode(&self.properties, &self.body, &self.queue)
+    pub fn task(&self) -> Result<TaskCall, TaskMessageError> {
+        TaskCall::decode(&self.properties, &self.body, &self.queue)
     }
 
     async fn settle(

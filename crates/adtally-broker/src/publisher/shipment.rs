@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adtally_domain::EventKind;
-use adtally_wire::celery::EncodedTask;
+use adtally_wire::celery::{EncodedTask, TaskCall};
 use adtally_wire::{Envelope, Properties, pack};
 use lapin::BasicProperties;
 use lapin::types::ShortString;
@@ -59,12 +59,25 @@ impl Shipment {
         }
     }
 
-    pub(super) fn task(task: EncodedTask, exchange: &str, routing_key: &str) -> Self {
+    pub(super) fn task(call: &TaskCall, exchange: &str, routing_key: &str) -> Self {
+        let EncodedTask {
+            mut properties,
+            body,
+        } = call.encode();
+        properties.delivery_mode = Some(PERSISTENT);
+        // RabbitMQ closes the channel of whoever sends in another user's name.
+        properties.user_id = None;
+        // These queues have had their copy.
+        properties.headers.remove("CC");
+        // Celery gives no name, and our dead letters are told apart by it.
+        if properties.message_id.as_deref().is_none_or(str::is_empty) {
+            properties.message_id = Some(call.id().to_string());
+        }
         Self {
             exchange: short(exchange),
             routing_key: short(routing_key),
-            properties: to_amqp(&task.properties),
-            body: Arc::new(task.body),
+            properties: to_amqp(&properties),
+            body: Arc::new(body),
             claims: Vec::new(),
             kind: None,
             events: 0,

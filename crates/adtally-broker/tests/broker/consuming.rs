@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use adtally_broker::{BrokerConfig, ConsumerSession, Delivery, Subscription, ack_all};
 use adtally_domain::EventKind;
+use adtally_wire::celery::TaskCall;
 use adtally_wire::{HeaderValue, pack};
 use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, BasicRejectOptions};
@@ -232,7 +233,7 @@ async fn the_death_of_a_message_that_brought_an_older_one_along_comes_first() {
     let (publisher, topology) = (publisher(&config).await, config.topology());
     let (retry, tasks) = (topology.retry_queues().remove(0), topology.tasks_queue());
     // It waits, and is rejected: a history with an expiry in it, which does not come first.
-    let task = crate::tasks::task();
+    let task = TaskCall::from(crate::tasks::task());
     publisher
         .publish_task_after(&task, Duration::from_millis(1))
         .await

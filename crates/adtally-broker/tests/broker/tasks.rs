@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use adtally_broker::ConsumerSession;
 use adtally_domain::{AggregateDay, Task, TaskMessage};
+use adtally_wire::celery::TaskCall;
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
@@ -24,7 +25,7 @@ async fn a_task_arrives_on_its_queue_as_it_was_sent() {
     publisher.publish_task(&task()).await.unwrap();
     let deliveries = take_all(&config, &config.topology().tasks_queue()).await;
     assert_eq!(deliveries.len(), 1);
-    assert_eq!(deliveries[0].task(), Ok(task()));
+    assert_eq!(deliveries[0].task(), Ok(TaskCall::from(task())));
     assert_eq!(deliveries[0].routing_key, config.topology().tasks_queue());
 }
 
@@ -66,22 +67,25 @@ async fn a_task_sent_by_python_through_the_default_exchange_is_read() {
         .unwrap()
         .unwrap()
         .unwrap();
-    let message = delivery.task().unwrap();
+    let call = delivery.task().unwrap();
     assert_eq!(
-        (message.retries, message.time_limit),
+        (call.retries(), call.message().time_limit),
         (2, Some(Duration::from_millis(30_500)))
     );
     let expected = AggregateDay {
         day: "2026-11-22".parse().unwrap(),
     };
-    assert_eq!(AggregateDay::from_message(&message), Ok(expected));
+    assert_eq!(AggregateDay::from_message(call.message()), Ok(expected));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_for_the_end_of_time_waits_as_long_as_it_can_and_harms_no_other() {
     let config = config("far");
     let publisher = publisher(&config).await;
-    let (far, longest) = (task(), config.topology().retry_queues().pop().unwrap());
+    let (far, longest) = (
+        TaskCall::from(task()),
+        config.topology().retry_queues().pop().unwrap(),
+    );
     for delay in [Duration::from_millis(315_360_000_001), Duration::MAX] {
         publisher.publish_task_after(&far, delay).await.unwrap();
     }
@@ -99,7 +103,8 @@ async fn a_delayed_task_comes_after_its_wait_and_not_before() {
     let mut subscription = session.subscribe(&queue, 1).await.unwrap();
     let delay = Duration::from_millis(700);
     let begun = Instant::now();
-    publisher.publish_task_after(&task(), delay).await.unwrap();
+    let call = TaskCall::from(task());
+    publisher.publish_task_after(&call, delay).await.unwrap();
     let delivery = tokio::time::timeout(PATIENCE, subscription.next())
         .await
         .unwrap()
@@ -107,6 +112,6 @@ async fn a_delayed_task_comes_after_its_wait_and_not_before() {
         .unwrap();
     let waited = begun.elapsed();
     assert!(waited >= delay, "{waited:?}");
-    assert_eq!(delivery.task(), Ok(task()));
+    assert_eq!(delivery.task(), Ok(TaskCall::from(task())));
     delivery.ack().await.unwrap();
 }

@@ -1,12 +1,15 @@
-//! Writing task messages.
+//! Writing new task messages.
 
 use adtally_domain::TaskMessage;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
+use super::call::Conditions;
 use crate::properties::PERSISTENT;
 use crate::{HeaderValue, Headers, Properties};
 
+/// The format of all bodies.
+pub(super) const JSON: &str = "application/json";
 /// Celery cuts the printed arguments there; they are only ever shown to people.
 const REPR_BYTES: usize = 1_024;
 
@@ -19,15 +22,13 @@ pub struct EncodedTask {
     pub body: Vec<u8>,
 }
 
-/// Writes a call the way Celery does.
-#[must_use]
-pub fn encode(task: &TaskMessage) -> EncodedTask {
-    let id = task.id.to_string();
-    let embed = json!({"callbacks": null, "errbacks": null, "chain": null, "chord": null});
-    let properties = Properties {
-        content_type: Some("application/json".to_owned()),
+/// The properties that Celery writes, and a name and a sender beside them.
+pub(super) fn properties(message: &TaskMessage, conditions: Conditions) -> Properties {
+    let id = message.id.to_string();
+    Properties {
+        content_type: Some(JSON.to_owned()),
         content_encoding: Some("utf-8".to_owned()),
-        headers: headers(task),
+        headers: headers(message, &id, conditions),
         delivery_mode: Some(PERSISTENT),
         priority: Some(0),
         correlation_id: Some(id.clone()),
@@ -35,39 +36,37 @@ pub fn encode(task: &TaskMessage) -> EncodedTask {
         message_id: Some(id),
         app_id: Some("adtally".to_owned()),
         ..Properties::default()
-    };
-    EncodedTask {
-        properties,
-        body: json!([task.args, task.kwargs, embed]).to_string().into(),
     }
 }
 
-pub(super) fn headers(task: &TaskMessage) -> Headers {
+/// The headers that Celery writes.
+pub(super) fn headers(message: &TaskMessage, id: &str, conditions: Conditions) -> Headers {
     use HeaderValue::{Bool, Int, List, Null, Table};
-    let id = || text(task.id.to_string());
     let time = |time: Option<DateTime<Utc>>| {
         time.map_or(Null, |time| {
             text(time.to_rfc3339_opts(SecondsFormat::Micros, false))
         })
     };
+    let Conditions {
+        retries,
+        eta,
+        expires,
+    } = conditions;
     let headers = [
         ("lang", text("rust")),
-        ("task", text(&*task.name)),
-        ("id", id()),
+        ("task", text(&*message.name)),
+        ("id", text(id)),
         ("shadow", Null),
-        ("eta", time(task.eta)),
-        ("expires", time(task.expires)),
+        ("eta", time(eta)),
+        ("expires", time(expires)),
         ("group", Null),
         ("group_index", Null),
-        ("retries", Int(task.retries.into())),
-        ("timelimit", List(vec![time_limit(task), Null])),
-        ("root_id", id()),
-        ("parent_id", if task.retries == 0 { Null } else { id() }),
-        ("argsrepr", text(repr(&Value::Array(task.args.clone())))),
-        (
-            "kwargsrepr",
-            text(repr(&Value::Object(task.kwargs.clone()))),
-        ),
+        ("retries", Int(retries.into())),
+        ("timelimit", List(vec![time_limit(message), Null])),
+        ("root_id", text(id)),
+        ("parent_id", if retries == 0 { Null } else { text(id) }),
+        ("argsrepr", repr(&json!(message.args))),
+        ("kwargsrepr", repr(&json!(message.kwargs))),
         ("origin", text("adtally")),
         ("ignore_result", Bool(true)),
         ("replaced_task_nesting", Int(0)),
@@ -80,8 +79,8 @@ pub(super) fn headers(task: &TaskMessage) -> Headers {
         .collect()
 }
 
-fn time_limit(task: &TaskMessage) -> HeaderValue {
-    match task.time_limit {
+fn time_limit(message: &TaskMessage) -> HeaderValue {
+    match message.time_limit {
         None => HeaderValue::Null,
         Some(limit) if limit.subsec_nanos() == 0 => {
             HeaderValue::Int(i64::try_from(limit.as_secs()).unwrap_or(i64::MAX))
@@ -94,8 +93,8 @@ fn text(text: impl Into<String>) -> HeaderValue {
     HeaderValue::Text(text.into())
 }
 
-fn repr(value: &Value) -> String {
-    let mut text = value.to_string();
-    text.truncate(text.floor_char_boundary(REPR_BYTES));
-    text
+fn repr(value: &Value) -> HeaderValue {
+    let mut repr = value.to_string();
+    repr.truncate(repr.floor_char_boundary(REPR_BYTES));
+    text(repr)
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adtally_broker::Delivery;
-use adtally_domain::TaskMessage;
 use adtally_service::{Shutdown, clock};
 use adtally_store::{NewDeadLetter, StoreError, TaskRun, TaskStart};
+use adtally_wire::celery::TaskCall;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -34,8 +34,8 @@ pub(super) struct Runner {
 enum Verdict {
     /// The task is done, now or before.
     Done(&'static str),
-    /// Send the message again after the delay.
-    Later(TaskMessage, Duration, &'static str),
+    /// Send the call again after the delay.
+    Later(TaskCall, Duration, &'static str),
     /// Keep the message as a dead letter, and never run the task again.
     Dead {
         reason: &'static str,
@@ -49,9 +49,9 @@ impl Runner {
     /// its dead letter is safe.
     pub(super) async fn settle(self: Arc<Self>, delivery: Delivery) -> Result<(), Unsettled> {
         let (name, outcome) = match delivery.task() {
-            Ok(message) => (
-                self.known_name(&message),
-                self.settle_task(message, &delivery).await,
+            Ok(call) => (
+                self.known_name(&call),
+                self.settle_task(call, &delivery).await,
             ),
             Err(error) => {
                 let verdict = Verdict::Dead {
@@ -72,20 +72,16 @@ impl Runner {
         }
     }
 
-    async fn settle_task(
-        &self,
-        message: TaskMessage,
-        delivery: &Delivery,
-    ) -> Result<&'static str, End> {
-        let judged = self.judge(message.clone()).await;
+    async fn settle_task(&self, call: TaskCall, delivery: &Delivery) -> Result<&'static str, End> {
+        let judged = self.judge(call.clone()).await;
         let settled = match judged.map_err(database) {
             Ok(verdict) => self.carry_out(verdict, delivery).await,
             Err(end) => Err(end),
         };
         match settled {
             Err(End::Database(error, _)) if !is_away(&error) => {
-                log::warn!("{} {} is put off: {error}", message.name, message.id);
-                let put_off = Verdict::Later(message, PUT_OFF, "put_off");
+                log::warn!("{} {} is put off: {error}", call.name(), call.id());
+                let put_off = Verdict::Later(call, PUT_OFF, "put_off");
                 self.carry_out(put_off, delivery).await
             }
             settled => settled,
@@ -93,22 +89,22 @@ impl Runner {
     }
 
     /// Names of unknown tasks come from outside: as labels they would grow without bound.
-    fn known_name(&self, message: &TaskMessage) -> &'static str {
+    fn known_name(&self, call: &TaskCall) -> &'static str {
         self.registry
-            .get(&message.name)
+            .get(call.name())
             .map_or("unknown", |task| task.name)
     }
 
-    async fn judge(&self, message: TaskMessage) -> Result<Verdict, StoreError> {
+    async fn judge(&self, call: TaskCall) -> Result<Verdict, StoreError> {
         let now = clock::now();
-        if message.expires.is_some_and(|expires| expires < now) {
+        if call.expires().is_some_and(|expires| expires < now) {
             return Ok(Verdict::Done("expired"));
         }
-        if let Some(wait) = message.eta.and_then(|eta| (eta - now).to_std().ok()) {
-            return Ok(Verdict::Later(message, wait, "waiting"));
+        if let Some(wait) = call.eta().and_then(|eta| (eta - now).to_std().ok()) {
+            return Ok(Verdict::Later(call, wait, "waiting"));
         }
-        let Some(task) = self.registry.get(&message.name) else {
-            let detail = format!("there is no task {:?}", message.name);
+        let Some(task) = self.registry.get(call.name()) else {
+            let detail = format!("there is no task {:?}", call.name());
             return Ok(Verdict::Dead {
                 reason: "unknown_task",
                 detail,
@@ -116,38 +112,39 @@ impl Runner {
             });
         };
         let run = TaskRun {
-            task_id: message.id,
-            name: message.name.clone(),
-            arguments: Value::Object(task.arguments_of(&message)),
+            task_id: call.id(),
+            name: call.name().to_owned(),
+            arguments: Value::Object(task.arguments_of(call.message())),
             worker: self.context.worker.clone(),
         };
         match self.context.store.begin_task(run.clone()).await? {
             TaskStart::AlreadyDone => Ok(Verdict::Done("repeated")),
-            TaskStart::Run { .. } => self.run(task, message, run).await,
+            TaskStart::Run { .. } => self.run(task, call, run).await,
         }
     }
 
     async fn run(
         &self,
         task: Registered,
-        message: TaskMessage,
+        call: TaskCall,
         run: TaskRun,
     ) -> Result<Verdict, StoreError> {
-        let limit = message
+        let limit = call
+            .message()
             .time_limit
             .map_or(task.time_limit, |limit| limit.min(task.time_limit));
         let timer = self
             .metrics
             .task_seconds
-            .with_label_values(&[&message.name])
+            .with_label_values(&[call.name()])
             .start_timer();
-        let work = task.start(self.context.clone(), message.clone(), run.clone());
+        let work = task.start(self.context.clone(), call.message().clone(), run.clone());
         let result = bounded(limit, work).await;
         timer.observe_duration();
         match result {
             Ok(()) => Ok(Verdict::Done("succeeded")),
             Err(TaskError::Unavailable(error)) => Err(error),
-            Err(TaskError::Retry(error)) => self.again(task, message, run, error).await,
+            Err(TaskError::Retry(error)) => self.again(task, call, run, error).await,
             Err(TaskError::Discard(error)) => Ok(give_up(run, "discarded", error)),
         }
     }
@@ -155,21 +152,20 @@ impl Runner {
     async fn again(
         &self,
         task: Registered,
-        mut message: TaskMessage,
+        call: TaskCall,
         run: TaskRun,
         error: String,
     ) -> Result<Verdict, StoreError> {
-        let attempts = message.retries.saturating_add(1);
-        match task.retry.delay_after(attempts, rand::random()) {
+        let next = call.next_attempt();
+        match task.retry.delay_after(next.retries(), rand::random()) {
             Some(delay) => {
                 log::warn!(
                     "{} {} failed: {error}; again in {delay:.1?}",
-                    message.name,
-                    message.id
+                    next.name(),
+                    next.id()
                 );
                 self.context.store.fail_task(run, error, false).await?;
-                message.retries = attempts;
-                Ok(Verdict::Later(message, delay, "retried"))
+                Ok(Verdict::Later(next, delay, "retried"))
             }
             None => Ok(give_up(run, "max_attempts", error)),
         }
@@ -178,9 +174,9 @@ impl Runner {
     async fn carry_out(&self, verdict: Verdict, delivery: &Delivery) -> Result<&'static str, End> {
         match verdict {
             Verdict::Done(outcome) => Ok(outcome),
-            Verdict::Later(message, delay, outcome) => {
+            Verdict::Later(call, delay, outcome) => {
                 let publisher = &self.context.publisher;
-                let send = || publisher.publish_task_after(&message, delay);
+                let send = || publisher.publish_task_after(&call, delay);
                 let sent = insist(&self.stop, send).await;
                 sent.map_err(|error| End::Broker(format!("a task cannot be sent: {error}")))?;
                 Ok(outcome)

@@ -91,9 +91,6 @@ fn message(task: TaskRecord) -> TaskMessage {
         queue: QUEUE.to_owned(),
         args: Vec::new(),
         kwargs,
-        retries: 0,
-        eta: None,
-        expires: None,
         time_limit: None,
     }
 }
