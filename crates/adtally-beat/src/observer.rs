@@ -83,7 +83,7 @@ impl Observer {
         };
         let topology = self.broker.topology();
         for queue in topology.consumed_queues() {
-            let found = session.look_at(&queue).await?;
+            let found = session.queue_state(&queue).await?;
             let waited = if found.messages == 0 {
                 memory.filled.remove(&queue);
                 Duration::ZERO
@@ -95,7 +95,7 @@ impl Observer {
         }
         let retries = topology.events_retry_queues().into_iter();
         for queue in retries.chain(topology.retry_queues()) {
-            let found = session.look_at(&queue).await?;
+            let found = session.queue_state(&queue).await?;
             self.metrics.retry_queue(&queue, found.messages);
         }
         memory.session = Some(session);

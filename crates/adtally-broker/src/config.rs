@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-use crate::topology::{Sightings, Topology};
+use crate::topology::{OnceSet, Topology};
 use crate::{BrokerError, random::Randomness};
 
 /// Seconds of silence after which either side doubts the connection, unless the URL says another
@@ -20,7 +21,7 @@ pub struct BrokerConfig {
     pub(crate) urls: Arc<[BrokerUrl]>,
     pub(crate) connection_name: Arc<str>,
     pub(crate) topology: Arc<Topology>,
-    pub(crate) sightings: Arc<Sightings>,
+    pub(crate) once: Arc<OnceSet>,
     pub(crate) random: Arc<Randomness>,
 }
 
@@ -52,7 +53,7 @@ impl BrokerConfig {
             urls,
             connection_name: connection_name.into(),
             topology: Arc::new(Topology::new(prefix)?),
-            sightings: Arc::default(),
+            once: Arc::default(),
             random: Arc::default(),
         })
     }
@@ -146,23 +147,19 @@ fn heartbeat(url: &Url) -> Result<u16, String> {
     }
 }
 
+/// The text that `part` of a URL stands for. A lone `%`, which the library would take as it is, is an error.
 fn decoded(part: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [
-                rest.next().unwrap_or_default(),
-                rest.next().unwrap_or_default(),
-            ];
-            let digits = std::str::from_utf8(&digits).unwrap_or_default();
-            let byte = u8::from_str_radix(digits, 16);
-            bytes.push(byte.map_err(|_| "it has a % without two hexadecimal digits".to_owned())?);
-        } else {
-            bytes.push(byte);
-        }
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().first_chunk();
+        digits.is_some_and(|digits: &[u8; 2]| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !part.split('%').skip(1).all(is_escape) {
+        return Err("it has a % without two hexadecimal digits".to_owned());
     }
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 once percent-decoded".to_owned())
+    match percent_decode_str(part).decode_utf8() {
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err("it is not UTF-8 once percent-decoded".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One connection, every call on it under a deadline.
 
-mod sieve;
+mod property_guard;
 
 use std::future::Future;
 use std::net::{Shutdown, TcpStream};
@@ -14,14 +14,14 @@ use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
 
-use sieve::Sieve;
+use property_guard::PropertyGuard;
 
 use crate::BrokerError;
 use crate::config::{BrokerConfig, BrokerUrl};
 
 /// How long the broker has for any one answer.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(5);
-/// How long it has to say goodbye.
+/// How long it has to close a connection.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// A connection without automatic recovery: once it fails, everything made on it is void.
@@ -68,7 +68,7 @@ impl Link {
                 connection: Arc::new(connection),
                 socket,
             }),
-            Ok(Err(error)) => Err(refusal(url, &error)),
+            Ok(Err(error)) => Err(connect_error(url, &error)),
             Err(_) => {
                 socket.shut();
                 let reason = format!("no answer within {} s", CALL_LIMIT.as_secs());
@@ -106,17 +106,17 @@ impl Link {
             .inspect_err(|_| self.abandon())
     }
 
-    /// Says goodbye, so that the broker does not log a lost connection. Never waits long.
+    /// Closes the connection in order, so that the broker does not log a lost one. Never waits long.
     pub(crate) async fn close(&self) {
-        let goodbye = self.connection.close(200, short("closing"));
-        if !matches!(tokio::time::timeout(CLOSE_LIMIT, goodbye).await, Ok(Ok(()))) {
+        let close = self.connection.close(200, short("closing"));
+        if !matches!(tokio::time::timeout(CLOSE_LIMIT, close).await, Ok(Ok(()))) {
             log::debug!("broker connection ended without a goodbye");
             self.abandon();
         }
     }
 
-    /// Ends the connection without a word. The client library would wait for the broker's goodbye
-    /// for ever, and keep a thread and a socket so long.
+    /// Shuts the socket down. The client library would wait for the broker's answer to a close for ever,
+    /// and keep a thread and a socket so long.
     pub(crate) fn abandon(&self) {
         self.socket.shut();
     }
@@ -127,7 +127,7 @@ impl Link {
 struct Socket(Arc<OnceLock<TcpStream>>);
 
 impl Socket {
-    fn keep(&self, socket: &impl AsFd) {
+    fn set(&self, socket: &impl AsFd) {
         if let Ok(twin) = socket.as_fd().try_clone_to_owned() {
             let _ = self.0.set(twin.into());
         }
@@ -148,17 +148,17 @@ async fn connect(
 ) -> lapin::Result<Connection> {
     Connection::connector(
         uri,
-        sieve::runtime(),
+        property_guard::runtime(),
         async move |uri, _| {
             let runtime = lapin::runtime::default_runtime()?;
             let stream = AMQPUriTcpExt::connect_async(&uri, &runtime).await?;
             match &stream {
-                AsyncTcpStream::Plain(plain) => socket.keep(plain.get_ref()),
-                AsyncTcpStream::Rustls(tls) => socket.keep(tls.get_ref().0.get_ref()),
+                AsyncTcpStream::Plain(plain) => socket.set(plain.get_ref()),
+                AsyncTcpStream::Rustls(tls) => socket.set(tls.get_ref().0.get_ref()),
                 // No other kind is built in.
                 _ => {}
             }
-            Ok(AsyncTcpStream::Plain(Sieve::new(stream)))
+            Ok(AsyncTcpStream::Plain(PropertyGuard::new(stream)))
         },
         properties,
     )
@@ -178,7 +178,7 @@ pub(crate) async fn within<T>(
         })
 }
 
-fn refusal(url: &BrokerUrl, error: &lapin::Error) -> BrokerError {
+fn connect_error(url: &BrokerUrl, error: &lapin::Error) -> BrokerError {
     let shown = url.to_string();
     if let ErrorKind::ProtocolError(refusal) = error.kind() {
         match refusal.kind() {
@@ -190,7 +190,7 @@ fn refusal(url: &BrokerUrl, error: &lapin::Error) -> BrokerError {
                 return BrokerError::VhostRefused {
                     url: shown,
                     vhost: url.uri.vhost.clone(),
-                    reason: said(error),
+                    reason: describe(error),
                 };
             }
             _ => {}
@@ -198,12 +198,12 @@ fn refusal(url: &BrokerUrl, error: &lapin::Error) -> BrokerError {
     }
     BrokerError::Unreachable {
         url: shown,
-        reason: said(error),
+        reason: describe(error),
     }
 }
 
 /// What went wrong, without the library's own preamble.
-pub(crate) fn said(error: &lapin::Error) -> String {
+pub(crate) fn describe(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::IOError(error) => error.to_string(),
         ErrorKind::ProtocolError(refusal) => refusal.get_message().to_string(),

@@ -93,7 +93,7 @@ impl BrokerError {
 
 impl From<lapin::Error> for BrokerError {
     fn from(error: lapin::Error) -> Self {
-        Self::SessionOver(crate::connection::said(&error))
+        Self::SessionOver(crate::connection::describe(&error))
     }
 }
 

@@ -1,7 +1,7 @@
 //! RabbitMQ for AdTally: who talks to the broker talks through this crate.
 //!
 //! [`Publisher`] packs events into few messages and answers once the broker has confirmed them;
-//! [`ConsumerSession`] hands deliveries out by value, to be settled once. What the messages look like
+//! [`ConsumerSession`] hands deliveries out by value: each is acknowledged or requeued once. What the messages look like
 //! is `adtally-wire`'s.
 //!
 //! A failed connection voids everything made on it. The publisher starts anew by itself and sends

@@ -12,7 +12,7 @@ mod event_id;
 mod ids;
 mod input;
 mod intake;
-
+mod prefix;
 mod rejection;
 mod retry;
 mod task;
@@ -31,6 +31,7 @@ pub use event_id::EventId;
 pub use ids::{AdId, AdvertiserId, InvalidId};
 pub use input::{EventInput, Scalar};
 pub use intake::Intake;
+pub use prefix::{InvalidPrefix, Prefix};
 pub use rejection::{RejectCode, Rejection};
 pub use retry::RetryPolicy;
 pub use task::{InvalidArguments, Task, TaskMessage};

@@ -6,7 +6,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use adtally_domain::ReportingZone;
+use adtally_domain::{Prefix, ReportingZone};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
@@ -89,8 +89,8 @@ pub struct BrokerArgs {
     #[arg(long, env = "ADTALLY_AMQP_URL_FILE", value_name = "FILE", value_parser = path_or_empty())]
     pub amqp_url_file: Option<PathBuf>,
     /// How the names of exchanges and queues begin
-    #[arg(long, env = "ADTALLY_PREFIX", default_value = "adtally", value_parser = prefix)]
-    pub prefix: String,
+    #[arg(long, env = "ADTALLY_PREFIX", default_value = "adtally")]
+    pub prefix: Prefix,
 }
 
 /// A checked address of RabbitMQ.
@@ -99,7 +99,7 @@ pub struct Broker {
     /// Its URLs, at least one.
     pub urls: Vec<SecretUrl>,
     /// How our names begin.
-    pub prefix: String,
+    pub prefix: Prefix,
 }
 
 impl BrokerArgs {
@@ -233,15 +233,5 @@ fn given(flag: &str, value: Option<&str>, file: Option<&Path>) -> Result<String,
         Source::Nothing => Err(Failure::usage(format!(
             "{flag} is required: give the flag or set {variable}"
         ))),
-    }
-}
-
-fn prefix(text: &str) -> Result<String, String> {
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
-    if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
-        Ok(text.to_owned())
-    } else {
-        Err("use 1 to 64 lower-case letters, digits, dots, underscores or hyphens".to_owned())
     }
 }

@@ -86,7 +86,7 @@ async fn start(
     let zone = migrate(args, &servers).await?;
     board.set("ADTALLY_DATABASE_URL", &servers.database_url);
     board.set("ADTALLY_AMQP_URL", &servers.amqp_url);
-    board.set("ADTALLY_PREFIX", &args.broker.prefix);
+    board.set("ADTALLY_PREFIX", &*args.broker.prefix);
     board.set("ADTALLY_TIMEZONE", zone.name());
     let mut demo = None;
     if !args.services_only {

@@ -11,7 +11,7 @@ use crate::{BrokerConfig, BrokerError};
 /// A queue as it is now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueState {
-    /// Messages that wait, those in consumers' hands not counted.
+    /// Messages that wait, unacknowledged ones not counted.
     pub messages: u32,
     /// Who takes messages from it.
     pub consumers: u32,
@@ -35,7 +35,7 @@ impl ConsumerSession {
         Ok(Self { link })
     }
 
-    /// Starts to take messages from `queue`, at most `prefetch` (at least 1) unsettled at a time.
+    /// Starts to take messages from `queue`, at most `prefetch` (at least 1) unacknowledged at a time.
     ///
     /// # Errors
     /// The session is over, or the queue does not exist or may not be read.
@@ -56,26 +56,26 @@ impl ConsumerSession {
         Ok(Subscription::new(channel, consumer, queue))
     }
 
-    /// How many messages wait in `queue`, those in consumers' hands not counted.
+    /// How many messages wait in `queue`, unacknowledged ones not counted.
     ///
     /// # Errors
     /// The session is over, or the queue does not exist.
     pub async fn queue_depth(&self, queue: &str) -> Result<u32, BrokerError> {
-        Ok(self.look_at(queue).await?.messages)
+        Ok(self.queue_state(queue).await?.messages)
     }
 
     /// What waits in `queue` and who takes from it.
     ///
     /// # Errors
     /// The session is over, or the queue does not exist.
-    pub async fn look_at(&self, queue: &str) -> Result<QueueState, BrokerError> {
+    pub async fn queue_state(&self, queue: &str) -> Result<QueueState, BrokerError> {
         let channel = self.link.channel().await?;
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
         };
-        let look = channel.queue_declare(short(queue), options, FieldTable::default());
-        let queue = self.link.call("look at a queue", look).await??;
+        let declare = channel.queue_declare(short(queue), options, FieldTable::default());
+        let queue = self.link.call("look at a queue", declare).await??;
         Ok(QueueState {
             messages: queue.message_count(),
             consumers: queue.consumer_count(),
@@ -88,7 +88,7 @@ impl ConsumerSession {
         self.link.is_connected()
     }
 
-    /// Says goodbye. Unsettled deliveries return to their queues.
+    /// Says goodbye. Unacknowledged deliveries return to their queues.
     pub async fn close(&self) {
         self.link.close().await;
     }

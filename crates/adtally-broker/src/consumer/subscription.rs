@@ -7,14 +7,15 @@ use futures_util::{FutureExt, StreamExt};
 use lapin::options::BasicCancelOptions;
 use lapin::{Channel, Consumer};
 
-use super::delivery::{Delivery, Desk};
+use super::Delivery;
+use super::ack_channel::AckChannel;
 use crate::BrokerError;
 use crate::connection::within;
 
 /// A consumer on a channel of its own.
 pub struct Subscription {
     consumer: Consumer,
-    desk: Arc<Desk>,
+    channel: Arc<AckChannel>,
     ended: bool,
 }
 
@@ -22,7 +23,7 @@ impl Subscription {
     pub(super) fn new(channel: Channel, consumer: Consumer, queue: &str) -> Self {
         Self {
             consumer,
-            desk: Arc::new(Desk::new(channel, queue)),
+            channel: Arc::new(AckChannel::new(channel, queue)),
             ended: false,
         }
     }
@@ -30,7 +31,7 @@ impl Subscription {
     /// The queue subscribed to.
     #[must_use]
     pub fn queue(&self) -> &str {
-        &self.desk.queue
+        &self.channel.queue
     }
 
     /// The next message. `None`, now and for ever, once the subscription has ended: the
@@ -67,7 +68,7 @@ impl Subscription {
         item: Option<lapin::Result<lapin::message::Delivery>>,
     ) -> Option<Result<Delivery, BrokerError>> {
         match item {
-            Some(Ok(delivery)) => Some(Ok(Delivery::new(delivery, &self.desk))),
+            Some(Ok(delivery)) => Some(Ok(Delivery::new(delivery, &self.channel))),
             Some(Err(error)) => {
                 self.ended = true;
                 Some(Err(error.into()))
@@ -80,14 +81,14 @@ impl Subscription {
     }
 
     /// Stops taking messages, and returns to the queue those that arrived but were never handed
-    /// out. Deliveries already handed out can still be settled. Says how many were returned.
+    /// out. Deliveries already handed out can still be acknowledged. Says how many were returned.
     ///
     /// # Errors
-    /// The session is over, which returns everything unsettled by itself.
+    /// The session is over, which returns everything unacknowledged by itself.
     pub async fn cancel(mut self) -> Result<usize, BrokerError> {
         let tag = self.consumer.tag();
         let cancel = self
-            .desk
+            .channel
             .channel
             .basic_cancel(tag, BasicCancelOptions { nowait: false });
         within("cancel a subscription", cancel).await??;
@@ -105,7 +106,7 @@ impl Subscription {
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Subscription")
-            .field("queue", &self.desk.queue)
+            .field("queue", &self.channel.queue)
             .field("ended", &self.ended)
             .finish_non_exhaustive()
     }

@@ -160,7 +160,7 @@ impl Owner {
             Landing::Lost(error) => {
                 let reason = error.to_string();
                 if voyage.probe.is_some() && reason.contains("ACCESS_REFUSED") {
-                    self.config.sightings.is_first(NO_PROBES.to_owned());
+                    self.config.once.insert(NO_PROBES.to_owned());
                 }
                 return Step::Break(Some(reason));
             }
@@ -247,7 +247,7 @@ impl Owner {
     }
 
     fn probe(&mut self, channel: &Channel, voyage: &mut Voyage) {
-        if self.config.sightings.contains(NO_PROBES) {
+        if self.config.once.contains(NO_PROBES) {
             return;
         }
         let now = Instant::now();

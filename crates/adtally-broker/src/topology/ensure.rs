@@ -8,7 +8,7 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ErrorKind, ExchangeKind};
 
-use super::{Argument, ExchangeSpec, ExchangeType, QueueSpec};
+use super::objects::{Argument, ExchangeSpec, ExchangeType, QueueSpec};
 use crate::BrokerError;
 use crate::config::BrokerConfig;
 use crate::connection::{Link, short};
@@ -19,18 +19,18 @@ use crate::connection::{Link, short};
 /// [`BrokerError::NotPermitted`] when something is missing and may not be made,
 /// [`BrokerError::NotMade`] when the broker has another reason not to make it.
 pub(crate) async fn ensure(link: &Link, config: &BrokerConfig) -> Result<(), BrokerError> {
-    let mut desk = Desk {
+    let mut declarer = Declarer {
         link,
         config,
         channel: link.channel().await?,
     };
     for exchange in config.topology.exchanges() {
-        desk.ensure(&Object::Exchange(exchange)).await?;
+        declarer.ensure(&Object::Exchange(exchange)).await?;
     }
     for queue in config.topology.queues() {
         let object = Object::Queue(queue);
-        let made = desk.ensure(&object).await?;
-        desk.bind(&object, made).await?;
+        let made = declarer.ensure(&object).await?;
+        declarer.bind(&object, made).await?;
     }
     Ok(())
 }
@@ -57,21 +57,21 @@ enum Answer {
     Different(String),
 }
 
-/// A channel that is replaced whenever a refusal closed it.
-struct Desk<'a> {
+/// Declares objects on a channel, which it replaces whenever a refusal closed it.
+struct Declarer<'a> {
     link: &'a Link,
     config: &'a BrokerConfig,
     channel: Channel,
 }
 
-impl Desk<'_> {
+impl Declarer<'_> {
     /// Whether the object had to be made.
     async fn ensure(&mut self, object: &Object) -> Result<bool, BrokerError> {
         let compared = format!("compared {object}");
         match self.declare(object, true).await? {
             Answer::Missing(_) => {
                 self.make(object).await?;
-                self.config.sightings.is_first(compared);
+                self.config.once.insert(compared);
                 log::info!("broker: made {object}");
                 return Ok(true);
             }
@@ -80,7 +80,7 @@ impl Desk<'_> {
             Answer::Forbidden(_) => return Ok(false),
             Answer::Fine | Answer::Different(_) => {}
         }
-        if self.config.sightings.is_first(compared)
+        if self.config.once.insert(compared)
             && let Answer::Different(reason) = self.declare(object, false).await?
         {
             log::warn!(
@@ -138,8 +138,8 @@ impl Desk<'_> {
         };
         let refused = format!("may not bind {object}");
         if just_made {
-            self.config.sightings.forget(&refused);
-        } else if self.config.sightings.contains(&refused) {
+            self.config.once.remove(&refused);
+        } else if self.config.once.contains(&refused) {
             return Ok(());
         }
         let (exchange, key) = &queue.binding;
@@ -158,7 +158,7 @@ impl Desk<'_> {
                 Err(BrokerError::NotPermitted { object, reason })
             }
             Answer::Forbidden(_) => {
-                self.config.sightings.is_first(refused);
+                self.config.once.insert(refused);
                 Ok(())
             }
             Answer::Missing(reason) | Answer::Different(reason) => {

@@ -124,7 +124,7 @@ impl Starter<'_> {
         let mut options = ProcessOptions::new(name, self.program(program)?)
             .env("ADTALLY_DATABASE_URL", &self.servers.database_url)
             .env("ADTALLY_AMQP_URL", &self.servers.amqp_url)
-            .env("ADTALLY_PREFIX", &self.args.broker.prefix)
+            .env("ADTALLY_PREFIX", &*self.args.broker.prefix)
             .env("ADTALLY_MAX_EVENT_AGE", &self.args.max_event_age)
             .env("ADTALLY_LOG_FORMAT", self.log_format.as_str())
             .env("ADTALLY_SPOOL_DIR", self.data_dir.join("spool"))

@@ -1,7 +1,7 @@
-//! Whether the client library can read a message's properties (AMQP 0-9-1, section 4.2.6.1, with
+//! Whether the client library can decode a message's properties (AMQP 0-9-1, section 4.2.6.1, with
 //! the types of values that RabbitMQ uses).
 
-/// Levels of tables and lists within each other that are read. Senders use three or four.
+/// Nested levels of tables and lists that pass. Senders use three or four.
 const DEEPEST: u32 = 32;
 /// Class, weight, and length of the body.
 const FIXED: usize = 12;
@@ -33,9 +33,9 @@ enum Kind {
     Time,
 }
 
-/// What to read instead of `payload`, the properties of a message; `None` when it can be read.
+/// What to read instead of `payload`, the properties of a message; `None` when it can be decoded.
 pub(super) fn replacement(payload: &[u8]) -> Option<Vec<u8>> {
-    if is_readable(payload).is_some() {
+    if is_decodable(payload).is_some() {
         return None;
     }
     let fixed = payload.get(..FIXED)?;
@@ -49,7 +49,7 @@ fn headers() -> Vec<u8> {
     [&(entry.len() as u32).to_be_bytes()[..], &entry].concat()
 }
 
-fn is_readable(payload: &[u8]) -> Option<()> {
+fn is_decodable(payload: &[u8]) -> Option<()> {
     let mut bytes = Bytes(payload);
     bytes.take(FIXED)?;
     let flags = bytes.u16()?;
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn properties_are_read_down_to_the_deepest_level_and_not_further() {
+    fn properties_are_decoded_down_to_the_deepest_level_and_not_further() {
         assert_eq!(replacement(&nested(DEEPEST)), None);
         let replaced = replacement(&nested(DEEPEST + 1)).unwrap();
         assert_eq!(replacement(&replaced), None);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_utf_8_cannot_be_read() {
+    fn a_name_that_is_not_utf_8_cannot_be_decoded() {
         let of_type = |name: &[u8]| [&[0; FIXED][..], &[0, 0x20, 2], name].concat();
         assert_eq!(replacement(&of_type(b"ab")), None);
         assert!(replacement(&of_type(b"\xff\xfe")).is_some());
@@ -180,7 +180,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_passes_is_what_the_library_reads(
+        fn what_passes_is_what_the_library_decodes(
             flags in any::<u16>(),
             bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(b'V'), any::<u8>()], 0..60),
         ) {

@@ -1,13 +1,16 @@
-//! Keeps away from the client library what it cannot read.
+//! Keeps from the client library the message properties that it cannot decode.
 //!
-//! The library reads a header within a header by calling itself, so a message with some thousand
-//! levels of them overflows its stack and ends the process; a name that is not UTF-8 ends the
-//! connection. The broker minds neither, and would deliver such a message again and again, to one
-//! worker after the other. Here it loses its properties on the way in: it is then judged by its
-//! body alone.
+//! - The library decodes nested tables recursively, without a bound (`parsing.rs` of amq-protocol-types
+//!   10.6). A message with some thousand levels overflows its stack and ends the process.
+//! - A name that is not UTF-8 ends the connection.
+//!
+//! The broker accepts both, and would deliver such a message again and again, to one worker after the
+//! other. Here the message loses its properties on the way in; its body alone decides then.
+//!
+//! This can go once the library bounds its recursion, as rabbitmq-c has since its pull request 763.
 
-mod frames;
-mod readable;
+mod decodable;
+mod frame_splitter;
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -24,7 +27,7 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use lapin::tcp::AsyncTcpStream;
 use tokio::runtime::Handle;
 
-use frames::Frames;
+use frame_splitter::FrameSplitter;
 
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1_024;
@@ -32,37 +35,37 @@ const CHUNK: usize = 64 * 1_024;
 /// What tokio connects to, plain or by TLS.
 pub(super) type Stream = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
-/// The runtime of connections whose streams are sieved.
-pub(super) type SievedRuntime = Runtime<RuntimeParts<Tokio, SievedReactor>>;
+/// The runtime of connections whose streams are guarded.
+pub(super) type GuardedRuntime = Runtime<RuntimeParts<Tokio, GuardedReactor>>;
 
-/// Tokio's runtime, whose connections are sieved.
-pub(super) fn runtime() -> SievedRuntime {
-    let reactor = SievedReactor(Tokio::current());
+/// Tokio's runtime, whose connections are guarded.
+pub(super) fn runtime() -> GuardedRuntime {
+    let reactor = GuardedReactor(Tokio::current());
     Runtime::new(RuntimeParts::new(Tokio::current(), reactor))
 }
 
-/// A stream from the broker of which every message can be read.
-pub(crate) struct Sieve {
+/// A stream from the broker whose message properties can all be decoded.
+pub(crate) struct PropertyGuard {
     /// Until it is dropped.
     inner: Option<Stream>,
-    /// The runtime it belongs to.
-    home: Handle,
+    /// The runtime that the stream belongs to.
+    runtime: Handle,
     chunk: Box<[u8]>,
-    frames: Frames,
-    /// What may be read, of which the first `taken` bytes have been.
-    sieved: Vec<u8>,
+    splitter: FrameSplitter,
+    /// Checked bytes for the library, of which it has read the first `taken`.
+    checked: Vec<u8>,
     taken: usize,
 }
 
-impl Sieve {
+impl PropertyGuard {
     /// Must be called within the stream's runtime.
     pub(super) fn new(inner: Stream) -> Self {
         Self {
             inner: Some(inner),
-            home: Handle::current(),
+            runtime: Handle::current(),
             chunk: vec![0; CHUNK].into(),
-            frames: Frames::default(),
-            sieved: Vec::new(),
+            splitter: FrameSplitter::default(),
+            checked: Vec::new(),
             taken: 0,
         }
     }
@@ -72,23 +75,23 @@ impl Sieve {
         inner.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Hands out what is ready, 0 when nothing is.
-    fn hand_out(&mut self, to: &mut [u8]) -> usize {
-        let ready = self.sieved.get(self.taken..).unwrap_or_default();
+    /// Copies what is ready to `to`. Says how many bytes, 0 when nothing is ready.
+    fn copy_ready(&mut self, to: &mut [u8]) -> usize {
+        let ready = self.checked.get(self.taken..).unwrap_or_default();
         let length = ready.len().min(to.len());
         if let (Some(to), Some(from)) = (to.get_mut(..length), ready.get(..length)) {
             to.copy_from_slice(from);
         }
         self.taken += length;
-        if self.taken == self.sieved.len() {
-            self.sieved.clear();
+        if self.taken == self.checked.len() {
+            self.checked.clear();
             self.taken = 0;
         }
         length
     }
 }
 
-impl AsyncRead for Sieve {
+impl AsyncRead for PropertyGuard {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -96,7 +99,7 @@ impl AsyncRead for Sieve {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         loop {
-            let length = this.hand_out(to);
+            let length = this.copy_ready(to);
             if length > 0 || to.is_empty() {
                 return Poll::Ready(Ok(length));
             }
@@ -109,12 +112,12 @@ impl AsyncRead for Sieve {
                 return Poll::Ready(Ok(0));
             }
             let chunk = this.chunk.get(..length).unwrap_or_default();
-            this.frames.pass(chunk, &mut this.sieved);
+            this.splitter.pass(chunk, &mut this.checked);
         }
     }
 }
 
-impl AsyncWrite for Sieve {
+impl AsyncWrite for PropertyGuard {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -143,19 +146,19 @@ impl AsyncWrite for Sieve {
 /// The client library drops its stream on a thread of its own. Outside of a runtime, the stream's adapter
 /// would start another one for that, for good; and where no descriptor is left it would panic, then
 /// and at each later end of a connection.
-impl Drop for Sieve {
+impl Drop for PropertyGuard {
     fn drop(&mut self) {
-        let _at_home = self.home.enter();
+        let _entered = self.runtime.enter();
         drop(self.inner.take());
     }
 }
 
 /// Tokio's reactor with another type of stream.
 #[derive(Debug, Clone)]
-pub(crate) struct SievedReactor(Tokio);
+pub(crate) struct GuardedReactor(Tokio);
 
-impl Reactor for SievedReactor {
-    type TcpStream = Sieve;
+impl Reactor for GuardedReactor {
+    type TcpStream = PropertyGuard;
     type Sleep = <Tokio as Reactor>::Sleep;
 
     fn register<H: Read + Write + AsFd + AsRawFd + Send + 'static>(
@@ -179,9 +182,9 @@ impl Reactor for SievedReactor {
     fn tcp_connect_addr(
         &self,
         address: SocketAddr,
-    ) -> impl Future<Output = io::Result<Sieve>> + Send + 'static {
+    ) -> impl Future<Output = io::Result<PropertyGuard>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
-        async move { Ok(Sieve::new(AsyncTcpStream::Plain(connecting.await?))) }
+        async move { Ok(PropertyGuard::new(AsyncTcpStream::Plain(connecting.await?))) }
     }
 }
 
@@ -203,7 +206,7 @@ mod tests {
     async fn a_stream_that_ends_on_another_thread_needs_no_other_runtime() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let reactor = SievedReactor(Tokio::current());
+        let reactor = GuardedReactor(Tokio::current());
         let stream = reactor.tcp_connect_addr(address).await.unwrap();
         let (mut accepted, _) = listener.accept().await.unwrap();
         std::thread::spawn(move || drop(stream)).join().unwrap();
