@@ -10,7 +10,7 @@ use actix_web::web::Data;
 use adtally_broker::{Publisher, PublisherOptions};
 use adtally_domain::Timestamp;
 use adtally_service::metrics::Registry;
-use adtally_service::{Health, Shutdown, accepted_connections, check_descriptors, clock};
+use adtally_service::{Health, Shutdown, accepted_connections, check_open_files, clock};
 use adtally_store::Store;
 use anyhow::Context as _;
 use tokio::runtime::Handle;
@@ -62,7 +62,7 @@ const LAST_EVENTS: Duration = Duration::from_secs(10);
 pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = args.resolve()?;
     let connections = config.http_workers * accepted_connections(config.connections_per_worker);
-    check_descriptors(
+    check_open_files(
         connections as u64 + u64::from(config.store.pool_size),
         "--max-connections",
     );

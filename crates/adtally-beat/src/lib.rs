@@ -15,7 +15,7 @@ use std::time::Duration;
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_service::metrics::Registry;
 use adtally_service::{
-    ExitKind, Health, HealthServer, ResultExt, SecretUrl, Shutdown, check_descriptors,
+    ExitKind, Health, HealthServer, ResultExt, SecretUrl, Shutdown, check_open_files,
     watch_obstacles,
 };
 use adtally_store::{Store, StoreConfig};
@@ -37,7 +37,7 @@ pub async fn run(args: BeatArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let database = args.database.resolve()?;
     let broker = args.broker.resolve()?;
     let asked = args.zone.resolve()?;
-    check_descriptors(database.pool_size.into(), "--database-pool-size");
+    check_open_files(database.pool_size.into(), "--database-pool-size");
     let urls: Vec<_> = broker.urls.iter().map(SecretUrl::expose).collect();
     let broker = BrokerConfig::new(&urls, &broker.prefix, "adtally-beat")
         .or_exit(ExitKind::Configuration)?;

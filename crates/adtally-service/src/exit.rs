@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::logging::{self, LAST_LINES, LogArgs};
 use crate::secret::redact;
-use crate::{Shutdown, descriptors};
+use crate::{Shutdown, rlimit};
 
 /// Why a process ends, as its exit code tells (the numbers above 64 are those of sysexits.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +143,7 @@ pub fn serve<Args: Parser, Process: Future<Output = anyhow::Result<()>>>(
 ) -> ExitCode {
     let (args, log) = parse::<Args>();
     logging::init(log.log_format);
-    descriptors::raise();
+    rlimit::raise_open_files();
     let code = run_main(async { process(args, Shutdown::on_signals()?).await });
     logging::flush(LAST_LINES);
     code

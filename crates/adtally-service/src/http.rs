@@ -3,10 +3,10 @@
 mod admission;
 mod connection;
 mod connections;
-mod gone;
 mod refused;
 mod requests;
 mod target;
+mod tcp_timeouts;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -133,7 +133,7 @@ where
         let (counted, rounds) = (refusals.clone(), Rounds::default());
         let in_rounds = rounds.clone();
         let admit = move |io: TcpStream| {
-            gone::cut_off(&io);
+            tcp_timeouts::set(&io);
             let peer = io.peer_addr().ok();
             match connections.admit(ClientNetwork::of(peer.map(|peer| peer.ip()))) {
                 Some(held) => {

@@ -4,7 +4,6 @@
 mod args;
 mod client;
 pub mod clock;
-mod descriptors;
 mod exit;
 mod health;
 mod health_server;
@@ -13,6 +12,7 @@ pub mod logging;
 pub mod metrics;
 mod obstacle;
 mod outage;
+mod rlimit;
 mod secret;
 mod shutdown;
 mod url_fault;
@@ -21,7 +21,6 @@ pub use args::{
     Broker, BrokerArgs, Database, DatabaseArgs, HealthArgs, ZoneArgs, path_or_empty, switch,
 };
 pub use client::ClientNetwork;
-pub use descriptors::check_descriptors;
 pub use exit::{ExitKind, Failure, ResultExt, report, run_main, serve};
 pub use health::{Check, Health, Readiness};
 pub use health_server::{HEALTH_PATHS, HealthServer, health_routes};
@@ -29,5 +28,6 @@ pub use http::{HeadLimits, HttpOptions, accepted_connections, serve_http};
 pub use logging::{LogArgs, LogFormat};
 pub use obstacle::watch_obstacles;
 pub use outage::Outage;
+pub use rlimit::check_open_files;
 pub use secret::{SecretUrl, redact};
 pub use shutdown::Shutdown;

@@ -16,7 +16,7 @@ mod worker;
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_service::metrics::Registry;
 use adtally_service::{
-    ExitKind, Failure, Health, HealthServer, ResultExt, SecretUrl, Shutdown, check_descriptors,
+    ExitKind, Failure, Health, HealthServer, ResultExt, SecretUrl, Shutdown, check_open_files,
     watch_obstacles,
 };
 use adtally_store::{Store, StoreConfig};
@@ -42,7 +42,7 @@ pub async fn run(args: WorkerArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let broker = args.broker.resolve()?;
     let zone = args.zone.resolve()?;
     check_pool_size(database.pool_size, args.concurrency, args.store_connections)?;
-    check_descriptors(database.pool_size.into(), "--database-pool-size");
+    check_open_files(database.pool_size.into(), "--database-pool-size");
     let urls: Vec<_> = broker.urls.iter().map(SecretUrl::expose).collect();
     let name = format!("adtally-worker@{}.{}", hostname(), std::process::id());
     let config =

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     complete_heads: u64,
-    place: Place,
+    state: State,
     /// Bytes of the head so far.
     bytes: usize,
     /// A line that did not arrive in one piece.
@@ -21,7 +21,7 @@ pub(super) struct Requests {
 
 /// What the next byte belongs to.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum State {
     /// A head of which so many lines are there.
     Head { lines: usize, body: Body },
     /// A body of which so many bytes are to come.
@@ -63,12 +63,12 @@ pub(super) struct Faulty {
 /// More bytes than the size of a chunk takes.
 const SIZE_BYTES: usize = 32;
 
-const START: Place = Place::Head {
+const START: State = State::Head {
     lines: 0,
     body: Body::Length(0),
 };
 
-impl Default for Place {
+impl Default for State {
     fn default() -> Self {
         START
     }
@@ -82,12 +82,12 @@ impl Requests {
 
     /// Whether the next byte belongs to a request line, or to the empty lines before one.
     pub(super) fn is_at_request_line(&self) -> bool {
-        matches!(self.place, Place::Head { lines: 0, .. })
+        matches!(self.state, State::Head { lines: 0, .. })
     }
 
     /// Whether a part of a head is there.
     pub(super) fn is_inside_head(&self) -> bool {
-        matches!(self.place, Place::Head { .. }) && self.bytes > 0
+        matches!(self.state, State::Head { .. }) && self.bytes > 0
     }
 
     /// Whether nothing but the empty lines before a request line is there, one at least.
@@ -120,12 +120,12 @@ impl Requests {
 
     /// Follows what belongs together at the start of `bytes`, and takes it off.
     fn step(&mut self, bytes: &mut &[u8], limit: usize) -> Result<(), Fault> {
-        if let Place::Body { left } | Place::Chunk { left } = &mut self.place {
+        if let State::Body { left } | State::Chunk { left } = &mut self.state {
             let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
             *left -= here as u64;
             if *left == 0 {
-                self.place = match self.place {
-                    Place::Chunk { .. } => Place::ChunkSize,
+                self.state = match self.state {
+                    State::Chunk { .. } => State::ChunkSize,
                     _ => START,
                 };
             }
@@ -137,14 +137,14 @@ impl Requests {
             None => (*bytes, &[][..]),
         };
         *bytes = rest;
-        if let Place::Head { .. } = self.place {
+        if let State::Head { .. } = self.state {
             self.bytes += line.len();
             if self.bytes > limit {
                 return Err(Fault::HeadTooLarge);
             }
         }
         if line.last() != Some(&b'\n') {
-            self.keep(line)
+            self.buffer(line)
         } else if self.partial.is_empty() {
             self.line(line)
         } else {
@@ -154,15 +154,15 @@ impl Requests {
         }
     }
 
-    /// Keeps a part of a line until its end is there.
-    fn keep(&mut self, part: &[u8]) -> Result<(), Fault> {
+    /// Buffers a part of a line until its end is there.
+    fn buffer(&mut self, part: &[u8]) -> Result<(), Fault> {
         self.partial.extend_from_slice(part);
-        if let Place::ChunkSize = self.place {
+        if let State::ChunkSize = self.state {
             size_digits(&self.partial)?;
         }
         // What follows a chunk's size on its line, and a trailer, may be long, and means nothing. The last
         // byte may be the first of the line's end.
-        let is_head = matches!(self.place, Place::Head { .. });
+        let is_head = matches!(self.state, State::Head { .. });
         if let Some(&last) = self.partial.get(SIZE_BYTES + 1..).and_then(<[u8]>::last)
             && !is_head
         {
@@ -180,34 +180,34 @@ impl Requests {
             None if line == b"\n" && self.is_at_request_line() => return Ok(()),
             None => return Err(Fault::BareLineFeed),
         };
-        let next = match &mut self.place {
-            Place::Head { lines: 0, .. } if text.is_empty() => return Ok(()),
-            Place::Head { body, .. } if text.is_empty() => {
+        let next = match &mut self.state {
+            State::Head { lines: 0, .. } if text.is_empty() => return Ok(()),
+            State::Head { body, .. } if text.is_empty() => {
                 self.complete_heads += 1;
                 match *body {
                     Body::Length(0) => START,
-                    Body::Length(left) => Place::Body { left },
-                    Body::Chunked => Place::ChunkSize,
+                    Body::Length(left) => State::Body { left },
+                    Body::Chunked => State::ChunkSize,
                 }
             }
-            Place::Head { lines, body } => {
+            State::Head { lines, body } => {
                 *lines += 1;
                 if *lines > 1 {
                     body.header(text);
                 }
                 return Ok(());
             }
-            Place::ChunkSize => match chunk_size(text)? {
-                0 => Place::Trailers,
-                size => Place::Chunk {
+            State::ChunkSize => match chunk_size(text)? {
+                0 => State::Trailers,
+                size => State::Chunk {
                     left: size.saturating_add(2),
                 },
             },
-            Place::Trailers if text.is_empty() => START,
-            Place::Trailers | Place::Body { .. } | Place::Chunk { .. } => return Ok(()),
+            State::Trailers if text.is_empty() => START,
+            State::Trailers | State::Body { .. } | State::Chunk { .. } => return Ok(()),
         };
         self.bytes = 0;
-        self.place = next;
+        self.state = next;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Clients that are gone, or take nothing they are sent.
+//! Timeouts of the kernel: for clients that disconnected silently, or do not read what they are sent.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,26 +9,26 @@ use rustix::net::sockopt::{
 };
 use tokio::net::TcpStream;
 
-/// How long a client may take to acknowledge, or to take, what it is sent.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a client may take to acknowledge, or to read, what it is sent.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Has the kernel end a connection whose client went away without a word, or has not read its answer
-/// for a minute: actix waits for neither to end.
+/// Sets keepalive and user timeout. The kernel then ends a connection whose client disappeared, or has read
+/// nothing of its answer for a minute; actix waits for both without end.
 ///
-/// It does not see a client whose kernel answers for it and that reads its answer byte by byte. Such a
-/// one holds its connection, one of `--max-connections`; a proxy in front may be stricter.
-pub(super) fn cut_off(connection: &TcpStream) {
-    if let Err(error) = after(PATIENCE, connection) {
-        log::debug!("a client that goes away will be noticed late: {error}");
+/// A client that reads its answer byte by byte is not ended. It holds one of `--max-connections`; a proxy in
+/// front may be stricter.
+pub(super) fn set(connection: &TcpStream) {
+    if let Err(error) = try_set(TIMEOUT, connection) {
+        log::debug!("a client that disconnects will be noticed late: {error}");
     }
 }
 
-fn after(patience: Duration, connection: impl AsFd) -> io::Result<()> {
-    let millis = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+fn try_set(timeout: Duration, connection: impl AsFd) -> io::Result<()> {
+    let millis = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
     set_tcp_user_timeout(&connection, millis)?;
-    // Asked so often while nothing is under way, which the time above then is for as well.
-    set_tcp_keepidle(&connection, patience / 2)?;
-    set_tcp_keepintvl(&connection, patience / 4)?;
+    // The probes of an idle connection, which the user timeout ends as well.
+    set_tcp_keepidle(&connection, timeout / 2)?;
+    set_tcp_keepintvl(&connection, timeout / 4)?;
     set_socket_keepalive(&connection, true)?;
     Ok(())
 }
@@ -45,7 +45,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut server, _) = listener.accept().unwrap();
-        after(Duration::from_secs(4), &server).unwrap();
+        try_set(Duration::from_secs(4), &server).unwrap();
         // This ends the wait with another error.
         server
             .set_write_timeout(Some(Duration::from_secs(60)))
@@ -63,7 +63,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let client = super::TcpStream::connect(address).await.unwrap();
-        cut_off(&client);
+        set(&client);
         let set = rustix::net::sockopt::tcp_user_timeout(&client).unwrap();
         assert_eq!(set, 60_000);
     }

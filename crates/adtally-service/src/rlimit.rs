@@ -1,12 +1,12 @@
-//! How many files and connections the operating system lets this process hold.
+//! The operating system's limit of open files, which connections count as.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// What a process needs beside what its settings say: log, timers, servers, connections to come.
-const BESIDE: u64 = 128;
+const SPARE: u64 = 128;
 
 /// Raises the soft limit of open files to the hard one; many systems start processes with 1,024.
-pub(crate) fn raise() {
+pub(crate) fn raise_open_files() {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
@@ -16,13 +16,13 @@ pub(crate) fn raise() {
     }
 }
 
-/// Says so when fewer files may be open than settings reach: `wanted` in all, by the flags `flags`.
-pub fn check_descriptors(wanted: u64, flags: &str) {
+/// Warns when fewer files may be open than the settings of `flags` can need: `wanted` in all.
+pub fn check_open_files(wanted: u64, flags: &str) {
     let allowed = getrlimit(Resource::Nofile).current;
-    if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted.saturating_add(BESIDE)) {
+    if let Some(allowed) = allowed.filter(|allowed| *allowed < wanted.saturating_add(SPARE)) {
         log::warn!(
             "at most {allowed} files may be open, fewer than {flags} can need ({wanted} and \
-             {BESIDE} more): raise the limit (ulimit -n, LimitNOFILE=) or lower the flag"
+             {SPARE} more): raise the limit (ulimit -n, LimitNOFILE=) or lower the flag"
         );
     }
 }
@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn a_process_may_open_as_many_files_as_its_hard_limit_says() {
         let hard = getrlimit(Resource::Nofile).maximum;
-        raise();
+        raise_open_files();
         assert_eq!(getrlimit(Resource::Nofile).current, hard);
     }
 }
