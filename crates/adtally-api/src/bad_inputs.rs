@@ -28,7 +28,7 @@ async fn refuses(code: &str, event: impl AsRef<[u8]>) {
         .collect::<String>();
     assert_eq!(answer.status, 422, "{shown}: {answer:?}");
     assert_eq!(refused(&answer), code, "{shown}: {answer:?}");
-    assert!(api.keeper.events().is_empty(), "{shown}");
+    assert!(api.sink.events().is_empty(), "{shown}");
 }
 
 async fn accepts(event: impl AsRef<[u8]>) -> adtally_domain::Event {
@@ -40,7 +40,7 @@ async fn accepts(event: impl AsRef<[u8]>) -> adtally_domain::Event {
         "{:?}: {answer:?}",
         String::from_utf8_lossy(event.as_ref())
     );
-    api.keeper.events().remove(0)
+    api.sink.events().remove(0)
 }
 
 async fn malformed(body: &[u8]) {

@@ -1,9 +1,9 @@
-//! Request bodies: read within a size, a time, a pace and a share of the process's memory.
+//! Request bodies: read within limits of size, time, rate and memory.
 
-mod arrival;
+mod first_chunk;
 mod gzip;
 mod memory;
-mod pace;
+mod min_rate;
 #[cfg(test)]
 mod tests;
 
@@ -17,19 +17,20 @@ use adtally_service::ClientNetwork;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
+use crate::client;
 use crate::problem::{Problem, ProblemCode};
-use crate::visitor;
-use pace::Pace;
+use min_rate::MinRate;
 
+use first_chunk::first_chunk_without_waker;
 use memory::Refusal;
-pub(crate) use memory::{BodyMemory, Share, Shortage};
+pub(crate) use memory::{BodyMemory, Reservation, Shortage};
 
-/// What is read, and turned into events, on the HTTP thread of its request: at most so many bytes, also
-/// once they are decompressed. It takes less than a millisecond.
-const AT_ONCE: usize = 64 * 1_024;
+/// The most bytes, also once they are decompressed, that are turned into events on the HTTP thread of
+/// their request. It takes less than a millisecond.
+const INLINE_BYTES: usize = 64 * 1_024;
 
-/// What a body's share has beyond its bytes. So a request of one event need not ask for more when
-/// its event takes the body's place.
+/// What is reserved beyond a body's bytes. So a request of one event need not reserve more when its event
+/// replaces the body.
 pub(crate) const HEADROOM: usize = 1_024;
 
 /// How a body's content is written down.
@@ -49,7 +50,7 @@ pub(crate) struct BodyReader {
     trusted_proxies: usize,
 }
 
-/// A body as it arrived.
+/// A body as it arrived, perhaps compressed.
 #[derive(Debug)]
 pub(crate) struct Received {
     body: Body,
@@ -58,11 +59,11 @@ pub(crate) struct Received {
     limit: usize,
 }
 
-/// A body, decoded. Its share of the memory is returned when it is dropped.
+/// A body, decoded. Its memory is released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Body {
     bytes: Vec<u8>,
-    share: Share,
+    reservation: Reservation,
 }
 
 impl Body {
@@ -71,37 +72,37 @@ impl Body {
         &self.bytes
     }
 
-    /// Drops the content and holds a share for the `bytes` that were made of it, which may be more.
+    /// Drops the content and keeps memory reserved for the `bytes` that were made of it, which may be more.
     ///
     /// # Errors
     /// [`ProblemCode::Overloaded`] when there is no memory for them.
-    pub(crate) fn exchange(self, bytes: usize) -> Result<Share, Problem> {
+    pub(crate) fn swap_for(self, bytes: usize) -> Result<Reservation, Problem> {
         let Self {
             bytes: content,
-            mut share,
+            mut reservation,
         } = self;
         drop(content);
-        share.cover(bytes)?;
-        Ok(share)
+        reservation.grow_to(bytes)?;
+        Ok(reservation)
     }
 }
 
 impl Received {
-    /// The content, if that is little work; else the body as it is, for [`Self::open`] on another
+    /// The content, if decoding is little work; else the body as it is, for [`Self::decode`] on another
     /// thread.
     ///
     /// # Errors
     /// A body that is wrongly encoded, or too large.
-    pub(crate) fn open_at_once(self) -> Result<Result<Body, Self>, Problem> {
-        if self.body.bytes.len() > AT_ONCE {
+    pub(crate) fn decode_inline(self) -> Result<Result<Body, Self>, Problem> {
+        if self.body.bytes.len() > INLINE_BYTES {
             return Ok(Err(self));
         }
         if !self.is_gzip {
             return Ok(Ok(self.body));
         }
-        match gzip::unfold(&self.body.bytes, self.limit.min(AT_ONCE)) {
+        match gzip::decompress(&self.body.bytes, self.limit.min(INLINE_BYTES)) {
             Err(gzip::Fault::TooLarge { limit }) if limit < self.limit => Ok(Err(self)),
-            unfolded => self.with(unfolded).map(Ok),
+            decompressed => self.with_content(decompressed).map(Ok),
         }
     }
 
@@ -109,25 +110,25 @@ impl Received {
     ///
     /// # Errors
     /// A body that is wrongly encoded, or too large.
-    pub(crate) fn open(self) -> Result<Body, Problem> {
+    pub(crate) fn decode(self) -> Result<Body, Problem> {
         if !self.is_gzip {
             return Ok(self.body);
         }
-        let unfolded = gzip::unfold(&self.body.bytes, self.limit);
-        self.with(unfolded)
+        let decompressed = gzip::decompress(&self.body.bytes, self.limit);
+        self.with_content(decompressed)
     }
 
-    fn with(self, unfolded: Result<Vec<u8>, gzip::Fault>) -> Result<Body, Problem> {
+    fn with_content(self, decompressed: Result<Vec<u8>, gzip::Fault>) -> Result<Body, Problem> {
         let malformed = |detail: &str| Problem::new(ProblemCode::MalformedEncoding, detail);
-        let bytes = unfolded.map_err(|fault| match fault {
+        let bytes = decompressed.map_err(|fault| match fault {
             gzip::Fault::Malformed => malformed("the body is not gzip"),
             gzip::Fault::TooManyMembers => malformed("the body has too many gzip members"),
-            gzip::Fault::TooLarge { limit } if limit < self.limit => unfolds_too_far(limit),
+            gzip::Fault::TooLarge { limit } if limit < self.limit => grows_too_far(limit),
             gzip::Fault::TooLarge { limit } => too_large(limit),
         })?;
-        let mut share = self.body.share;
-        share.cover(bytes.len() + HEADROOM)?;
-        Ok(Body { bytes, share })
+        let mut reservation = self.body.reservation;
+        reservation.grow_to(bytes.len() + HEADROOM)?;
+        Ok(Body { bytes, reservation })
     }
 }
 
@@ -161,7 +162,7 @@ impl MediaType {
 
 impl BodyReader {
     /// A reader whose bodies, and what was made of them, are held in `memory`, and each of which must
-    /// have arrived within `deadline`. Shares are those of clients, `trusted_proxies` hops away.
+    /// have arrived within `deadline`. Memory is reserved per client, `trusted_proxies` hops away.
     pub(crate) fn new(memory: BodyMemory, deadline: Duration, trusted_proxies: usize) -> Self {
         Self {
             memory,
@@ -170,11 +171,11 @@ impl BodyReader {
         }
     }
 
-    /// An empty share of the memory for the client of `request`.
-    pub(crate) fn share(&self, request: &HttpRequest) -> Share {
+    /// An empty reservation for the client of `request`.
+    pub(crate) fn reserve(&self, request: &HttpRequest) -> Reservation {
         let (headers, peer) = (request.headers(), request.peer_addr());
-        let address = visitor::address(headers, peer, self.trusted_proxies);
-        self.memory.share(ClientNetwork::of(address))
+        let address = client::address(headers, peer, self.trusted_proxies);
+        self.memory.reserve(ClientNetwork::of(address))
     }
 
     /// The memory that bodies are held in.
@@ -192,7 +193,7 @@ impl BodyReader {
         payload: Payload,
         limit: usize,
     ) -> Result<Body, Problem> {
-        self.receive(request, payload, limit).await?.open()
+        self.receive(request, payload, limit).await?.decode()
     }
 
     /// Reads the body of `request` as it comes, at most `limit` bytes.
@@ -211,7 +212,7 @@ impl BodyReader {
         }
         let body = Body {
             bytes: Vec::new(),
-            share: self.share(request),
+            reservation: self.reserve(request),
         };
         Ok(Received {
             body: self.fill(body, payload.into_inner(), limit).await?,
@@ -226,19 +227,19 @@ impl BodyReader {
         mut payload: dev::Payload,
         limit: usize,
     ) -> Result<Body, Problem> {
-        let mut pace = Pace::new(Instant::now(), self.deadline);
-        let mut next = timeout_at(pace.next_look(), arrival::first(&mut payload)).await;
+        let mut rate = MinRate::new(Instant::now(), self.deadline);
+        let mut next = timeout_at(rate.next_check(), first_chunk_without_waker(&mut payload)).await;
         loop {
             match next {
                 Ok(None) => return Ok(body),
                 Ok(Some(chunk)) => add(&mut body, &chunk.map_err(|_| cut_off())?, limit)?,
                 Err(_) => {}
             }
-            if !pace.is_kept(Instant::now(), body.bytes.len()) {
-                self.memory.refused(Refusal::Slow);
+            if !rate.is_met(Instant::now(), body.bytes.len()) {
+                self.memory.count_refused(Refusal::Slow);
                 return Err(too_slow(self.deadline));
             }
-            next = timeout_at(pace.next_look(), payload.next()).await;
+            next = timeout_at(rate.next_check(), payload.next()).await;
         }
     }
 }
@@ -248,7 +249,7 @@ fn add(body: &mut Body, chunk: &Bytes, limit: usize) -> Result<(), Problem> {
     if length > limit {
         return Err(too_large(limit));
     }
-    body.share.cover(length + HEADROOM)?;
+    body.reservation.grow_to(length + HEADROOM)?;
     body.bytes.extend_from_slice(chunk);
     Ok(())
 }
@@ -296,7 +297,7 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(ProblemCode::BodyTooLarge, detail)
 }
 
-fn unfolds_too_far(limit: usize) -> Problem {
+fn grows_too_far(limit: usize) -> Problem {
     let detail =
         format!("decompressed it would have more than {limit} bytes; send it plain, or in parts");
     Problem::new(ProblemCode::BodyTooLarge, detail)

@@ -1,8 +1,8 @@
 //! Events that arrive as a browser's request for a picture or a redirect.
 //!
-//! The browser gets its answer whatever becomes of the event, and soon. The event itself is kept by
-//! a task of its own, so that neither a slow broker nor a browser that went on loses it. It lodges on the
-//! thread of its request, which it wakes and is woken by all the time.
+//! The browser is answered soon, whatever happens to the event. A task of its own sends the event to the
+//! sink, so neither a slow broker nor a browser that disconnects loses it. The task starts on the thread of
+//! its request, because the two wake each other all the time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use adtally_domain::{AdId, Event, EventInput, EventKind, RejectCode, Rejection, 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::client;
 use crate::context::Context;
-use crate::keeper::{Keeper, Kept};
-use crate::lodger::Lodger;
 use crate::metrics::Metrics;
+use crate::migrating_task::MigratingTask;
 use crate::query::{Query, QueryFault, id_number};
-use crate::visitor;
+use crate::sink::{Durability, EventSink};
 
-/// How long a browser waits for its event to be safe.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a browser waits for its event to be durable.
+const MAX_WAIT: Duration = Duration::from_millis(500);
 
-/// The most browser events on their way at once. Each is at most a few kilobytes.
-const MAX_ON_THEIR_WAY: u32 = 10_000;
+/// The most browser events in flight at once. Each has at most a few kilobytes.
+const MAX_IN_FLIGHT: u32 = 10_000;
 
 const PARAMETERS: &[&str] = &[
     "ad_id",
@@ -34,51 +34,51 @@ const PARAMETERS: &[&str] = &[
     "visitor_id",
 ];
 
-/// Browser events on their way to where they are safe.
+/// Sends browser events to the sink, beside their requests.
 pub(crate) struct BrowserEvents {
-    keeper: Arc<dyn Keeper>,
+    sink: Arc<dyn EventSink>,
     metrics: Metrics,
     runtime: Handle,
-    slots: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl BrowserEvents {
-    /// Keeps events with `keeper`, and on `runtime` those that outlive their HTTP thread.
-    pub(crate) fn new(keeper: Arc<dyn Keeper>, metrics: Metrics, runtime: Handle) -> Self {
-        let slots = Arc::new(Semaphore::new(MAX_ON_THEIR_WAY as usize));
+    /// Sends events to `sink`. Tasks that outlive their HTTP thread go on on `runtime`.
+    pub(crate) fn new(sink: Arc<dyn EventSink>, metrics: Metrics, runtime: Handle) -> Self {
+        let permits = Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize));
         Self {
-            keeper,
+            sink,
             metrics,
             runtime,
-            slots,
+            permits,
         }
     }
 
-    /// Sends `event` on its way and waits a moment for it to be safe.
-    async fn keep(&self, event: Event) {
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+    /// Sends `event` and waits a moment for it to be durable.
+    async fn send(&self, event: Event) {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             self.metrics.rejected(RejectCode::NotKept, 1);
             return;
         };
-        let (keeper, metrics) = (Arc::clone(&self.keeper), self.metrics.clone());
-        let keeping = async move {
+        let (sink, metrics) = (Arc::clone(&self.sink), self.metrics.clone());
+        let sending = async move {
             let kind = event.kind;
-            if keeper.keep(vec![event]).await.contains(&Kept::Yes) {
+            if sink.send(vec![event]).await == [Durability::Durable] {
                 metrics.accepted(kind, 1);
             } else {
                 metrics.rejected(RejectCode::NotKept, 1);
             }
-            drop(slot);
+            drop(permit);
         };
-        let on_its_way = actix_web::rt::spawn(Lodger::new(keeping, self.runtime.clone()));
-        let _in_time = tokio::time::timeout(PATIENCE, on_its_way).await;
+        let in_flight = actix_web::rt::spawn(MigratingTask::new(sending, self.runtime.clone()));
+        let _in_time = tokio::time::timeout(MAX_WAIT, in_flight).await;
     }
 
-    /// Waits until no event is on its way any more, at most for `limit`. No more may be sent.
-    pub(crate) async fn drained(&self, limit: Duration) {
-        let all = self.slots.acquire_many(MAX_ON_THEIR_WAY);
+    /// Waits until no event is in flight, at most for `limit`. No more may be sent.
+    pub(crate) async fn drain(&self, limit: Duration) {
+        let all = self.permits.acquire_many(MAX_IN_FLIGHT);
         if tokio::time::timeout(limit, all).await.is_err() {
-            let left = MAX_ON_THEIR_WAY as usize - self.slots.available_permits();
+            let left = MAX_IN_FLIGHT as usize - self.permits.available_permits();
             log::warn!("{left} browser events were not confirmed before the end");
         }
     }
@@ -89,13 +89,18 @@ pub(crate) fn parameters(request: &HttpRequest) -> Result<Query<'_>, QueryFault>
     Query::parse(request.query_string(), PARAMETERS)
 }
 
-/// Counts the event that `request` describes; an event that is refused is counted as such.
-pub(crate) async fn count(context: &Context, request: &HttpRequest, kind: EventKind, ad: AdSource) {
+/// Records the event that `request` describes. An invalid event is counted as rejected.
+pub(crate) async fn record(
+    context: &Context,
+    request: &HttpRequest,
+    kind: EventKind,
+    ad: AdSource,
+) {
     let event = parameters(request)
         .map_err(|fault| Rejection::new(RejectCode::InvalidEvent, fault.detail()))
         .and_then(|query| accept(context, request, &query, kind, ad));
     match event {
-        Ok(event) => context.browser_events.keep(event).await,
+        Ok(event) => context.browser_events.send(event).await,
         Err(rejection) => context.metrics.rejected(rejection.code, 1),
     }
 }
@@ -121,7 +126,7 @@ fn accept(
         AdSource::Query => query.get("ad_id").and_then(id_number),
     };
     let headers = request.headers();
-    let address = visitor::address(headers, request.peer_addr(), context.trusted_proxies);
+    let address = client::address(headers, request.peer_addr(), context.trusted_proxies);
     let input = EventInput {
         ad_id: ad_id.map_or(Scalar::Absent, Scalar::Integer),
         kind: Scalar::text(Some(kind.as_str())),
@@ -130,8 +135,8 @@ fn accept(
         impression_id: Scalar::text(query.get("impression_id")),
         visitor_id: Scalar::text(query.get("visitor_id")),
         ip: Scalar::text(address.map(|address| address.to_string())),
-        user_agent: Scalar::text(visitor::user_agent(headers)),
-        referer: Scalar::text(visitor::referer(headers)),
+        user_agent: Scalar::text(client::user_agent(headers)),
+        referer: Scalar::text(client::referer(headers)),
         placement: Scalar::text(query.get("placement")),
     };
     let now = (context.clock)();

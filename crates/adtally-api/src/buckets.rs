@@ -23,7 +23,7 @@ pub(crate) const PARAMETERS: [&str; 3] = ["granularity", "from", "to"];
 ///
 /// # Errors
 /// A parameter that is wrong.
-pub(crate) fn asked(
+pub(crate) fn parse(
     query: &Query<'_>,
     now: Timestamp,
     final_after: Duration,

@@ -7,29 +7,29 @@ use adtally_broker::Publisher;
 use adtally_domain::{Intake, Timestamp};
 use adtally_store::Store;
 
-use crate::access::AllowedHosts;
 use crate::body::BodyReader;
 use crate::browser::BrowserEvents;
 use crate::directory::Directory;
-use crate::keeper::Keeper;
-use crate::large::LargeBodies;
+use crate::large_bodies::LargeBodyPool;
 use crate::metrics::Metrics;
+use crate::origin::AllowedHosts;
+use crate::sink::EventSink;
 use crate::zone::Zone;
 
 /// The parts of the running API.
 pub(crate) struct Context {
     /// Which events are let in.
     pub(crate) intake: Intake,
-    /// Where accepted events go.
-    pub(crate) keeper: Arc<dyn Keeper>,
+    /// Where valid events go.
+    pub(crate) sink: Arc<dyn EventSink>,
     /// The way back to the broker for dead letters.
     pub(crate) publisher: Publisher,
-    /// Events of browsers, which are kept beside the request.
+    /// Sends the events of browsers.
     pub(crate) browser_events: BrowserEvents,
     /// Reads request bodies.
     pub(crate) bodies: BodyReader,
-    /// Works on large ones.
-    pub(crate) large_bodies: LargeBodies,
+    /// Runs the work on large ones.
+    pub(crate) large_bodies: LargeBodyPool,
     /// Where clicks lead.
     pub(crate) directory: Arc<Directory>,
     /// Totals, ads and advertisers.
@@ -38,11 +38,11 @@ pub(crate) struct Context {
     pub(crate) zone: Arc<Zone>,
     /// How long after its end a bucket becomes final.
     pub(crate) final_after: std::time::Duration,
-    /// How many proxies in front of us name the visitor's address.
+    /// How many proxies in front of us name the client's address.
     pub(crate) trusted_proxies: usize,
     /// The host names that browsers may call it by.
     pub(crate) allowed_hosts: AllowedHosts,
-    /// The process is about to end: who is answered should connect elsewhere next time.
+    /// The process is about to end: clients should connect elsewhere next time.
     pub(crate) is_draining: AtomicBool,
     /// What is counted.
     pub(crate) metrics: Metrics,

@@ -1,4 +1,4 @@
-//! Bodies that describe an ad or an advertiser, judged field by field.
+//! Bodies that describe an ad or an advertiser, validated field by field.
 
 #[cfg(test)]
 mod tests;
@@ -9,10 +9,10 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::address::web_address;
 use crate::body::MediaType;
 use crate::context::Context;
 use crate::problem::{FieldError, Problem, ProblemCode};
+use crate::web_address::web_address;
 
 /// The longest body of these routes, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1_024;

@@ -1,43 +1,43 @@
-//! AdTally's HTTP API: judges events, keeps them, answers; serves ads and totals.
+//! AdTally's HTTP API: validates events, makes them durable, answers; serves ads and totals.
 //!
-//! A request for `POST /v1/events` walks through the files of this crate in this order: `body` reads
-//! it, `batch` splits it into items, `judge` turns items into events, `keeper` makes them safe,
-//! `routes::events` answers. `spool` is where events wait that the broker cannot take.
+//! A request for `POST /v1/events` walks through the files of this crate in this order: `body` reads it,
+//! `parse` splits it into items, `validate` turns items into events, `sink` makes them durable,
+//! `routes::events` answers. `spool` holds the events that the broker cannot take.
 
-mod access;
-mod address;
-mod answer;
 mod args;
 #[cfg(test)]
 mod bad_inputs;
-mod batch;
 mod body;
 mod browser;
 mod buckets;
+mod client;
 mod context;
 mod dead_letters;
 mod directory;
+mod early_response;
 mod fields;
-mod judge;
-mod keeper;
-mod large;
+mod large_bodies;
+mod large_response;
 mod listener;
-mod lodger;
 mod memory;
 mod metrics;
-mod observe;
+mod middleware;
+mod migrating_task;
 mod openapi;
+mod origin;
+mod parse;
 mod problem;
 mod query;
 mod readiness;
 mod routes;
 mod run;
 mod server;
+mod sink;
 mod spool;
 #[cfg(test)]
 mod testing;
-mod unread;
-mod visitor;
+mod validate;
+mod web_address;
 mod zone;
 
 pub use args::ApiArgs;

@@ -11,10 +11,10 @@ use tokio::time::sleep;
 
 use crate::body::{BodyMemory, Shortage};
 
-/// How often it is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Tells once a second how much memory bodies, and what waits for the broker, hold.
+/// Updates once a second how much memory bodies, and events that wait for the broker, hold.
 pub(crate) fn watch(
     bodies: BodyMemory,
     publisher: Publisher,
@@ -36,16 +36,16 @@ pub(crate) fn watch(
     async move {
         loop {
             bodies.refresh();
-            tell(&check, bodies.shortage());
+            update_check(&check, bodies.shortage());
             refresh(&waiting, &publisher);
-            sleep(LOOK).await;
+            sleep(CHECK_INTERVAL).await;
         }
     }
 }
 
 /// While anything can be taken, the process stays ready: others may be no better off, small bodies are the
 /// rule, and a few clients that hold much must not turn everybody away.
-fn tell(check: &Check, shortage: Option<Shortage>) {
+fn update_check(check: &Check, shortage: Option<Shortage>) {
     match shortage {
         None => check.ready(),
         Some(Shortage::Large) => {
@@ -76,7 +76,7 @@ mod tests {
         let health = Health::new();
         let check = health.check("body_memory");
         let told = |shortage| {
-            tell(&check, shortage);
+            update_check(&check, shortage);
             let readiness = health.readiness();
             (readiness.ready, serde_json::to_string(&readiness).unwrap())
         };

@@ -1,4 +1,4 @@
-//! Whether an event can be kept now.
+//! Whether an event could be made durable now.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use tokio::time::sleep;
 
 use crate::spool::Spool;
 
-/// How often the spool is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the spool is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Ready while the broker takes messages, or the spool has room for those it does not take.
 pub(crate) fn watch(
@@ -29,7 +29,7 @@ pub(crate) fn watch(
 }
 
 /// Not ready while the database lacks what this build needs, so that an update that comes before its
-/// migration stops at its first process. One that is only away keeps no event from being kept.
+/// migration stops at its first process. A database that is only away stops no event.
 pub(crate) fn watch_schema(
     store: Store,
     shutdown: Shutdown,
@@ -63,14 +63,14 @@ async fn watch_both(mut state: watch::Receiver<BrokerState>, spool: &Spool, chec
     loop {
         spool.refresh();
         let broker = state.borrow_and_update().clone();
-        match spool.obstacle() {
-            Some(obstacle) if !broker.is_open() => {
-                check.not_ready(format!("{broker}; {obstacle}"));
+        match spool.unavailable_because() {
+            Some(reason) if !broker.is_open() => {
+                check.not_ready(format!("{broker}; {reason}"));
             }
             _ => check.ready(),
         }
         tokio::select! {
-            () = sleep(LOOK) => {}
+            () = sleep(CHECK_INTERVAL) => {}
             changed = state.changed() => if changed.is_err() { return },
         }
     }

@@ -102,9 +102,9 @@ impl Entry {
     }
 }
 
-/// What answers where no route does: a path nobody has, or a method the path does not have.
-pub(crate) async fn nothing_here(request: HttpRequest) -> Result<&'static str, Problem> {
-    // The routes for health bring no answer of their own to other methods.
+/// The answer where no route matches: an unknown path, or a method that the path does not have.
+pub(crate) async fn not_found(request: HttpRequest) -> Result<&'static str, Problem> {
+    // The routes for health do not answer other methods themselves.
     match request.match_pattern() {
         Some(_) => Err(Problem::method_not_allowed("GET, HEAD")),
         None => Err(Problem::not_found("route")),

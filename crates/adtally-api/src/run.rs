@@ -17,21 +17,21 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::access::AllowedHosts;
 use crate::args::{ApiArgs, Config};
 use crate::body::{BodyMemory, BodyReader};
 use crate::browser::BrowserEvents;
 use crate::context::Context;
 use crate::directory::{self, Directory};
-use crate::keeper::{BrokerKeeper, Keeper};
-use crate::large::LargeBodies;
+use crate::large_bodies::LargeBodyPool;
 use crate::listener::Listener;
-use crate::lodger::Lodger;
 use crate::memory;
 use crate::metrics::Metrics;
+use crate::migrating_task::MigratingTask;
+use crate::origin::AllowedHosts;
 use crate::readiness;
 use crate::server::{self, Bounds};
-use crate::spool::{Spool, SpoolKeeper};
+use crate::sink::{BrokerSink, EventSink, FallbackSink};
+use crate::spool::Spool;
 use crate::zone::Zone;
 
 /// How long a body may take to arrive.
@@ -44,10 +44,10 @@ const BEFORE_SPOOLING: Duration = Duration::from_secs(2);
 /// twice.
 const REPLAY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long the first request on a connection that was taken at the last moment may take to arrive.
+/// How long the first request on a connection that was accepted last may take to arrive.
 const LAST_REQUESTS: Duration = Duration::from_millis(300);
 
-/// How long browser events may take to be kept once the server has stopped.
+/// How long browser events may take to be durable once the server has stopped.
 const LAST_EVENTS: Duration = Duration::from_secs(10);
 
 /// Runs the API until `shutdown` is requested, then finishes what it began: requests are answered,
@@ -82,10 +82,10 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     registry.show(publisher.metrics());
     registry.show(store.metrics());
     health.show_in(&registry);
-    let lodger = settle(publishing, config.http_workers);
-    let keeper = keeper(&publisher, spool.as_ref());
+    let publisher_task = spawn_publisher(publishing, config.http_workers);
+    let sink = sink(&publisher, spool.as_ref());
     let context = Data::new(context(
-        &config, address, keeper, &publisher, &store, &zone, &directory, &registry,
+        &config, address, sink, &publisher, &store, &zone, &directory, &registry,
     ));
     let bounds = Bounds {
         workers: config.http_workers,
@@ -106,7 +106,7 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
         context.clone(),
         &health,
         &registry,
-        lodger,
+        publisher_task,
     );
     let server = match serving {
         Ok(server) => server,
@@ -139,14 +139,14 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     shutdown.trigger();
     handle.stop(true).await;
-    context.browser_events.drained(LAST_EVENTS).await;
+    context.browser_events.drain(LAST_EVENTS).await;
     if let Some(replaying) = replaying {
         replaying.abort();
     }
     publisher.close().await;
     if let Some(spool) = spool {
         // What the publisher could not finish is on its way there.
-        context.browser_events.drained(LAST_EVENTS).await;
+        context.browser_events.drain(LAST_EVENTS).await;
         spool.close().await;
     }
     watching.iter().for_each(JoinHandle::abort);
@@ -181,21 +181,24 @@ async fn watch_database(
     Ok(watching.map(drop)?)
 }
 
-fn keeper(publisher: &Publisher, spool: Option<&Spool>) -> Arc<dyn Keeper> {
+fn sink(publisher: &Publisher, spool: Option<&Spool>) -> Arc<dyn EventSink> {
     let publisher = publisher.clone();
     match spool {
-        Some(spool) => Arc::new(SpoolKeeper::new(publisher, spool.clone())),
-        None => Arc::new(BrokerKeeper::new(publisher)),
+        Some(spool) => Arc::new(FallbackSink::new(publisher, spool.clone())),
+        None => Arc::new(BrokerSink::new(publisher)),
     }
 }
 
-/// Starts a task that all requests wait for, unless it is to lodge on the only HTTP thread.
+/// Starts the publisher's task, unless it is to run on the only HTTP thread.
 ///
-/// There it costs a request fewer switches of threads, and sends when all who are ready have handed
-/// over. With several HTTP threads it would hold up the others whenever its own reads a long body.
-fn settle(task: impl Future<Output = ()> + Send + 'static, http_workers: usize) -> Option<Lodger> {
+/// There it costs a request fewer thread switches, and it publishes when all ready requests have handed
+/// over. With several HTTP threads, a long body on its own thread would hold up the requests of all.
+fn spawn_publisher(
+    task: impl Future<Output = ()> + Send + 'static,
+    http_workers: usize,
+) -> Option<MigratingTask> {
     if http_workers == 1 {
-        return Some(Lodger::new(task, Handle::current()));
+        return Some(MigratingTask::new(task, Handle::current()));
     }
     tokio::spawn(task);
     None
@@ -217,7 +220,7 @@ fn publishing(has_spool: bool) -> PublisherOptions {
 fn context(
     config: &Config,
     address: SocketAddr,
-    keeper: Arc<dyn Keeper>,
+    sink: Arc<dyn EventSink>,
     publisher: &Publisher,
     store: &Store,
     zone: &Arc<Zone>,
@@ -228,11 +231,11 @@ fn context(
     let bodies = BodyMemory::new(config.body_memory, registry);
     Context {
         intake: config.intake,
-        keeper: Arc::clone(&keeper),
+        sink: Arc::clone(&sink),
         publisher: publisher.clone(),
-        browser_events: BrowserEvents::new(keeper, metrics.clone(), Handle::current()),
+        browser_events: BrowserEvents::new(sink, metrics.clone(), Handle::current()),
         bodies: BodyReader::new(bodies, BODY_DEADLINE, config.trusted_proxies),
-        large_bodies: LargeBodies::new(Handle::current()),
+        large_bodies: LargeBodyPool::new(Handle::current()),
         directory: Arc::clone(directory),
         store: store.clone(),
         zone: Arc::clone(zone),

@@ -14,8 +14,8 @@ use adtally_service::{
 
 use crate::context::Context;
 use crate::listener::Listener;
-use crate::lodger::Lodger;
-use crate::observe::observe;
+use crate::middleware::around_routes;
+use crate::migrating_task::MigratingTask;
 use crate::routes;
 
 /// How long an idle connection stays open: longer than common load balancers keep theirs.
@@ -25,7 +25,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long requests may take to finish once the server stops: longer than a body may take to
-/// arrive and its events to be kept.
+/// arrive and its events to become durable.
 pub(crate) const STOP_SECONDS: u64 = 25;
 
 /// The bounds of the server.
@@ -36,8 +36,8 @@ pub(crate) struct Bounds {
     pub(crate) connections: usize,
 }
 
-/// Serves what connects to `listener`, with `lodger` on an HTTP thread. The server stops when its handle
-/// is told to.
+/// Serves what connects to `listener`, with the publisher's task on an HTTP thread if it is given. The server
+/// stops when its handle is told to.
 ///
 /// # Errors
 /// A failure that names the address when it cannot be served.
@@ -47,7 +47,7 @@ pub(crate) fn serve(
     context: Data<Context>,
     health: &Health,
     registry: &Registry,
-    lodger: Option<Lodger>,
+    publisher_task: Option<MigratingTask>,
 ) -> Result<Server, Failure> {
     let options = HttpOptions {
         threads: bounds.workers,
@@ -58,18 +58,22 @@ pub(crate) fn serve(
         disconnect_timeout: DISCONNECT_TIMEOUT,
         stop_seconds: STOP_SECONDS,
     };
-    let lodger = Arc::new(Mutex::new(lodger));
+    let publisher_task = Arc::new(Mutex::new(publisher_task));
     let app = {
         let (health, registry) = (health.clone(), registry.clone());
         move || {
             // Called on each HTTP thread.
-            if let Some(lodger) = lodger.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                actix_web::rt::spawn(lodger);
+            if let Some(task) = publisher_task
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take()
+            {
+                actix_web::rt::spawn(task);
             }
             let context = context.clone();
             App::new()
-                .wrap(from_fn(observe))
-                .configure(|config| everything(config, context, &health, &registry))
+                .wrap(from_fn(around_routes))
+                .configure(|config| configure_app(config, context, &health, &registry))
         }
     };
     let address = listener.address;
@@ -79,8 +83,8 @@ pub(crate) fn serve(
     })
 }
 
-/// Adds everything the API answers.
-pub(crate) fn everything(
+/// Adds all routes, and the answer where there is none.
+pub(crate) fn configure_app(
     config: &mut ServiceConfig,
     context: Data<Context>,
     health: &Health,
@@ -90,5 +94,5 @@ pub(crate) fn everything(
         .app_data(context)
         .configure(routes::configure)
         .configure(|config| health_routes(config, health.clone(), registry.clone()))
-        .default_service(to(routes::nothing_here));
+        .default_service(to(routes::not_found));
 }

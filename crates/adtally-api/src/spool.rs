@@ -1,23 +1,23 @@
-//! Events on disk: what the broker cannot take now is kept here and brought to it later.
+//! Events on disk: the spool holds what the broker cannot take now, and publishes it later.
 //!
-//! Segments are files of records. One thread appends to the newest and syncs it once for all who
-//! wait (`writer`, `appender`); one task reads the oldest and removes it when the broker has
-//! confirmed all of it (`replay`, `reader`); the `ledger` is where both meet. An event may come out
-//! more than once, its id makes it count once; what was acknowledged comes out at least once.
+//! Segments are files of records. One thread appends to the newest and syncs it once for all requests that
+//! wait (`writer`, `appender`). One task reads the oldest and removes it when the broker has confirmed all
+//! of it (`replay`, `reader`). The `ledger` is where both meet. An event may come out more than once, its id
+//! makes it count once; what was acknowledged comes out at least once.
 
 mod appender;
+mod broker;
+mod checkpoint;
 mod directory;
 mod disk;
-mod keeper;
 mod ledger;
 mod metrics;
-mod position;
 mod reader;
 mod record;
 mod replay;
+mod segment_chunk;
 mod size;
 mod start;
-mod stretch;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -34,16 +34,15 @@ use adtally_service::metrics::Registry;
 use adtally_wire::pack;
 use tokio::sync::oneshot;
 
+pub(crate) use broker::Broker;
 use disk::{Disk, RealDisk};
-pub(crate) use keeper::SpoolKeeper;
 use ledger::Ledger;
 use reader::Reader;
-use replay::Broker;
 pub(crate) use size::parse_size;
 use start::parts;
 use writer::Pending;
 
-/// Events of one record at most: what one damaged byte may cost.
+/// The most events of one record: what one damaged byte may cost.
 const RECORD_EVENTS: usize = 256;
 
 /// How long the disk may take.
@@ -54,7 +53,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct SpoolOptions {
     /// The directory, made when it is missing.
     pub(crate) directory: PathBuf,
-    /// Bytes of all segments at most.
+    /// The most bytes of all segments.
     pub(crate) max_bytes: u64,
 }
 
@@ -81,7 +80,7 @@ struct Inner {
 }
 
 impl Spool {
-    /// Takes hold of the directory and of what an earlier process left there.
+    /// Opens the directory, and what an earlier process left there.
     ///
     /// # Errors
     /// A configuration failure when the directory cannot be used or is used by another process.
@@ -115,7 +114,7 @@ impl Spool {
         })))
     }
 
-    /// Keeps all of `events`; returns once they are on disk.
+    /// Appends `events`; returns once they are on disk.
     ///
     /// # Errors
     /// Why none of them is known to be there.
@@ -136,17 +135,17 @@ impl Spool {
         }
     }
 
-    /// Why no event can be kept here now, if so.
-    pub(crate) fn obstacle(&self) -> Option<String> {
-        self.0.ledger.obstacle()
+    /// Why no event can be spooled now, if so.
+    pub(crate) fn unavailable_because(&self) -> Option<String> {
+        self.0.ledger.unavailable_because()
     }
 
     /// Brings the age of the oldest event up to date.
     pub(crate) fn refresh(&self) {
-        self.0.ledger.age((self.0.clock)().as_millis());
+        self.0.ledger.update_age((self.0.clock)().as_millis());
     }
 
-    /// Replays to `broker` until it is stopped, which loses nothing. Only the first call does.
+    /// Replays to `broker` until it is dropped, which loses nothing. Only the first call does.
     pub(crate) async fn replay(self, broker: impl Broker) {
         let reader = lock(&self.0.reader).take();
         if let Some(reader) = reader {
@@ -154,7 +153,7 @@ impl Spool {
         }
     }
 
-    /// Takes nothing more, and returns once everything taken is on disk.
+    /// Appends nothing more, and returns once all that was appended is on disk.
     pub(crate) async fn close(&self) {
         drop(lock(&self.0.queue).take());
         let writer = lock(&self.0.writer).take();
@@ -171,7 +170,7 @@ impl Spool {
     fn enqueue(&self, pending: Pending) -> Result<(), NotSpooled> {
         let queue = lock(&self.0.queue);
         let queue = queue.as_ref().ok_or(NotSpooled::Refused)?;
-        self.0.ledger.admit(pending.records.len() as u64)?;
+        self.0.ledger.reserve(pending.records.len() as u64)?;
         queue.send(pending).map_err(|_| NotSpooled::Refused)
     }
 }

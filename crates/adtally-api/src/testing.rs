@@ -20,16 +20,16 @@ use adtally_store::{Store, StoreConfig};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::access::AllowedHosts;
-use crate::body::{BodyMemory, BodyReader, Share};
+use crate::body::{BodyMemory, BodyReader, Reservation};
 use crate::browser::BrowserEvents;
 use crate::context::Context;
 use crate::directory::Directory;
-use crate::keeper::{Keeper, Kept};
-use crate::large::LargeBodies;
+use crate::large_bodies::LargeBodyPool;
 use crate::metrics::Metrics;
-use crate::observe::observe;
-use crate::server::everything;
+use crate::middleware::around_routes;
+use crate::origin::AllowedHosts;
+use crate::server::configure_app;
+use crate::sink::{Durability, EventSink};
 use crate::zone::Zone;
 
 /// What bodies may hold in all tests.
@@ -52,67 +52,69 @@ pub(crate) fn uri(path: &str) -> String {
     path.replace("{ad_id}", "1").replace("{id}", "1")
 }
 
-/// Keeps events in memory, or as a test says.
+/// Takes events into memory, or as a test says.
 #[derive(Default)]
-pub(crate) struct MemoryKeeper {
-    kept: Mutex<Vec<Event>>,
+pub(crate) struct MemorySink {
+    taken: Mutex<Vec<Event>>,
     script: Mutex<Option<Script>>,
 }
 
 /// What a test makes of each event.
-pub(crate) type Script = Box<dyn Fn(&Event) -> Kept + Send>;
+pub(crate) type Script = Box<dyn Fn(&Event) -> Durability + Send>;
 
-impl MemoryKeeper {
+impl MemorySink {
     pub(crate) fn events(&self) -> Vec<Event> {
-        self.kept.lock().unwrap().clone()
+        self.taken.lock().unwrap().clone()
     }
 
-    fn verdict(&self, event: Event) -> Kept {
+    fn outcome(&self, event: Event) -> Durability {
         let script = self.script.lock().unwrap();
-        let verdict = script.as_ref().map_or(Kept::Yes, |script| script(&event));
-        if verdict == Kept::Yes {
-            self.kept.lock().unwrap().push(event);
+        let outcome = script
+            .as_ref()
+            .map_or(Durability::Durable, |script| script(&event));
+        if outcome == Durability::Durable {
+            self.taken.lock().unwrap().push(event);
         }
-        verdict
+        outcome
     }
 }
 
-impl Keeper for MemoryKeeper {
-    fn keep(&self, events: Vec<Event>) -> BoxFuture<'_, Vec<Kept>> {
+impl EventSink for MemorySink {
+    fn send(&self, events: Vec<Event>) -> BoxFuture<'_, Vec<Durability>> {
         Box::pin(async move {
             events
                 .into_iter()
-                .map(|event| self.verdict(event))
+                .map(|event| self.outcome(event))
                 .collect()
         })
     }
 }
 
 /// Never answers.
-struct SilentKeeper;
+struct SilentSink;
 
-impl Keeper for SilentKeeper {
-    fn keep(&self, _: Vec<Event>) -> BoxFuture<'_, Vec<Kept>> {
+impl EventSink for SilentSink {
+    fn send(&self, _: Vec<Event>) -> BoxFuture<'_, Vec<Durability>> {
         Box::pin(std::future::pending())
     }
 }
 
 /// An API whose events go to memory, and whose database is away unless a test gives one.
 pub(crate) struct TestApi {
-    pub(crate) keeper: Arc<MemoryKeeper>,
+    pub(crate) sink: Arc<MemorySink>,
     pub(crate) context: Data<Context>,
     registry: Registry,
 }
 
 /// Takes all of `memory` for many clients, down to less than 64 KiB of each part.
-pub(crate) fn exhaust(memory: &BodyMemory) -> Vec<Share> {
+pub(crate) fn exhaust(memory: &BodyMemory) -> Vec<Reservation> {
     let mut taken = Vec::new();
     for (bytes, networks) in [(128 << 10, 50), (64 << 10, 250)] {
         for number in 0..networks {
             let network = ClientNetwork::from(IpAddr::from([203, 0, 113, number]));
             let next = || {
-                let mut share = memory.share(network);
-                share.cover(bytes).is_ok().then_some(share)
+                let mut reservation = memory.reserve(network);
+                reservation.grow_to(bytes).is_ok().then_some(reservation)
             };
             taken.extend(std::iter::from_fn(next));
         }
@@ -185,8 +187,8 @@ impl TestApi {
     }
 
     pub(crate) fn with_store(store: Store, zone: Option<ReportingZone>) -> Self {
-        let keeper = Arc::new(MemoryKeeper::default());
-        Self::with(keeper.clone(), keeper, store, zone, nowhere())
+        let sink = Arc::new(MemorySink::default());
+        Self::with(sink.clone(), sink, store, zone, nowhere())
     }
 
     /// An API with a migrated database of its own, which reports in `zone`.
@@ -207,21 +209,21 @@ impl TestApi {
         let store = Store::connect(StoreConfig::new(database.url()));
         let prefix = stack.queue_prefix("api");
         let publisher = publisher(&stack.amqp_url(), &prefix);
-        let keeper = Arc::new(MemoryKeeper::default());
+        let sink = Arc::new(MemorySink::default());
         let zone = Some(ReportingZone::UTC);
-        let api = Self::with(keeper.clone(), keeper, store, zone, publisher);
+        let api = Self::with(sink.clone(), sink, store, zone, publisher);
         (api, database, prefix)
     }
 
     pub(crate) fn that_never_hears_from_the_broker() -> Self {
-        let unused = Arc::new(MemoryKeeper::default());
+        let unused = Arc::new(MemorySink::default());
         let store = Store::connect(StoreConfig::new("postgres://127.0.0.1:1/none"));
-        Self::with(Arc::new(SilentKeeper), unused, store, None, nowhere())
+        Self::with(Arc::new(SilentSink), unused, store, None, nowhere())
     }
 
     fn with(
-        keeper: Arc<dyn Keeper>,
-        memory: Arc<MemoryKeeper>,
+        sink: Arc<dyn EventSink>,
+        memory: Arc<MemorySink>,
         store: Store,
         zone: Option<ReportingZone>,
         publisher: Publisher,
@@ -233,15 +235,15 @@ impl TestApi {
                 max_event_age: Duration::from_secs(35 * 86_400),
                 keep_ip: false,
             },
-            keeper: keeper.clone(),
+            sink: sink.clone(),
             publisher,
-            browser_events: BrowserEvents::new(keeper, metrics.clone(), Handle::current()),
+            browser_events: BrowserEvents::new(sink, metrics.clone(), Handle::current()),
             bodies: BodyReader::new(
                 BodyMemory::new(BODY_MEMORY, &registry),
                 Duration::from_secs(5),
                 0,
             ),
-            large_bodies: LargeBodies::new(Handle::current()),
+            large_bodies: LargeBodyPool::new(Handle::current()),
             directory: Arc::new(Directory::default()),
             store,
             zone: Arc::new(Zone::new(zone)),
@@ -253,20 +255,20 @@ impl TestApi {
             clock: || at(NOW),
         };
         Self {
-            keeper: memory,
+            sink: memory,
             context: Data::new(context),
             registry,
         }
     }
 
     /// Takes all memory for bodies, up to less than what a large answer needs, until it is dropped.
-    pub(crate) fn exhaust_memory(&self) -> Vec<Share> {
+    pub(crate) fn exhaust_memory(&self) -> Vec<Reservation> {
         exhaust(self.context.bodies.memory())
     }
 
-    /// From now on events are kept, or not, as `script` says.
-    pub(crate) fn script(&self, script: impl Fn(&Event) -> Kept + Send + 'static) {
-        *self.keeper.script.lock().unwrap() = Some(Box::new(script));
+    /// From now on `script` says of each event how durable it is.
+    pub(crate) fn script(&self, script: impl Fn(&Event) -> Durability + Send + 'static) {
+        *self.sink.script.lock().unwrap() = Some(Box::new(script));
     }
 
     /// Makes clicks on `ad` lead to `target`.
@@ -283,8 +285,8 @@ impl TestApi {
         let (context, registry) = (self.context.clone(), self.registry.clone());
         let health = Health::new();
         let app = App::new()
-            .wrap(from_fn(observe))
-            .configure(|config| everything(config, context, &health, &registry));
+            .wrap(from_fn(around_routes))
+            .configure(|config| configure_app(config, context, &health, &registry));
         let app = init_service(app).await;
         let response = call_service(&app, request.to_request()).await;
         let (status, headers) = (response.status(), response.headers().clone());

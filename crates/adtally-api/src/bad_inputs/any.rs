@@ -35,7 +35,7 @@ fn answers_every_item(body: Vec<u8>, ndjson: bool) {
         let answer = api.post("/v1/events?ids=1", media_type, body).await;
         if answer.status == 400 {
             assert_eq!(answer.code(), "malformed_json");
-            assert!(api.keeper.events().is_empty());
+            assert!(api.sink.events().is_empty());
             return;
         }
         assert!([202, 422].contains(&answer.status.as_u16()), "{answer:?}");
@@ -55,7 +55,7 @@ fn answers_every_item(body: Vec<u8>, ndjson: bool) {
             .collect();
         assert_eq!(rejected, without_id, "{json}");
         let kept: Vec<_> = api
-            .keeper
+            .sink
             .events()
             .iter()
             .map(|e| json!(e.id.to_string()))

@@ -1,11 +1,11 @@
 //! The memory of request bodies, and of what is made of them until they are answered.
 //!
-//! It has two parts. A body of at most [`SMALL`] bytes takes of the small part, so that whoever
-//! sends large ones leaves room for it, and of the large part when the small one is gone.
+//! It has two parts. A body of at most [`SMALL`] bytes reserves from the small part, which large bodies
+//! leave alone, and from the large part when the small one is used up.
 //!
-//! Of the large part, one network of clients may hold at most [`GREED`] times what is left. Alone it
-//! may hold nearly all. The more others take, the less each may, until all have the same: the
-//! dynamic threshold of a switch whose ports share one buffer (Choudhury and Hahne, 1998).
+//! Of the large part, one network of clients may hold at most [`ALPHA`] times what is left. A single network
+//! may hold nearly all. The more others hold, the less each may, until all have the same: the dynamic
+//! threshold of a switch whose ports share one buffer (Choudhury and Hahne, 1998).
 
 #[cfg(test)]
 mod tests;
@@ -27,11 +27,11 @@ pub(crate) const SMALL: usize = 64 * 1_024 + HEADROOM;
 /// The part of all memory that is kept for small bodies: a quarter.
 const SMALL_PART: usize = 4;
 
-/// With less left than so many small bodies take, hardly anybody is served.
+/// With less left than so many small bodies need, hardly anybody is served.
 const FEW: usize = 4;
 
 /// How many times what is left one network may hold of the large part.
-const GREED: usize = 8;
+const ALPHA: usize = 8;
 
 /// All memory for bodies. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ struct Metrics {
     refused: IntCounterVec,
 }
 
-/// Why a body is given up, as the metric names it.
+/// Why a body is refused, as the metric names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// All memory is in use.
@@ -81,9 +81,9 @@ impl Refusal {
     }
 }
 
-/// What one request holds, returned when it is dropped.
+/// The memory of one request, released when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct Reservation {
     memory: BodyMemory,
     network: ClientNetwork,
     small: usize,
@@ -129,9 +129,9 @@ impl BodyMemory {
         memory
     }
 
-    /// An empty share for a client of `network`.
-    pub(crate) fn share(&self, network: ClientNetwork) -> Share {
-        Share {
+    /// An empty reservation for a client of `network`.
+    pub(crate) fn reserve(&self, network: ClientNetwork) -> Reservation {
+        Reservation {
             memory: self.clone(),
             network,
             small: 0,
@@ -140,7 +140,7 @@ impl BodyMemory {
     }
 
     /// Counts a body that is given up.
-    pub(crate) fn refused(&self, refusal: Refusal) {
+    pub(crate) fn count_refused(&self, refusal: Refusal) {
         let counter = &self.0.metrics.refused;
         counter.with_label_values(&[refusal.as_str()]).inc();
     }
@@ -193,7 +193,7 @@ impl Parts {
         self.large.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_small(&self, bytes: usize) -> bool {
+    fn reserve_small(&self, bytes: usize) -> bool {
         let room = |used: usize| {
             used.checked_add(bytes)
                 .filter(|used| *used <= self.small_limit)
@@ -203,16 +203,16 @@ impl Parts {
             .is_ok()
     }
 
-    fn give_small(&self, bytes: usize) {
+    fn release_small(&self, bytes: usize) {
         self.small_used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    fn take_large(&self, network: ClientNetwork, bytes: usize) -> Result<(), Refusal> {
+    fn reserve_large(&self, network: ClientNetwork, bytes: usize) -> Result<(), Refusal> {
         let mut large = self.large();
         let used = large.used.saturating_add(bytes);
         let left = self.large_limit.checked_sub(used).ok_or(Refusal::Memory)?;
         let held = large.held.get(&network).copied().unwrap_or_default() + bytes;
-        if held > left.saturating_mul(GREED) {
+        if held > left.saturating_mul(ALPHA) {
             return Err(Refusal::Share);
         }
         large.used = used;
@@ -220,7 +220,7 @@ impl Parts {
         Ok(())
     }
 
-    fn give_large(&self, network: ClientNetwork, bytes: usize) {
+    fn release_large(&self, network: ClientNetwork, bytes: usize) {
         let mut large = self.large();
         large.used -= bytes;
         if let Some(held) = large.held.get_mut(&network) {
@@ -232,50 +232,50 @@ impl Parts {
     }
 }
 
-impl Share {
-    /// Holds at least `bytes` in all.
+impl Reservation {
+    /// Grows to at least `bytes` in all.
     ///
     /// # Errors
     /// [`ProblemCode::Overloaded`] when there is no memory for them, or the network of this client
-    /// holds its share; what was held stays so.
-    pub(crate) fn cover(&mut self, bytes: usize) -> Result<(), Problem> {
+    /// holds its share; what was reserved stays so.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Problem> {
         let more = bytes.saturating_sub(self.small + self.large);
         if more == 0 {
             return Ok(());
         }
         let parts = &self.memory.0;
-        if self.large == 0 && bytes <= SMALL && parts.take_small(more) {
+        if self.large == 0 && bytes <= SMALL && parts.reserve_small(more) {
             self.small += more;
             return Ok(());
         }
-        // It moves as a whole: what is kept for small bodies holds no beginning of a large one.
+        // It moves as a whole: the small part holds no beginning of a large body.
         let moved = more.saturating_add(self.small);
-        if let Err(refusal) = parts.take_large(self.network, moved) {
-            self.memory.refused(refusal);
+        if let Err(refusal) = parts.reserve_large(self.network, moved) {
+            self.memory.count_refused(refusal);
             let detail = "too many requests are being read or kept; try again soon";
             return Err(Problem::new(ProblemCode::Overloaded, detail));
         }
         self.large += moved;
-        parts.give_small(std::mem::take(&mut self.small));
+        parts.release_small(std::mem::take(&mut self.small));
         Ok(())
     }
 
-    /// Returns what it holds beyond `bytes`.
-    pub(crate) fn shrink(&mut self, bytes: usize) {
+    /// Releases what it holds beyond `bytes`.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
         let parts = &self.memory.0;
         let (small, large) = (self.small.min(bytes), self.large.min(bytes));
         if small < self.small {
-            parts.give_small(self.small - small);
+            parts.release_small(self.small - small);
         }
         if large < self.large {
-            parts.give_large(self.network, self.large - large);
+            parts.release_large(self.network, self.large - large);
         }
         (self.small, self.large) = (small, large);
     }
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.shrink(0);
+        self.shrink_to(0);
     }
 }

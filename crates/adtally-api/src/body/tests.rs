@@ -105,33 +105,35 @@ async fn a_body_holds_its_memory_until_what_was_made_of_it_is_gone() {
         (LIMIT + HEADROOM, LIMIT + HEADROOM),
         (200_000, 200_000),
     ] {
-        let share = read().await.exchange(made).unwrap();
+        let reservation = read().await.swap_for(made).unwrap();
         assert_eq!(reader.memory.used(), held, "{made}");
-        drop(share);
+        drop(reservation);
         assert_eq!(reader.memory.used(), 0);
     }
-    let refused = read().await.exchange(MEMORY).unwrap_err();
+    let refused = read().await.swap_for(MEMORY).unwrap_err();
     assert_eq!(refused.code(), ProblemCode::Overloaded);
     assert_eq!(reader.memory.used(), 0);
 }
 
 #[actix_web::test]
-async fn a_small_body_is_opened_at_once_and_a_large_one_is_not() {
-    let opened = async |body: Vec<u8>, is_gzip: bool| {
+async fn a_small_body_is_decoded_inline_and_a_large_one_is_not() {
+    let decoded = async |body: Vec<u8>, is_gzip: bool| {
         let mut request = TestRequest::post().set_payload(body);
         if is_gzip {
             request = request.insert_header(("content-encoding", "gzip"));
         }
         let (request, mut parts) = request.to_http_parts();
         let payload = Payload::from_request(&request, &mut parts).await.unwrap();
-        let received = reader().receive(&request, payload, 10 * AT_ONCE).await;
-        received.unwrap().open_at_once().unwrap()
+        let received = reader().receive(&request, payload, 10 * INLINE_BYTES).await;
+        received.unwrap().decode_inline().unwrap()
     };
-    assert!(opened(vec![b' '; AT_ONCE], false).await.is_ok());
-    assert!(opened(vec![b' '; AT_ONCE + 1], false).await.is_err());
-    assert!(opened(gzip(&[b' '; AT_ONCE]), true).await.is_ok());
-    let large = opened(gzip(&[b' '; AT_ONCE + 1]), true).await.unwrap_err();
-    assert_eq!(large.open().unwrap().bytes().len(), AT_ONCE + 1);
+    assert!(decoded(vec![b' '; INLINE_BYTES], false).await.is_ok());
+    assert!(decoded(vec![b' '; INLINE_BYTES + 1], false).await.is_err());
+    assert!(decoded(gzip(&[b' '; INLINE_BYTES]), true).await.is_ok());
+    let large = decoded(gzip(&[b' '; INLINE_BYTES + 1]), true)
+        .await
+        .unwrap_err();
+    assert_eq!(large.decode().unwrap().bytes().len(), INLINE_BYTES + 1);
 }
 
 #[actix_web::test]

@@ -34,7 +34,7 @@ pub(crate) async fn create(
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let body: NewAdBody = fields::read(&context, &request, payload).await?;
-    let ad = context.store.create_ad(body.judged()?).await?;
+    let ad = context.store.create_ad(body.validated()?).await?;
     enter(&context, &ad);
     let location = format!("/v1/ads/{}", ad.id);
     Ok(HttpResponse::Created()
@@ -70,7 +70,7 @@ pub(crate) async fn list(
     request: HttpRequest,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let page = page::Page::asked(&request)?;
+    let page = page::Page::parse(&request)?;
     let found = context
         .store
         .ads(page.after.and_then(AdId::new), page.fetch())
@@ -100,7 +100,7 @@ pub(crate) async fn change(
 ) -> Result<HttpResponse, Problem> {
     let id = id(&request)?;
     let body: AdChangeBody = fields::read(&context, &request, payload).await?;
-    let ad = context.store.update_ad(id, body.judged(id)?).await?;
+    let ad = context.store.update_ad(id, body.validated(id)?).await?;
     let ad = ad.ok_or_else(|| Problem::not_found("ad"))?;
     enter(&context, &ad);
     Ok(HttpResponse::Ok().json(AdBody::from(ad)))

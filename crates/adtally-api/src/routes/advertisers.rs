@@ -70,7 +70,7 @@ impl From<Advertiser> for AdvertiserBody {
 }
 
 impl NewAdvertiserBody {
-    fn judged(&self) -> Result<NewAdvertiser, Problem> {
+    fn validated(&self) -> Result<NewAdvertiser, Problem> {
         let mut fields = Fields::default();
         let id = fields.id("id", &self.id).and_then(AdvertiserId::new);
         let name = fields.name("name", &self.name);
@@ -95,7 +95,7 @@ pub(crate) async fn create(
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let body: NewAdvertiserBody = fields::read(&context, &request, payload).await?;
-    let advertiser = context.store.create_advertiser(body.judged()?).await?;
+    let advertiser = context.store.create_advertiser(body.validated()?).await?;
     let location = format!("/v1/advertisers/{}", advertiser.id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))
@@ -130,7 +130,7 @@ pub(crate) async fn list(
     request: HttpRequest,
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
-    let page = page::Page::asked(&request)?;
+    let page = page::Page::parse(&request)?;
     let after = page.after.and_then(AdvertiserId::new);
     let found = context.store.advertisers(after, page.fetch()).await?;
     let (found, next_cursor) = page.cut(found, |advertiser| advertiser.id.get());

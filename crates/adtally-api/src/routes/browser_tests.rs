@@ -6,7 +6,7 @@ use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use adtally_domain::EventKind;
 
-use crate::keeper::Kept;
+use crate::sink::Durability;
 use crate::testing::{Answer, TestApi, at};
 
 const TARGET: &str = "https://shop.example/landing?x=1";
@@ -29,7 +29,7 @@ async fn a_pixel_counts_one_impression_with_what_the_request_says() {
         .insert_header(("user-agent", "Browser/1.0"))
         .insert_header(("referer", "https://news.example/"));
     assert_is_the_picture(&api.call(request).await);
-    let [event] = &api.keeper.events()[..] else {
+    let [event] = &api.sink.events()[..] else {
         panic!("one event")
     };
     assert_eq!((event.kind, event.ad_id.get()), (EventKind::Impression, 42));
@@ -73,7 +73,7 @@ async fn the_picture_is_answered_whatever_is_wrong_with_the_event() {
     ] {
         assert_is_the_picture(&api.get(&format!("/v1/pixel.gif?{query}")).await);
     }
-    assert!(api.keeper.events().is_empty());
+    assert!(api.sink.events().is_empty());
 }
 
 #[actix_web::test]
@@ -88,7 +88,7 @@ async fn head_never_counts() {
         (click.status.as_u16(), click.header("location")),
         (302, TARGET)
     );
-    assert!(api.keeper.events().is_empty());
+    assert!(api.sink.events().is_empty());
 }
 
 #[actix_web::test]
@@ -101,7 +101,7 @@ async fn a_click_counts_and_goes_on_to_the_stored_target_only() {
         (302, TARGET)
     );
     assert!(answer.header("cache-control").contains("no-store"));
-    let [event] = &api.keeper.events()[..] else {
+    let [event] = &api.sink.events()[..] else {
         panic!("one event")
     };
     assert_eq!((event.kind, event.ad_id.get()), (EventKind::Click, 7));
@@ -130,7 +130,7 @@ async fn a_click_on_nothing_is_404_and_counts_nothing() {
             "{path}"
         );
     }
-    assert!(api.keeper.events().is_empty());
+    assert!(api.sink.events().is_empty());
 }
 
 #[actix_web::test]
@@ -155,13 +155,13 @@ async fn a_visitor_is_sent_on_even_when_the_click_is_refused_or_lost() {
         api.metric("adtally_events_rejected_total{code=\"invalid_event\"} "),
         1.0
     );
-    api.script(|_| Kept::No);
+    api.script(|_| Durability::Lost);
     assert_eq!(api.get("/v1/click/7").await.status, 302);
     assert_eq!(
         api.metric("adtally_events_rejected_total{code=\"not_kept\"} "),
         1.0
     );
-    assert!(api.keeper.events().is_empty());
+    assert!(api.sink.events().is_empty());
 }
 
 #[actix_web::test]

@@ -45,7 +45,7 @@ pub(crate) async fn click(
         }
     };
     if request.method() == Method::GET {
-        browser::count(&context, &request, EventKind::Click, AdSource::Path(ad)).await;
+        browser::record(&context, &request, EventKind::Click, AdSource::Path(ad)).await;
     }
     Ok(HttpResponse::Found()
         .insert_header((LOCATION, location))

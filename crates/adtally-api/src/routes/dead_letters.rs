@@ -142,7 +142,7 @@ pub(crate) async fn requeue_many(
 ) -> Result<HttpResponse, Problem> {
     let body: BulkBody = fields::read(&context, &request, payload).await?;
     let action = requeuing(&context, body.again());
-    let result = bulk::run(&context.store, body.judged()?, &action).await?;
+    let result = bulk::run(&context.store, body.validated()?, &action).await?;
     Ok(HttpResponse::Ok().json(result))
 }
 
@@ -164,7 +164,12 @@ pub(crate) async fn discard_many(
     context: Data<Context>,
 ) -> Result<HttpResponse, Problem> {
     let body: BulkBody = fields::read(&context, &request, payload).await?;
-    let result = bulk::run(&context.store, body.judged()?, &DeadLetterAction::Discard).await?;
+    let result = bulk::run(
+        &context.store,
+        body.validated()?,
+        &DeadLetterAction::Discard,
+    )
+    .await?;
     Ok(HttpResponse::Ok().json(result))
 }
 

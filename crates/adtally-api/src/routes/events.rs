@@ -1,4 +1,4 @@
-//! `POST /v1/events`: events from ad servers, kept before they are answered.
+//! `POST /v1/events`: events from ad servers, durable before they are answered.
 
 mod answer;
 #[cfg(test)]
@@ -10,13 +10,13 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use adtally_domain::{RejectCode, Timestamp};
 
-use crate::batch::entries;
-use crate::body::{Body, MediaType, Received, Share};
+use crate::body::{Body, MediaType, Received, Reservation};
 use crate::context::Context;
-use crate::judge::{Judged, judge};
-use crate::keeper::Kept;
+use crate::parse;
 use crate::problem::{Problem, ProblemBody, ProblemCode};
 use crate::query::Query;
+use crate::sink::Durability;
+use crate::validate::{Validated, validate};
 
 pub(crate) use answer::EventsAnswer;
 
@@ -70,13 +70,16 @@ pub(crate) async fn post_events(
         .bodies
         .receive(&request, payload, MAX_BODY_BYTES)
         .await?;
-    match received.open_at_once()? {
+    match received.decode_inline()? {
         Ok(body) => {
-            let judged = order.judge(&context, body)?;
-            let (status, answer, share) = answer(&context, judged).await?;
-            Ok(holding(share, HttpResponse::build(status).json(answer)))
+            let validated = order.validate(&context, body)?;
+            let (status, answer, reservation) = answer(&context, validated).await?;
+            Ok(holding(
+                reservation,
+                HttpResponse::build(status).json(answer),
+            ))
         }
-        Err(received) => large(context, order.into_owned(), received).await,
+        Err(received) => answer_large(context, order.into_owned(), received).await,
     }
 }
 
@@ -85,29 +88,33 @@ struct Order<S> {
     with_ids: bool,
     source: Option<S>,
     media_type: MediaType,
-    /// When it came.
+    /// When it was received.
     now: Timestamp,
 }
 
 /// What is in a body, and the memory it takes until it is answered.
-struct JudgedBody {
-    judged: Judged,
+struct ValidatedBody {
+    validated: Validated,
     /// For how many items ids are wanted.
     ids: Option<usize>,
     /// Held until the answer: events may take more memory than their body.
-    share: Share,
+    reservation: Reservation,
 }
 
 impl<S: AsRef<str>> Order<S> {
-    fn judge(&self, context: &Context, body: Body) -> Result<JudgedBody, Problem> {
-        let entries = entries(body.bytes(), self.media_type)?;
-        let ids = self.with_ids.then_some(entries.len());
+    fn validate(&self, context: &Context, body: Body) -> Result<ValidatedBody, Problem> {
+        let items = parse::events(body.bytes(), self.media_type)?;
+        let ids = self.with_ids.then_some(items.len());
         let source = self.source.as_ref().map(AsRef::as_ref);
-        let judged = judge(&context.intake, entries, self.now, source);
+        let validated = validate(&context.intake, items, self.now, source);
         // Many requests wait at the same time: what they no longer need would crowd the processor's
         // caches.
-        let share = body.exchange(judged.bytes())?;
-        Ok(JudgedBody { judged, ids, share })
+        let reservation = body.swap_for(validated.bytes())?;
+        Ok(ValidatedBody {
+            validated,
+            ids,
+            reservation,
+        })
     }
 }
 
@@ -122,73 +129,79 @@ impl Order<&str> {
     }
 }
 
-/// Does all of a large request elsewhere, down to the text of its answer.
-async fn large(
+/// Answers a large request on other threads, down to the text of its answer.
+async fn answer_large(
     context: Data<Context>,
     order: Order<String>,
     received: Received,
 ) -> Result<HttpResponse, Problem> {
-    let large = context.large_bodies.clone();
-    let turns = large.clone();
+    let threads = context.large_bodies.clone();
     let request = async move {
-        let judging = context.clone();
-        let judge = move || order.judge(&judging, received.open()?);
-        let judged = turns.compute(judge).await??;
-        let (status, answer, share) = answer(&context, judged).await?;
-        let text = turns.compute(move || serde_json::to_vec(&answer)).await?;
-        Ok((status, text.map_err(|_| Problem::internal())?, share))
+        let threads = context.large_bodies.clone();
+        let validating = context.clone();
+        let validate = move || order.validate(&validating, received.decode()?);
+        let validated = threads.spawn_blocking(validate).await??;
+        let (status, answer, reservation) = answer(&context, validated).await?;
+        let write = move || serde_json::to_vec(&answer);
+        let text = threads.spawn_blocking(write).await?;
+        Ok((status, text.map_err(|_| Problem::internal())?, reservation))
     };
-    let (status, text, share) = large.request(request).await?;
+    let (status, text, reservation) = threads.spawn(request).await?;
     let response = HttpResponse::build(status)
         .content_type("application/json")
         .body(text);
-    Ok(holding(share, response))
+    Ok(holding(reservation, response))
 }
 
-/// Has `response` take over the memory of its request, which is there while others have none.
-fn holding(share: Share, mut response: HttpResponse) -> HttpResponse {
-    response.extensions_mut().insert(share);
+/// Gives `response` the memory of its request, which it has even when none is left for others.
+fn holding(reservation: Reservation, mut response: HttpResponse) -> HttpResponse {
+    response.extensions_mut().insert(reservation);
     response
 }
 
-/// Keeps what is acceptable, and says what became of everything.
+/// Sends the valid events to the sink and makes the answer.
 async fn answer(
     context: &Context,
-    body: JudgedBody,
-) -> Result<(StatusCode, EventsAnswer, Share), Problem> {
-    let JudgedBody { judged, ids, share } = body;
-    for (_, rejection) in &judged.refused {
+    body: ValidatedBody,
+) -> Result<(StatusCode, EventsAnswer, Reservation), Problem> {
+    let ValidatedBody {
+        validated,
+        ids,
+        reservation,
+    } = body;
+    for (_, rejection) in &validated.rejected {
         context.metrics.rejected(rejection.code, 1);
     }
-    if judged.events.is_empty() {
-        let answer = EventsAnswer::new(judged.refused, ids);
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, answer, share));
+    if validated.events.is_empty() {
+        let answer = EventsAnswer::new(validated.rejected, ids);
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, answer, reservation));
     }
-    let answer = keep(context, judged, ids).await?;
-    Ok((StatusCode::ACCEPTED, answer, share))
+    let answer = send(context, validated, ids).await?;
+    Ok((StatusCode::ACCEPTED, answer, reservation))
 }
 
-/// Keeps the acceptable events and makes the answer, with ids when `ids` tells for how many items.
-async fn keep(
+/// Sends the valid events to the sink. The answer has ids when `ids` says for how many items.
+async fn send(
     context: &Context,
-    judged: Judged,
+    validated: Validated,
     ids: Option<usize>,
 ) -> Result<EventsAnswer, Problem> {
-    let sent = judged.acceptable;
-    let kept = context.keeper.keep(judged.events).await;
-    let count = |wanted| kept.iter().filter(|kept| **kept == wanted).count();
-    // An event whose fate is unknown may still be counted, so it can be listed neither as accepted
-    // nor as rejected: the whole request is to be sent again, and counts once.
-    if kept.len() != sent.len() || count(Kept::Unknown) > 0 || count(Kept::Yes) == 0 {
+    let sent = validated.valid;
+    let outcomes = context.sink.send(validated.events).await;
+    let count = |wanted| outcomes.iter().filter(|found| **found == wanted).count();
+    let is_answered = outcomes.len() == sent.len() && count(Durability::Unknown) == 0;
+    // An event of unknown durability may still be counted, so it can be listed neither as accepted nor as
+    // rejected: the whole request is to be sent again, and counts once.
+    if !is_answered || count(Durability::Durable) == 0 {
         context
             .metrics
             .rejected(RejectCode::NotKept, sent.len() as u64);
         let detail = "send the same body again: an event that was kept already counts once";
         return Err(Problem::new(ProblemCode::NotKept, detail));
     }
-    let mut answer = EventsAnswer::new(judged.refused, ids);
-    for (event, kept) in sent.into_iter().zip(kept) {
-        if kept == Kept::Yes {
+    let mut answer = EventsAnswer::new(validated.rejected, ids);
+    for (event, outcome) in sent.into_iter().zip(outcomes) {
+        if outcome == Durability::Durable {
             context.metrics.accepted(event.kind, 1);
             answer.accept(event.index, event.id);
         } else {

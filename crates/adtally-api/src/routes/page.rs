@@ -18,7 +18,7 @@ pub(super) struct Page {
 
 impl Page {
     /// Reads `limit` and `cursor` from the query.
-    pub(super) fn asked(request: &HttpRequest) -> Result<Self, Problem> {
+    pub(super) fn parse(request: &HttpRequest) -> Result<Self, Problem> {
         let query = Query::parse(request.query_string(), &["limit", "cursor"])?;
         let limit = query.limit("limit", DEFAULT_LIMIT, MAX_LIMIT)?;
         let after = match query.get("cursor") {

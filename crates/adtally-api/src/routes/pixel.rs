@@ -26,7 +26,7 @@ const GIF: &[u8; 43] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x
 )]
 pub(crate) async fn pixel(request: HttpRequest, context: Data<Context>) -> HttpResponse {
     if request.method() == Method::GET {
-        browser::count(&context, &request, EventKind::Impression, AdSource::Query).await;
+        browser::record(&context, &request, EventKind::Impression, AdSource::Query).await;
     }
     HttpResponse::Ok()
         .content_type("image/gif")

@@ -80,7 +80,7 @@ async fn period(
     context: &Context,
     query: &Query<'_>,
 ) -> Result<(ReportingZone, StatsSpan), Problem> {
-    let span = buckets::asked(query, (context.clock)(), context.final_after)?;
+    let span = buckets::parse(query, (context.clock)(), context.final_after)?;
     let zone = context.zone.current(&context.store).await?;
     buckets::check(&span, zone)?;
     Ok((zone, span))

@@ -42,7 +42,7 @@ async fn head_never_counts() {
         let head = TestRequest::default().method(Method::HEAD).uri(path);
         assert!(api.call(head).await.status.as_u16() < 400, "{path}");
     }
-    assert!(api.keeper.events().is_empty());
+    assert!(api.sink.events().is_empty());
 }
 
 #[actix_web::test]

@@ -17,7 +17,7 @@ pub(super) struct Appender {
     directory: Arc<Directory>,
     ledger: Arc<Ledger>,
     disk: Box<dyn Disk>,
-    /// From this size on a segment is over.
+    /// The size at which a segment ends.
     segment_bytes: u64,
     open: Option<Open>,
 }
@@ -67,7 +67,7 @@ impl Appender {
 
     /// Tries whether the disk works again; nothing happens while it does.
     pub(super) fn recover(&mut self) {
-        if self.ledger.is_in_trouble()
+        if self.ledger.has_failed()
             && let Ok(open) = self.new_segment()
         {
             self.open = Some(open);
@@ -91,11 +91,11 @@ impl Appender {
 
     /// The reader may have finished and removed the segment meanwhile.
     fn is_usable(&self, open: &Open) -> bool {
-        open.end < self.segment_bytes && self.ledger.claim(open.number)
+        open.end < self.segment_bytes && self.ledger.begin_write(open.number)
     }
 
     fn new_segment(&self) -> io::Result<Open> {
-        let number = self.ledger.allot();
+        let number = self.ledger.next_number();
         let file = self.directory.create(number)?;
         if let Err(error) = self.disk.reserve(&file, RESERVED) {
             let _still_there = self.directory.remove(number);

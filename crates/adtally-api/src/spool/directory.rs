@@ -132,9 +132,9 @@ impl Directory {
         std::fs::remove_file(self.segment(number))
     }
 
-    /// Keeps unreadable parts of a segment, each with its place, in a sparse file beside it, at those
-    /// places: keeping them twice changes nothing. Returns once they are on disk.
-    pub(super) fn keep_aside<'a>(
+    /// Copies unreadable parts of a segment, each with its offset, to the same offsets of a sparse file beside
+    /// it: copying them twice changes nothing. Returns once they are on disk.
+    pub(super) fn quarantine<'a>(
         &self,
         number: u64,
         parts: impl IntoIterator<Item = (u64, &'a [u8])>,

@@ -8,13 +8,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::NotSpooled;
+use super::checkpoint::Checkpoint;
 use super::metrics::SpoolMetrics;
-use super::position::Position;
 use state::{Change, State};
-pub(super) use state::{Extent, Unread};
+pub(super) use state::{SegmentInfo, UnreadRange};
 
-/// Bytes that may wait for the disk at most: memory, should the disk hang.
-const MAX_WAITING: u64 = 64 * 1_024 * 1_024;
+/// The most bytes that may wait for the disk: memory, should the disk hang.
+const MAX_PENDING_BYTES: u64 = 64 * 1_024 * 1_024;
 
 /// Free bytes below which the spool says it has no room: one event of any size must fit.
 const ROOM: u64 = 64 * 1_024;
@@ -23,7 +23,7 @@ const ROOM: u64 = 64 * 1_024;
 #[derive(Debug)]
 pub(super) struct Ledger {
     state: Mutex<State>,
-    grown: Notify,
+    data_added: Notify,
     max_bytes: u64,
     pub(super) metrics: SpoolMetrics,
 }
@@ -31,7 +31,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// An account of `segments`, which earlier processes left; numbers up to `last` are taken.
     pub(super) fn new(
-        segments: BTreeMap<u64, Extent>,
+        segments: BTreeMap<u64, SegmentInfo>,
         last: u64,
         max_bytes: u64,
         metrics: SpoolMetrics,
@@ -43,7 +43,7 @@ impl Ledger {
         };
         let ledger = Self {
             state: Mutex::new(state),
-            grown: Notify::new(),
+            data_added: Notify::new(),
             max_bytes,
             metrics,
         };
@@ -51,157 +51,162 @@ impl Ledger {
         ledger
     }
 
-    /// Lets `bytes` in, if there is room for them.
-    pub(super) fn admit(&self, bytes: u64) -> Result<(), NotSpooled> {
+    /// Reserves room for `bytes` that are to be written.
+    ///
+    /// # Errors
+    /// There is no room, or the disk cannot be written to.
+    pub(super) fn reserve(&self, bytes: u64) -> Result<(), NotSpooled> {
         let mut state = self.lock();
-        if state.trouble.is_some() {
+        if state.disk_error.is_some() {
             return Err(NotSpooled::Refused);
         }
-        let waiting = state.waiting + bytes;
-        if state.bytes() + waiting > self.max_bytes || waiting > MAX_WAITING {
+        let pending = state.pending_bytes + bytes;
+        if state.bytes() + pending > self.max_bytes || pending > MAX_PENDING_BYTES {
             return Err(NotSpooled::Refused);
         }
-        state.waiting = waiting;
+        state.pending_bytes = pending;
         Ok(())
     }
 
     /// Why no event can be spooled now, if so.
-    pub(super) fn obstacle(&self) -> Option<String> {
+    pub(super) fn unavailable_because(&self) -> Option<String> {
         let state = self.lock();
-        if let Some(trouble) = &state.trouble {
-            return Some(format!("the spool cannot be written: {trouble}"));
+        if let Some(error) = &state.disk_error {
+            return Some(format!("the spool cannot be written: {error}"));
         }
-        let used = state.bytes() + state.waiting;
+        let used = state.bytes() + state.pending_bytes;
         let free = self.max_bytes.saturating_sub(used);
         let room = ROOM.min(self.max_bytes / 8 + 1);
         (free < room).then(|| format!("the spool is full: {used} of {} bytes", self.max_bytes))
     }
 
-    /// Whether the disk could not be written to when it was last tried.
-    pub(super) fn is_in_trouble(&self) -> bool {
-        self.lock().trouble.is_some()
+    /// Whether the last attempt to write to the disk failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.lock().disk_error.is_some()
     }
 
-    /// Bytes that were let in and are not on disk yet.
+    /// Bytes that have room reserved and are not on disk yet.
     #[cfg(test)]
-    pub(super) fn waiting(&self) -> u64 {
-        self.lock().waiting
+    pub(super) fn pending_bytes(&self) -> u64 {
+        self.lock().pending_bytes
     }
 
     /// A number for a new segment.
-    pub(super) fn allot(&self) -> u64 {
+    pub(super) fn next_number(&self) -> u64 {
         let mut state = self.lock();
         state.last += 1;
         state.last
     }
 
-    /// A new segment is there and is now written to.
+    /// A new segment exists and is now written to.
     pub(super) fn opened(&self, number: u64) {
         let mut state = self.change();
-        state.segments.insert(number, Extent::default());
+        state.segments.insert(number, SegmentInfo::default());
         state.active = Some(number);
-        state.writing = true;
+        state.is_writing = true;
     }
 
-    /// Holds the active segment for writing, unless it is `number` no more.
-    pub(super) fn claim(&self, number: u64) -> bool {
+    /// Keeps the active segment from being removed while it is written to; false if it is not `number` any
+    /// more.
+    pub(super) fn begin_write(&self, number: u64) -> bool {
         let mut state = self.lock();
-        let aside = state.segments.get(&number).is_none_or(|it| it.aside);
-        state.writing = state.active == Some(number) && !aside;
-        state.writing
+        let info = state.segments.get(&number);
+        let is_usable = info.is_some_and(|info| !info.is_skipped);
+        state.is_writing = state.active == Some(number) && is_usable;
+        state.is_writing
     }
 
-    /// So much more of the active segment is on disk.
+    /// So many more bytes of the active segment are on disk.
     pub(super) fn written(&self, bytes: u64, events: u64, at: i64) {
         {
             let mut state = self.change();
-            state.settle(bytes);
-            state.trouble = None;
-            if let Some(extent) = state.active_extent() {
-                extent.end += bytes;
-                extent.events += events;
-                extent.oldest.get_or_insert(at);
+            state.end_write(bytes);
+            state.disk_error = None;
+            if let Some(info) = state.active_info() {
+                info.end += bytes;
+                info.events += events;
+                info.oldest.get_or_insert(at);
             }
         }
         self.metrics.written.inc_by(events);
-        self.grown.notify_one();
+        self.data_added.notify_one();
     }
 
-    /// So much could not be written. The active segment is written to no more.
-    pub(super) fn failed(&self, bytes: u64, trouble: String) {
+    /// So many bytes could not be written. The active segment is not written to any more.
+    pub(super) fn failed(&self, bytes: u64, error: String) {
         {
             let mut state = self.change();
-            state.settle(bytes);
+            state.end_write(bytes);
             state.active = None;
-            state.trouble = Some(trouble);
+            state.disk_error = Some(error);
         }
-        // A reader may be waiting for more of a segment that is over.
-        self.grown.notify_one();
+        // A reader may be waiting for more of a segment that has ended.
+        self.data_added.notify_one();
     }
 
     /// The disk can be written to again.
     pub(super) fn recovered(&self) {
         let mut state = self.lock();
-        state.writing = false;
-        state.trouble = None;
+        state.is_writing = false;
+        state.disk_error = None;
     }
 
-    /// What comes next after `position`. A segment that is over comes even when nothing of it is
-    /// left, so that it can be finished.
-    pub(super) fn unread(&self, position: Position) -> Option<Unread> {
-        self.lock().unread(position)
+    /// What comes next after `checkpoint`. A segment that has ended comes even when nothing of it is left, so
+    /// that it can be removed.
+    pub(super) fn next_unread(&self, checkpoint: Checkpoint) -> Option<UnreadRange> {
+        self.lock().next_unread(checkpoint)
     }
 
-    /// Waits for [`Self::unread`] to have news.
-    pub(super) async fn grown(&self) {
-        self.grown.notified().await;
+    /// Waits until [`Self::next_unread`] may answer something else.
+    pub(super) async fn wait_for_data(&self) {
+        self.data_added.notified().await;
     }
 
     /// The next record of a segment was written then.
-    pub(super) fn next_is_from(&self, segment: u64, written_at: i64) {
-        if let Some(extent) = self.lock().segments.get_mut(&segment) {
-            extent.oldest = Some(written_at);
+    pub(super) fn set_oldest(&self, segment: u64, written_at: i64) {
+        if let Some(info) = self.lock().segments.get_mut(&segment) {
+            info.oldest = Some(written_at);
         }
     }
 
-    /// Everything before `position` is done with, `events` of it newly. Whether that was all of the
-    /// segment: then it is struck off and its file is to be removed.
-    pub(super) fn passed(&self, position: Position, events: u64) -> bool {
+    /// Everything before `checkpoint` is confirmed, `events` of it newly. Whether that was all of the
+    /// segment: then the ledger forgets it, and its file is to be removed.
+    pub(super) fn acknowledge(&self, checkpoint: Checkpoint, events: u64) -> bool {
         let mut state = self.change();
-        let is_held = state.writing && state.active == Some(position.segment);
-        let Some(extent) = state.segments.get_mut(&position.segment) else {
+        let is_written_to = state.is_writing && state.active == Some(checkpoint.segment);
+        let Some(info) = state.segments.get_mut(&checkpoint.segment) else {
             return false;
         };
-        extent.events = extent.events.saturating_sub(events);
-        if position.offset < extent.end || is_held {
+        info.events = info.events.saturating_sub(events);
+        if checkpoint.offset < info.end || is_written_to {
             return false;
         }
-        state.segments.remove(&position.segment);
-        state.active = state.active.filter(|active| *active != position.segment);
+        state.segments.remove(&checkpoint.segment);
+        state.active = state.active.filter(|active| *active != checkpoint.segment);
         true
     }
 
     /// A segment cannot be read now; it stays as it is.
-    pub(super) fn set_aside(&self, segment: u64) {
-        if let Some(extent) = self.lock().segments.get_mut(&segment) {
-            extent.aside = true;
+    pub(super) fn skip(&self, segment: u64) {
+        if let Some(info) = self.lock().segments.get_mut(&segment) {
+            info.is_skipped = true;
         }
     }
 
-    /// Segments that were set aside are to be tried again.
-    pub(super) fn bring_back(&self, segments: &[u64]) {
+    /// Skipped segments are to be tried again.
+    pub(super) fn unskip(&self, segments: &[u64]) {
         let mut state = self.lock();
         for segment in segments {
-            if let Some(extent) = state.segments.get_mut(segment) {
-                extent.aside = false;
+            if let Some(info) = state.segments.get_mut(segment) {
+                info.is_skipped = false;
             }
         }
     }
 
-    /// Brings the metrics that time changes up to `now`, in Unix milliseconds.
-    pub(super) fn age(&self, now: i64) {
+    /// Brings the metric of the oldest event's age up to `now`, in Unix milliseconds.
+    pub(super) fn update_age(&self, now: i64) {
         let state = self.lock();
-        let oldest = state.segments.values().filter_map(|extent| extent.oldest);
+        let oldest = state.segments.values().filter_map(|info| info.oldest);
         let age = oldest.min().map_or(0, |oldest| (now - oldest).max(0));
         self.metrics.oldest_age.set(age / 1_000);
     }

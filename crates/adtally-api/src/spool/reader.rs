@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use adtally_domain::Event;
 
+use super::checkpoint::Checkpoint;
 use super::directory::Directory;
-use super::ledger::{Ledger, Unread};
-use super::position::Position;
-use super::stretch::{Content, Stretch};
+use super::ledger::{Ledger, UnreadRange};
+use super::segment_chunk::{Content, SegmentChunk};
 
 /// What the broker takes in one go without a pause for others.
 const BATCH_EVENTS: usize = 2_000;
@@ -18,13 +18,13 @@ const BATCH_EVENTS: usize = 2_000;
 pub(super) struct Reader {
     directory: Arc<Directory>,
     ledger: Arc<Ledger>,
-    position: Position,
-    loaded: Option<Stretch>,
-    /// Segments that could not be read, or whose damage could not be kept aside, when they were last
-    /// tried; the others come first.
-    unreadable: Vec<u64>,
-    /// Why that was so of the last of them.
-    trouble: Option<io::Error>,
+    checkpoint: Checkpoint,
+    loaded: Option<SegmentChunk>,
+    /// Segments that could not be read, or whose damage could not be quarantined, at the last attempt. The
+    /// others come first.
+    skipped: Vec<u64>,
+    /// The error of the last of them.
+    last_error: Option<io::Error>,
     /// Events of one batch, give or take a record.
     pub(super) batch_events: usize,
 }
@@ -34,21 +34,25 @@ pub(super) struct Reader {
 pub(super) struct Batch {
     /// The events, in the order they were written.
     pub(super) events: Vec<Event>,
-    /// How many events its records were said to hold.
-    said: u64,
+    /// How many events its records are declared to hold.
+    declared: u64,
     /// Where the next batch begins.
-    end: Position,
+    end: Checkpoint,
 }
 
 impl Reader {
-    pub(super) fn new(directory: Arc<Directory>, ledger: Arc<Ledger>, position: Position) -> Self {
+    pub(super) fn new(
+        directory: Arc<Directory>,
+        ledger: Arc<Ledger>,
+        checkpoint: Checkpoint,
+    ) -> Self {
         Self {
             directory,
             ledger,
-            position,
+            checkpoint,
             loaded: None,
-            unreadable: Vec::new(),
-            trouble: None,
+            skipped: Vec::new(),
+            last_error: None,
             batch_events: BATCH_EVENTS,
         }
     }
@@ -60,39 +64,39 @@ impl Reader {
     /// Why what is left cannot be read now. The next call tries again.
     pub(super) fn next(&mut self) -> io::Result<Option<Batch>> {
         loop {
-            let mut loaded = match self.loaded.take() {
-                Some(loaded) => loaded,
+            let mut chunk = match self.loaded.take() {
+                Some(chunk) => chunk,
                 None => match self.load()? {
-                    Some(loaded) => loaded,
+                    Some(chunk) => chunk,
                     None => return Ok(None),
                 },
             };
-            let batch = match self.batch(&mut loaded) {
+            let batch = match self.batch(&mut chunk) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => {
-                    self.put_aside(loaded.place.segment);
+                    self.skip_newer(chunk.range.segment);
                     continue;
                 }
                 Err(error) => {
-                    self.pass_over(loaded.place.segment, error);
+                    self.skip(chunk.range.segment, error);
                     continue;
                 }
             };
-            if !loaded.is_over() {
-                self.loaded = Some(loaded);
+            if !chunk.is_over() {
+                self.loaded = Some(chunk);
             }
             return Ok(Some(batch));
         }
     }
 
-    /// Every event of `batch` is confirmed: goes on behind it, and removes its segment if that was
-    /// the end of it.
+    /// Every event of `batch` is confirmed: goes on behind it, and removes its segment if that was all of
+    /// it.
     pub(super) fn confirm(&mut self, batch: &Batch) {
-        self.position = batch.end;
+        self.checkpoint = batch.end;
         let replayed = batch.events.len() as u64;
         self.ledger.metrics.replayed.inc_by(replayed);
-        if !self.ledger.passed(batch.end, batch.said) {
-            self.position.save(&self.directory);
+        if !self.ledger.acknowledge(batch.end, batch.declared) {
+            self.checkpoint.save(&self.directory);
             return;
         }
         self.loaded = None;
@@ -101,71 +105,75 @@ impl Reader {
         }
     }
 
-    /// The next stretch that can be read. What cannot is passed over until nothing else is left: a
-    /// disk with one bad spot, or a process short of files, must not hold up the rest.
-    fn load(&mut self) -> io::Result<Option<Stretch>> {
+    /// The next chunk that can be read. What cannot be read is skipped until nothing else is left: a disk
+    /// with one bad spot, or a process short of files, must not hold up the rest.
+    fn load(&mut self) -> io::Result<Option<SegmentChunk>> {
         loop {
-            let Some(place) = self.ledger.unread(self.position) else {
-                let unreadable = std::mem::take(&mut self.unreadable);
-                self.ledger.bring_back(&unreadable);
-                return self.trouble.take().map_or(Ok(None), Err);
+            let Some(range) = self.ledger.next_unread(self.checkpoint) else {
+                let skipped = std::mem::take(&mut self.skipped);
+                self.ledger.unskip(&skipped);
+                return self.last_error.take().map_or(Ok(None), Err);
             };
-            match self.loaded_from(place) {
-                Ok(stretch) => return Ok(Some(stretch)),
-                Err(error) => self.pass_over(place.segment, error),
+            match self.read_chunk(range) {
+                Ok(chunk) => return Ok(Some(chunk)),
+                Err(error) => self.skip(range.segment, error),
             }
         }
     }
 
-    /// Reads a stretch. Its damage is safe elsewhere before anything else becomes of it: once its
-    /// sound records are confirmed, the segment goes.
-    fn loaded_from(&self, place: Unread) -> io::Result<Stretch> {
-        let Unread { segment, from, end } = place;
-        let stretch = Stretch::new(place, self.directory.read(segment, from, end)?);
-        stretch.keep_damage_aside(&self.directory, &self.ledger)?;
-        Ok(stretch)
+    /// Reads a chunk. Its damage is quarantined first: once its sound records are confirmed, the segment is
+    /// removed.
+    fn read_chunk(&self, range: UnreadRange) -> io::Result<SegmentChunk> {
+        let UnreadRange { segment, from, end } = range;
+        let chunk = SegmentChunk::new(range, self.directory.read(segment, from, end)?);
+        chunk.quarantine_damage(&self.directory, &self.ledger)?;
+        Ok(chunk)
     }
 
-    fn pass_over(&mut self, segment: u64, error: io::Error) {
-        self.ledger.set_aside(segment);
-        self.unreadable.push(segment);
-        self.trouble = Some(error);
+    fn skip(&mut self, segment: u64, error: io::Error) {
+        self.ledger.skip(segment);
+        self.skipped.push(segment);
+        self.last_error = Some(error);
     }
 
-    /// The next batch of what is loaded; `None` when a newer build wrote what comes now.
+    /// The next batch of `chunk`; `None` when a newer build wrote what comes now.
     ///
     /// # Errors
-    /// Why what cannot be read of it cannot be kept aside. Nothing of the segment is lost.
-    fn batch(&self, loaded: &mut Stretch) -> io::Result<Option<Batch>> {
-        let (mut events, mut said) = (Vec::new(), 0);
+    /// Why its damage cannot be quarantined. Nothing of the segment is lost.
+    fn batch(&self, chunk: &mut SegmentChunk) -> io::Result<Option<Batch>> {
+        let (mut events, mut declared) = (Vec::new(), 0);
         while events.len() < self.batch_events
-            && let Some(record) = loaded.first_record()
+            && let Some(record) = chunk.first_record()
         {
-            match loaded.content(&record) {
+            match chunk.content(&record) {
                 Content::Newer if events.is_empty() => return Ok(None),
                 Content::Newer => break,
                 Content::Events { sound, all_sound } => {
                     if events.is_empty() {
-                        let segment = loaded.place.segment;
-                        self.ledger.next_is_from(segment, record.head.written_at);
+                        let segment = chunk.range.segment;
+                        self.ledger.set_oldest(segment, record.head.written_at);
                     }
                     if !all_sound {
-                        loaded.keep_record_aside(&record, &self.directory, &self.ledger)?;
+                        chunk.quarantine_record(&record, &self.directory, &self.ledger)?;
                     }
-                    said += record.head.events;
+                    declared += record.head.events;
                     events.extend(sound);
-                    loaded.pass_record();
+                    chunk.pass_record();
                 }
             }
         }
-        let end = loaded.position();
-        Ok(Some(Batch { events, said, end }))
+        let end = chunk.checkpoint();
+        Ok(Some(Batch {
+            events,
+            declared,
+            end,
+        }))
     }
 
-    fn put_aside(&self, segment: u64) {
+    fn skip_newer(&self, segment: u64) {
         log::error!(
             "spool: segment {segment} is left as it is until the next start, a newer adtally-api wrote it"
         );
-        self.ledger.set_aside(segment);
+        self.ledger.skip(segment);
     }
 }

@@ -2,57 +2,26 @@
 
 use std::time::Duration;
 
-use adtally_broker::{Backoff, BrokerState, NotKept, Publisher};
+use adtally_broker::Backoff;
 use adtally_domain::Event;
 use adtally_service::Outage;
-use futures_util::future::BoxFuture;
 
 use super::Spool;
+use super::broker::Broker;
 use super::reader::{Batch, Reader};
 
-/// The most events handed to the broker at once.
-const MOST: usize = 2_000;
+/// The most events published at once.
+const MAX_BATCH: usize = 2_000;
 
-/// A moment for other work between two failures of one batch.
-const BREATH: Duration = Duration::from_millis(50);
+/// The least pause between two failures of one batch.
+const MIN_PAUSE: Duration = Duration::from_millis(50);
 
-/// What the spool needs of the broker. Tests play one.
-pub(crate) trait Broker: Clone + Send + Sync + 'static {
-    /// Whether events handed over now are likely to be confirmed.
-    fn is_open(&self) -> bool;
-    /// Waits until it is open.
-    fn opened(&self) -> BoxFuture<'_, ()>;
-    /// Publishes events and says of each, in order, whether it is confirmed.
-    fn publish<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<(), NotKept>>>;
-}
-
-impl Broker for Publisher {
-    fn is_open(&self) -> bool {
-        self.state().borrow().is_open()
-    }
-
-    fn opened(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            let mut state = self.state();
-            let is_open = state.wait_for(BrokerState::is_open).await.is_ok();
-            if !is_open {
-                // Closed for good: it never opens.
-                std::future::pending::<()>().await;
-            }
-        })
-    }
-
-    fn publish<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<(), NotKept>>> {
-        Box::pin(self.publish_events(events))
-    }
-}
-
-/// Replays, oldest first, for as long as it is let. Ending it at any point loses nothing.
+/// Replays, oldest first, until it is dropped, which loses nothing at any point.
 pub(super) async fn run(mut reader: Reader, spool: Spool, broker: impl Broker) {
     let (mut outage, mut pauses) = (Outage::of(module_path!()), Backoff::default());
     loop {
         broker.opened().await;
-        let Some((mut next, batch)) = aside(move || {
+        let Some((mut next, batch)) = blocking(move || {
             let batch = reader.next();
             (reader, batch)
         })
@@ -66,7 +35,7 @@ pub(super) async fn run(mut reader: Reader, spool: Spool, broker: impl Broker) {
                 outage.over("spool: everything could be read");
                 pauses.reset();
                 reader = next;
-                spool.ledger().grown().await;
+                spool.ledger().wait_for_data().await;
                 continue;
             }
             Err(error) => {
@@ -79,7 +48,7 @@ pub(super) async fn run(mut reader: Reader, spool: Spool, broker: impl Broker) {
             }
         };
         deliver(&batch, &broker).await;
-        let Some(confirmed) = aside(move || {
+        let Some(confirmed) = blocking(move || {
             next.confirm(&batch);
             next
         })
@@ -94,30 +63,30 @@ pub(super) async fn run(mut reader: Reader, spool: Spool, broker: impl Broker) {
 /// Returns once every event of `batch` is confirmed.
 async fn deliver(batch: &Batch, broker: &impl Broker) {
     let mut left: Vec<Event> = batch.events.clone();
-    let (mut share, mut backoff) = (MOST, Backoff::default());
+    let (mut size, mut backoff) = (MAX_BATCH, Backoff::default());
     while !left.is_empty() {
         broker.opened().await;
-        let later = left.split_off(share.min(left.len()));
+        let later = left.split_off(size.min(left.len()));
         let results = broker.publish(&left).await;
         let mut results = results.into_iter();
         let before = left.len();
         left.retain(|_| !matches!(results.next(), Some(Ok(()))));
         if left.is_empty() {
-            share = (share * 2).min(MOST);
+            size = (size * 2).min(MAX_BATCH);
         } else {
-            // A slow connection may confirm in time what is less.
-            share = (left.len() / 2).max(1);
+            // A slow connection may confirm fewer in time.
+            size = (left.len() / 2).max(1);
             if left.len() < before {
                 backoff.reset();
             }
-            tokio::time::sleep(BREATH + backoff.next_delay()).await;
+            tokio::time::sleep(MIN_PAUSE + backoff.next_delay()).await;
         }
         left.extend(later);
     }
 }
 
-/// Runs what waits for the disk beside the async threads; `None` when it failed for good.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// Runs work that waits for the disk on a blocking thread; `None` when it failed for good.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Some(done),
         Err(error) => {

@@ -9,14 +9,14 @@ use adtally_service::metrics::Registry;
 
 use super::SpoolOptions;
 use super::appender::Appender;
+use super::checkpoint::Checkpoint;
 use super::directory::Directory;
 use super::disk::Disk;
-use super::ledger::{Extent, Ledger};
+use super::ledger::{Ledger, SegmentInfo};
 use super::metrics::SpoolMetrics;
-use super::position::Position;
 use super::reader::Reader;
 
-/// Bytes from which on a segment is over: what replaying holds in memory.
+/// The size at which a segment ends: what replaying holds in memory.
 const SEGMENT_BYTES: u64 = 16 * 1_024 * 1_024;
 
 /// Who writes, who reads, and what they share.
@@ -32,32 +32,38 @@ pub(super) fn parts(
     disk: Box<dyn Disk>,
 ) -> Result<Parts, Failure> {
     let directory = Arc::new(Directory::open(&options.directory)?);
-    let position = Position::load(&directory);
-    let segments = leftovers(&directory, position).map_err(|error| {
+    let checkpoint = Checkpoint::load(&directory);
+    let segments = leftovers(&directory, checkpoint).map_err(|error| {
         let path = options.directory.display();
         Failure::configuration(format!("--spool-dir {path} cannot be read: {error}"))
     })?;
     let last = segments.keys().next_back().copied().unwrap_or(0);
     let ledger = Arc::new(Ledger::new(
         segments,
-        last.max(position.segment),
+        last.max(checkpoint.segment),
         options.max_bytes,
         SpoolMetrics::new(registry, options.max_bytes),
     ));
     let segment_bytes = SEGMENT_BYTES.min(options.max_bytes / 8 + 1);
     let appender = Appender::new(directory.clone(), ledger.clone(), disk, segment_bytes);
-    let reader = Reader::new(directory, ledger.clone(), position);
+    let reader = Reader::new(directory, ledger.clone(), checkpoint);
     Ok((appender, reader, ledger))
 }
 
-fn leftovers(directory: &Directory, position: Position) -> io::Result<BTreeMap<u64, Extent>> {
+fn leftovers(
+    directory: &Directory,
+    checkpoint: Checkpoint,
+) -> io::Result<BTreeMap<u64, SegmentInfo>> {
     let mut segments = BTreeMap::new();
     let mut total = 0;
     for left in directory.leftovers()? {
-        let here = left.number == position.segment && position.offset <= left.bytes;
-        let from = if here { position.offset } else { 0 };
+        let here = left.number == checkpoint.segment && checkpoint.offset <= left.bytes;
+        let from = if here { checkpoint.offset } else { 0 };
         let (oldest, events) = directory.count(left.number, from)?;
-        segments.insert(left.number, Extent::left(left.bytes, events, oldest));
+        segments.insert(
+            left.number,
+            SegmentInfo::leftover(left.bytes, events, oldest),
+        );
         total += events;
     }
     if total > 0 {

@@ -31,7 +31,7 @@ pub(super) struct Pending {
 /// While one group is synced the next gathers: the slower the disk, the larger the groups.
 pub(super) fn run(mut appender: Appender, ledger: &Arc<Ledger>, queue: &Receiver<Pending>) {
     loop {
-        let first = if ledger.is_in_trouble() {
+        let first = if ledger.has_failed() {
             queue.recv_timeout(RETRY)
         } else {
             queue.recv().map_err(|_| RecvTimeoutError::Disconnected)

@@ -15,15 +15,15 @@ fn network(number: u8) -> ClientNetwork {
     ClientNetwork::from(IpAddr::from([203, 0, 113, number]))
 }
 
-/// As many shares of `bytes` as `network` gets.
-fn fill(memory: &BodyMemory, network: ClientNetwork, bytes: usize) -> Vec<Share> {
-    let mut shares = Vec::new();
+/// As many reservations of `bytes` as `network` gets.
+fn fill(memory: &BodyMemory, network: ClientNetwork, bytes: usize) -> Vec<Reservation> {
+    let mut reservations = Vec::new();
     loop {
-        let mut share = memory.share(network);
-        if share.cover(bytes).is_err() {
-            return shares;
+        let mut reservation = memory.reserve(network);
+        if reservation.grow_to(bytes).is_err() {
+            return reservations;
         }
-        shares.push(share);
+        reservations.push(reservation);
     }
 }
 
@@ -39,13 +39,13 @@ fn large_bodies_leave_a_quarter_to_small_ones_of_the_same_client() {
 #[test]
 fn what_begins_small_and_grows_is_large_as_a_whole() {
     let memory = memory();
-    let mut share = memory.share(network(1));
-    share.cover(SMALL).unwrap();
+    let mut reservation = memory.reserve(network(1));
+    reservation.grow_to(SMALL).unwrap();
     assert_eq!(memory.0.small_used.load(Ordering::Relaxed), SMALL);
-    share.cover(SMALL + 1).unwrap();
+    reservation.grow_to(SMALL + 1).unwrap();
     assert_eq!(memory.0.small_used.load(Ordering::Relaxed), 0);
     assert_eq!(memory.used(), SMALL + 1);
-    drop(share);
+    drop(reservation);
     assert_eq!(memory.used(), 0);
     assert!(memory.0.large().held.is_empty());
 }
@@ -77,22 +77,25 @@ fn one_network_alone_may_hold_nearly_all_and_gives_way_to_others() {
 fn many_networks_come_to_equal_shares_and_leave_room_for_one_more() {
     let memory = memory();
     let bytes = 256 * 1_024;
-    let mut held: Vec<Vec<Share>> = (1..20)
+    let mut held: Vec<Vec<Reservation>> = (1..20)
         .map(|number| fill(&memory, network(number), bytes))
         .collect();
     // Whoever holds most is done with one, and all ask for more.
     for _ in 0..2_000 {
-        let most = held.iter_mut().max_by_key(|shares| shares.len()).unwrap();
+        let most = held
+            .iter_mut()
+            .max_by_key(|reservations| reservations.len())
+            .unwrap();
         most.pop();
-        for (number, shares) in (1..20).zip(&mut held) {
-            shares.extend(fill(&memory, network(number), bytes));
+        for (number, reservations) in (1..20).zip(&mut held) {
+            reservations.extend(fill(&memory, network(number), bytes));
         }
     }
     let counts: Vec<_> = held.iter().map(Vec::len).collect();
     let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
     assert!(most - least <= 2, "{counts:?}");
-    let mut newcomer = memory.share(network(200));
-    newcomer.cover(bytes).unwrap();
+    let mut newcomer = memory.reserve(network(200));
+    newcomer.grow_to(bytes).unwrap();
 }
 
 #[test]
@@ -101,8 +104,8 @@ fn what_is_refused_is_counted_and_changes_nothing() {
     let memory = BodyMemory::new(LIMIT, &registry);
     let held = fill(&memory, network(1), LARGE);
     assert_eq!(memory.used(), held.len() * LARGE);
-    let mut share = memory.share(network(2));
-    let problem = share.cover(LIMIT).unwrap_err();
+    let mut reservation = memory.reserve(network(2));
+    let problem = reservation.grow_to(LIMIT).unwrap_err();
     assert_eq!(problem.code(), ProblemCode::Overloaded);
     memory.refresh();
     let metrics = registry.render();
@@ -147,11 +150,11 @@ fn a_shortage_is_told_before_the_last_byte_is_gone() {
 #[test]
 fn two_networks_that_take_all_they_may_leave_the_process_ready() {
     let memory = memory();
-    let shares: Vec<_> = [1, 2]
+    let reservations: Vec<_> = [1, 2]
         .into_iter()
         .flat_map(|number| fill(&memory, network(number), SMALL))
         .collect();
     assert_eq!(memory.shortage(), Some(Shortage::Most));
-    let mut other = memory.share(network(3));
-    assert!(other.cover(SMALL).is_ok() && shares.len() > 1_000);
+    let mut other = memory.reserve(network(3));
+    assert!(other.grow_to(SMALL).is_ok() && reservations.len() > 1_000);
 }

@@ -113,7 +113,7 @@ impl NewAdBody {
     ///
     /// # Errors
     /// The list of fields that are wrong.
-    pub(super) fn judged(&self) -> Result<NewAd, Problem> {
+    pub(super) fn validated(&self) -> Result<NewAd, Problem> {
         let mut fields = Fields::default();
         let id = fields.id("id", &self.id).and_then(AdId::new);
         let advertiser_id = fields.id("advertiser_id", &self.advertiser_id);
@@ -145,7 +145,7 @@ impl AdChangeBody {
     ///
     /// # Errors
     /// The list of fields that are wrong.
-    pub(super) fn judged(&self, id: AdId) -> Result<AdPatch, Problem> {
+    pub(super) fn validated(&self, id: AdId) -> Result<AdPatch, Problem> {
         let mut fields = Fields::default();
         fields.same_id(&self.id, id.get());
         if self.advertiser_id == Sent::Null {

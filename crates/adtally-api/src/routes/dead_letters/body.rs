@@ -108,7 +108,7 @@ impl BulkBody {
     ///
     /// # Errors
     /// A problem that lists the wrong fields.
-    pub(super) fn judged(self) -> Result<Bulk, Problem> {
+    pub(super) fn validated(self) -> Result<Bulk, Problem> {
         let mut fields = Fields::default();
         let is_narrow = self.ids.is_some()
             || self.reason.is_some()

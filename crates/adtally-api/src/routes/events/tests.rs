@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::json;
 
-use crate::keeper::Kept;
+use crate::sink::Durability;
 use crate::testing::{BODY_MEMORY, TestApi, exhaust};
 
 fn impression(ad: i64) -> serde_json::Value {
@@ -23,7 +23,7 @@ async fn one_event_is_answered_once_it_is_kept() {
     let answer = api.post_events(impression(42).to_string()).await;
     assert_eq!(answer.status, 202);
     assert_eq!(answer.json(), json!({"accepted": 1, "rejected": []}));
-    assert_eq!(api.keeper.events().len(), 1);
+    assert_eq!(api.sink.events().len(), 1);
     assert_eq!(
         api.metric("adtally_events_accepted_total{kind=\"impression\"} "),
         1.0
@@ -63,7 +63,7 @@ async fn a_large_request_is_answered_like_a_small_one() {
     assert_eq!(json["accepted"], 9_999);
     assert_eq!(json["rejected"][0]["index"], 9_999);
     assert_eq!(json["ids"].as_array().unwrap().len(), 10_000);
-    let kept = api.keeper.events();
+    let kept = api.sink.events();
     assert_eq!(kept.len(), 9_999);
     assert!(
         kept.iter()
@@ -76,7 +76,7 @@ async fn a_large_request_does_no_work_on_the_thread_that_answers_others() {
     let api = TestApi::new();
     let body = format!("[{}1]", "0,".repeat(2_000_000));
     let mut large = Box::pin(api.post_events(body));
-    // What is judged here is done when it is polled first.
+    // What is validated on this thread is done when it is polled first.
     assert!(futures_util::poll!(&mut large).is_pending());
     let answer = large.await;
     assert_eq!(
@@ -108,14 +108,14 @@ async fn events_that_were_kept_are_answered_however_little_memory_is_left_by_the
         let others = Mutex::new(Vec::new());
         api.script(move |_| {
             others.lock().unwrap().extend(exhaust(&memory));
-            Kept::Yes
+            Durability::Durable
         });
         let body = serde_json::to_vec(&vec![click(1); count]).unwrap();
         let answer = api.post("/v1/events?ids=1", "application/json", body).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         assert!(answer.body.len() > 64 * 1_024);
         assert_eq!(answer.json()["accepted"], count);
-        assert_eq!(api.keeper.events().len(), count);
+        assert_eq!(api.sink.events().len(), count);
     }
 }
 
@@ -135,7 +135,7 @@ async fn one_bad_event_of_a_thousand_costs_only_itself() {
     let ids = json["ids"].as_array().unwrap();
     assert_eq!(ids.len(), 1_000);
     assert!(ids[137].is_null() && ids.iter().filter(|id| id.is_null()).count() == 1);
-    let kept = api.keeper.events();
+    let kept = api.sink.events();
     assert_eq!(ids[999], kept[998].id.to_string());
     assert_eq!(
         api.metric("adtally_events_rejected_total{code=\"invalid_ad_id\"} "),
@@ -144,7 +144,7 @@ async fn one_bad_event_of_a_thousand_costs_only_itself() {
 }
 
 #[actix_web::test]
-async fn an_answer_without_an_acceptable_event_is_422_with_the_same_body() {
+async fn an_answer_without_a_valid_event_is_422_with_the_same_body() {
     let api = TestApi::new();
     let answer = api
         .post("/v1/events?ids=1", "application/json", b"[{}, 5]".to_vec())
@@ -162,7 +162,7 @@ async fn an_answer_without_an_acceptable_event_is_422_with_the_same_body() {
 }
 
 #[actix_web::test]
-async fn ndjson_is_judged_line_by_line() {
+async fn ndjson_is_validated_line_by_line() {
     let api = TestApi::new();
     let body = format!("{}\n\n{{broken\n{}\n", impression(1), click(2));
     let answer = api
@@ -179,9 +179,9 @@ async fn an_event_that_was_not_kept_is_listed_when_its_neighbours_were() {
     let api = TestApi::new();
     api.script(|event| {
         if event.kind == EventKind::Click {
-            Kept::No
+            Durability::Lost
         } else {
-            Kept::Yes
+            Durability::Durable
         }
     });
     let body = json!([click(1), impression(2), 7]).to_string();
@@ -200,7 +200,7 @@ async fn an_event_that_was_not_kept_is_listed_when_its_neighbours_were() {
 #[actix_web::test]
 async fn nothing_kept_is_503_with_retry_after() {
     let api = TestApi::new();
-    api.script(|_| Kept::No);
+    api.script(|_| Durability::Lost);
     let answer = api.post_events(json!([click(1), 7]).to_string()).await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.code(), "not_kept");
@@ -216,9 +216,9 @@ async fn an_event_whose_fate_is_unknown_is_neither_accepted_nor_rejected() {
     let api = TestApi::new();
     api.script(|event| {
         if event.kind == EventKind::Click {
-            Kept::Unknown
+            Durability::Unknown
         } else {
-            Kept::Yes
+            Durability::Durable
         }
     });
     let answer = api
@@ -242,7 +242,7 @@ async fn the_source_is_kept_with_the_event_and_bounded() {
         api.call(request).await
     };
     assert_eq!(send("ویترین".as_bytes()).await.status, 202);
-    assert_eq!(api.keeper.events()[0].source.as_deref(), Some("ویترین"));
+    assert_eq!(api.sink.events()[0].source.as_deref(), Some("ویترین"));
     assert_eq!(send(&[b'x'; 64]).await.status, 202);
     for wrong in [&[b'x'; 65][..], b"a\tb", b"\xff"] {
         let answer = send(wrong).await;
@@ -251,7 +251,7 @@ async fn the_source_is_kept_with_the_event_and_bounded() {
             (400, "invalid_source")
         );
     }
-    assert_eq!(api.keeper.events().len(), 2);
+    assert_eq!(api.sink.events().len(), 2);
 }
 
 #[actix_web::test]
@@ -262,7 +262,7 @@ async fn a_retry_of_the_same_body_makes_the_same_ids() {
     .to_string();
     api.post_events(body.clone()).await;
     api.post_events(body).await;
-    let kept = api.keeper.events();
+    let kept = api.sink.events();
     assert_eq!(kept[0].id, kept[1].id);
 }
 
@@ -274,7 +274,7 @@ async fn the_visitors_address_is_cut_to_its_network() {
                       {"ad_id": 1, "kind": "click", "ip": "2001:db8:1:2::9"}]);
     api.post_events(body.to_string()).await;
     let kept: Vec<_> = api
-        .keeper
+        .sink
         .events()
         .iter()
         .map(|e| e.ip.unwrap().to_string())

@@ -5,9 +5,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::*;
-use crate::keeper::{Keeper, Kept};
+use crate::sink::{Durability, EventSink, FallbackSink};
 
-/// Keeps what it is given, in order, or refuses.
+/// Takes what it is given, in order, or refuses.
 #[derive(Debug, Clone)]
 struct TestBroker {
     open: watch::Sender<bool>,
@@ -50,50 +50,50 @@ impl Broker for TestBroker {
                 return vec![Err(reason); events.len()];
             }
             // Every third is lost on the way, if there are several.
-            let is_kept = |place: usize, all: usize| all == 1 || place % 3 != 2;
+            let is_confirmed = |index: usize, all: usize| all == 1 || index % 3 != 2;
             let all = events.len();
-            let results = (0..all).map(|place| match is_kept(place, all) {
+            let results = (0..all).map(|index| match is_confirmed(index, all) {
                 true => Ok(()),
                 false => Err(NotKept::Deadline),
             });
             let results: Vec<_> = results.collect();
-            let kept = events.iter().cloned().zip(&results);
-            let kept = kept.filter(|(_, result)| result.is_ok());
-            let kept: Vec<_> = kept.map(|(event, _)| event).collect();
-            self.got.send_modify(|got| got.extend(kept));
+            let confirmed = events.iter().cloned().zip(&results);
+            let confirmed = confirmed.filter(|(_, result)| result.is_ok());
+            let confirmed: Vec<_> = confirmed.map(|(event, _)| event).collect();
+            self.got.send_modify(|got| got.extend(confirmed));
             results
         })
     }
 }
 
-fn keeper(directory: &TempDir, broker: &TestBroker, max: u64) -> (SpoolKeeper<TestBroker>, Spool) {
+fn sink(directory: &TempDir, broker: &TestBroker, max: u64) -> (FallbackSink<TestBroker>, Spool) {
     let spool = opened(directory, max, &TestDisk::default());
-    (SpoolKeeper::new(broker.clone(), spool.clone()), spool)
+    (FallbackSink::new(broker.clone(), spool.clone()), spool)
 }
 
 #[tokio::test]
 async fn what_the_broker_confirms_never_touches_the_disk() {
     let (directory, broker) = (TempDir::new().unwrap(), TestBroker::new(true));
-    let (keeper, spool) = keeper(&directory, &broker, 1 << 30);
-    assert_eq!(keeper.keep(events(0..1)).await, [Kept::Yes]);
+    let (sink, spool) = sink(&directory, &broker, 1 << 30);
+    assert_eq!(sink.send(events(0..1)).await, [Durability::Durable]);
     assert_eq!(spool.ledger().metrics.written.get(), 0);
 }
 
 #[tokio::test]
 async fn only_what_the_broker_does_not_confirm_goes_to_disk() {
     let (directory, broker) = (TempDir::new().unwrap(), TestBroker::new(true));
-    let (keeper, spool) = keeper(&directory, &broker, 1 << 30);
-    assert_eq!(keeper.keep(events(0..6)).await, [Kept::Yes; 6]);
+    let (sink, spool) = sink(&directory, &broker, 1 << 30);
+    assert_eq!(sink.send(events(0..6)).await, [Durability::Durable; 6]);
     assert_eq!(drained(&spool), [event(2), event(5)]);
 }
 
 #[tokio::test]
 async fn while_the_broker_is_away_all_goes_to_disk_and_comes_back_in_order() {
     let (directory, broker) = (TempDir::new().unwrap(), TestBroker::new(false));
-    let (keeper, spool) = keeper(&directory, &broker, 1 << 30);
+    let (sink, spool) = sink(&directory, &broker, 1 << 30);
     let replaying = tokio::spawn(spool.clone().replay(broker.clone()));
     for n in 0..20 {
-        assert_eq!(keeper.keep(events(n..n + 1)).await, [Kept::Yes]);
+        assert_eq!(sink.send(events(n..n + 1)).await, [Durability::Durable]);
     }
     assert!(broker.got.borrow().is_empty());
     broker.open.send_replace(true);
@@ -112,15 +112,15 @@ async fn while_the_broker_is_away_all_goes_to_disk_and_comes_back_in_order() {
 }
 
 #[tokio::test]
-async fn what_neither_takes_is_not_kept_and_what_may_have_arrived_is_unknown() {
+async fn what_neither_takes_is_lost_and_what_may_have_arrived_is_unknown() {
     let (directory, broker) = (TempDir::new().unwrap(), TestBroker::new(false));
-    let (keeper, _spool) = keeper(&directory, &broker, 10);
-    assert_eq!(keeper.keep(events(0..2)).await, [Kept::No; 2]);
+    let (sink, _spool) = sink(&directory, &broker, 10);
+    assert_eq!(sink.send(events(0..2)).await, [Durability::Lost; 2]);
     broker.open.send_replace(true);
     *lock(&broker.refuses) = Some(NotKept::Deadline);
-    assert_eq!(keeper.keep(events(0..2)).await, [Kept::Unknown; 2]);
+    assert_eq!(sink.send(events(0..2)).await, [Durability::Unknown; 2]);
     *lock(&broker.refuses) = Some(NotKept::Nacked);
-    assert_eq!(keeper.keep(events(0..2)).await, [Kept::No; 2]);
+    assert_eq!(sink.send(events(0..2)).await, [Durability::Lost; 2]);
 }
 
 #[tokio::test]

@@ -22,13 +22,16 @@ async fn after_a_failed_sync_the_file_is_given_up_and_earlier_events_are_safe() 
     disk.0.fails_reserve.store(true, Ordering::SeqCst);
     assert_eq!(spool.append(&events(1..2)).await, Err(NotSpooled::Unsure));
     let syncs = disk.0.syncs.load(Ordering::SeqCst);
-    let obstacle = spool.obstacle().unwrap();
-    assert!(obstacle.contains("cannot be written"), "{obstacle}");
+    let reason = spool.unavailable_because().unwrap();
+    assert!(reason.contains("cannot be written"), "{reason}");
     assert_eq!(spool.append(&events(2..3)).await, Err(NotSpooled::Refused));
     assert_eq!(disk.0.syncs.load(Ordering::SeqCst), syncs, "never again");
     disk.0.fails_sync.store(false, Ordering::SeqCst);
     disk.0.fails_reserve.store(false, Ordering::SeqCst);
-    until("the disk is tried again", || spool.obstacle().is_none()).await;
+    until("the disk is tried again", || {
+        spool.unavailable_because().is_none()
+    })
+    .await;
     assert_eq!(spool.append(&events(3..4)).await, Ok(()));
     assert_eq!(segments(&directory).len(), 2);
     let expected: Vec<_> = [0, 3].map(event).into();
@@ -45,7 +48,10 @@ async fn a_disk_that_fills_up_in_the_middle_of_a_record_costs_only_that() {
     disk.0.fails_append.store(true, Ordering::SeqCst);
     assert_eq!(spool.append(&events(1..2)).await, Err(NotSpooled::Unsure));
     disk.0.fails_append.store(false, Ordering::SeqCst);
-    until("the disk is tried again", || spool.obstacle().is_none()).await;
+    until("the disk is tried again", || {
+        spool.unavailable_because().is_none()
+    })
+    .await;
     spool.append(&events(2..3)).await.unwrap();
     spool.close().await;
     drop(spool);

@@ -17,7 +17,7 @@ enum Step {
     EndWhileReplaying,
     Cut { segment: usize, at: usize },
     Flip { segment: usize, bit: usize },
-    LosePosition,
+    LoseCheckpoint,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -28,7 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::EndWhileReplaying),
         1 => any::<(usize, usize)>().prop_map(|(segment, at)| Step::Cut { segment, at }),
         1 => any::<(usize, usize)>().prop_map(|(segment, bit)| Step::Flip { segment, bit }),
-        1 => Just(Step::LosePosition),
+        1 => Just(Step::LoseCheckpoint),
     ]
 }
 
@@ -105,7 +105,7 @@ impl Life {
                     bit / 8..bit / 8 + 1
                 });
             }),
-            Step::LosePosition => self.restart(|life| {
+            Step::LoseCheckpoint => self.restart(|life| {
                 let _none = std::fs::remove_file(life.directory.path().join("position"));
             }),
         }
@@ -117,7 +117,7 @@ impl Life {
         let bytes = records_of(&batch, NOW);
         let (appender, _, ledger) = self.parts.as_mut().unwrap();
         appender.recover();
-        if ledger.admit(bytes.len() as u64).is_err() {
+        if ledger.reserve(bytes.len() as u64).is_err() {
             return;
         }
         let ads = batch.iter().map(|event| event.ad_id.get());

@@ -54,7 +54,7 @@ async fn confirmed_events_are_not_sent_again_by_the_next_process() {
 async fn a_full_spool_refuses_says_so_and_has_room_again_once_it_is_replayed() {
     let directory = TempDir::new().unwrap();
     let spool = opened(&directory, 20_000, &TestDisk::default());
-    assert_eq!(spool.obstacle(), None);
+    assert_eq!(spool.unavailable_because(), None);
     let mut kept = 0;
     while spool.append(&events(kept..kept + 1)).await.is_ok() {
         kept += 1;
@@ -66,10 +66,10 @@ async fn a_full_spool_refuses_says_so_and_has_room_again_once_it_is_replayed() {
         .sum();
     assert!(bytes <= 20_000, "{bytes}");
     assert_eq!(spool.ledger().metrics.bytes.get(), bytes as i64);
-    let obstacle = spool.obstacle().unwrap();
-    assert!(obstacle.contains("is full"), "{obstacle}");
+    let reason = spool.unavailable_because().unwrap();
+    assert!(reason.contains("is full"), "{reason}");
     assert_eq!(drained(&spool), events(0..kept));
-    assert_eq!(spool.obstacle(), None);
+    assert_eq!(spool.unavailable_because(), None);
     assert_eq!(spool.append(&events(0..1)).await, Ok(()));
 }
 
@@ -78,15 +78,15 @@ async fn the_age_is_that_of_the_oldest_event() {
     let directory = TempDir::new().unwrap();
     let spool = opened(&directory, 1 << 30, &TestDisk::default());
     let ledger = spool.ledger();
-    ledger.age(NOW + 90_000);
+    ledger.update_age(NOW + 90_000);
     assert_eq!(ledger.metrics.oldest_age.get(), 0);
     spool.append(&events(0..1)).await.unwrap();
-    ledger.age(NOW + 90_000);
+    ledger.update_age(NOW + 90_000);
     assert_eq!(ledger.metrics.oldest_age.get(), 90);
-    ledger.age(NOW - 90_000);
+    ledger.update_age(NOW - 90_000);
     assert_eq!(ledger.metrics.oldest_age.get(), 0);
     drained(&spool);
-    ledger.age(NOW + 90_000);
+    ledger.update_age(NOW + 90_000);
     assert_eq!(ledger.metrics.oldest_age.get(), 0);
 }
 
@@ -103,7 +103,7 @@ async fn requests_that_wait_together_share_a_sync() {
         })
         .collect();
     // All have been let in once the account knows of all their bytes.
-    while spool.ledger().waiting() < 50 * 150 {
+    while spool.ledger().pending_bytes() < 50 * 150 {
         tokio::task::yield_now().await;
     }
     disk.0.hangs.store(false, Ordering::SeqCst);

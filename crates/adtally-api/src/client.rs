@@ -1,4 +1,4 @@
-//! What a browser's request says about the visitor: address, user agent, referer.
+//! What a request says about its client: address, user agent, referer.
 //!
 //! A browser cannot repair its own headers, so they are trimmed to what an event may hold instead of
 //! costing the event.
@@ -28,7 +28,7 @@ pub(crate) fn referer(headers: &HeaderMap) -> Option<String> {
         .and_then(|value| tidied(value, REFERER_BYTES))
 }
 
-/// The visitor's address, `trusted_proxies` hops in front of us.
+/// The client's address, `trusted_proxies` hops in front of us.
 ///
 /// Each proxy appends the address it was called from to `x-forwarded-for`; what stands further left
 /// than our own proxies wrote may be anyone's invention. 0 trusts nothing but the connection.

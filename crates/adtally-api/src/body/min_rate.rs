@@ -1,19 +1,19 @@
-//! How fast a body must come.
+//! How fast a body must arrive.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a body may take its time; also what its pace is measured over after that.
+/// How long a body may take its time, and the period that its rate is measured over after that.
 const WINDOW: Duration = Duration::from_secs(3);
 
 /// What must arrive in each window after the first, unless the body ends: 4 KiB a second.
 const WINDOW_BYTES: usize = 12 * 1_024;
 
-/// The pace of one body.
+/// Checks the rate of one body.
 #[derive(Debug)]
-pub(super) struct Pace {
-    /// The whole body must have arrived.
+pub(super) struct MinRate {
+    /// When the whole body must have arrived.
     deadline: Instant,
     window_ends: Instant,
     is_first: bool,
@@ -21,8 +21,8 @@ pub(super) struct Pace {
     before: usize,
 }
 
-impl Pace {
-    /// Of a body that begins `now` and has `limit` for all of it.
+impl MinRate {
+    /// A check of a body that begins `now` and has `limit` to arrive.
     pub(super) fn new(now: Instant, limit: Duration) -> Self {
         Self {
             deadline: now + limit,
@@ -32,24 +32,24 @@ impl Pace {
         }
     }
 
-    /// When it is to be looked at again, whether anything arrives or not.
-    pub(super) fn next_look(&self) -> Instant {
+    /// When to check again, whether anything arrives or not.
+    pub(super) fn next_check(&self) -> Instant {
         self.window_ends.min(self.deadline)
     }
 
-    /// Whether a body of which `arrived` bytes are here `now` may go on.
-    pub(super) fn is_kept(&mut self, now: Instant, arrived: usize) -> bool {
+    /// Whether a body may go on that has `arrived` bytes `now`.
+    pub(super) fn is_met(&mut self, now: Instant, arrived: usize) -> bool {
         if now >= self.deadline {
             return false;
         }
         if now < self.window_ends {
             return true;
         }
-        let is_quick = self.is_first || arrived - self.before >= WINDOW_BYTES;
+        let is_fast = self.is_first || arrived - self.before >= WINDOW_BYTES;
         self.is_first = false;
         self.before = arrived;
         self.window_ends = now + WINDOW;
-        is_quick
+        is_fast
     }
 }
 
@@ -59,13 +59,13 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(15);
 
-    /// When a body is given up of which `arrived` says how much is here after so many seconds.
+    /// After how many seconds a body is given up that has `arrived(second)` bytes.
     fn given_up_after(arrived: impl Fn(u64) -> usize) -> u64 {
         let start = Instant::now();
-        let mut pace = Pace::new(start, LIMIT);
+        let mut rate = MinRate::new(start, LIMIT);
         let seconds = (1..).find(|&second| {
             let now = start + Duration::from_secs(second);
-            !pace.is_kept(now, arrived(second))
+            !rate.is_met(now, arrived(second))
         });
         seconds.unwrap()
     }

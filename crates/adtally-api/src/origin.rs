@@ -1,5 +1,5 @@
-//! Which requests of browsers are let in: none under a name that somebody else made lead here (DNS
-//! rebinding), and no change that a page of another origin asks for.
+//! Which requests of browsers are let in. Refused are those for a host name that somebody else points here
+//! (DNS rebinding), and changes that a page of another origin asks for.
 //!
 //! A program is no browser and sends neither `Origin` nor `Sec-Fetch-Site`. Pixels and clicks are for pages
 //! of any origin.

@@ -1,4 +1,4 @@
-//! A stretch of a segment in memory, walked through record by record.
+//! A part of a segment in memory, read record by record.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,18 +7,18 @@ use std::ops::Range;
 use adtally_domain::Event;
 use adtally_wire::pack::{self, PackError};
 
+use super::checkpoint::Checkpoint;
 use super::directory::Directory;
-use super::ledger::{Ledger, Unread};
-use super::position::Position;
+use super::ledger::{Ledger, UnreadRange};
 use super::record::{Piece, Record, pieces};
 
 /// Bytes of a segment and what they turned out to be.
 #[derive(Debug)]
-pub(super) struct Stretch {
+pub(super) struct SegmentChunk {
     /// Where it is.
-    pub(super) place: Unread,
+    pub(super) range: UnreadRange,
     bytes: Vec<u8>,
-    /// What was not walked over yet.
+    /// What was not read yet.
     pieces: VecDeque<Piece>,
 }
 
@@ -30,23 +30,23 @@ pub(super) enum Content {
     Newer,
 }
 
-impl Stretch {
-    /// `bytes` were read at `place`; fewer than there should be were cut off by somebody.
-    pub(super) fn new(place: Unread, bytes: Vec<u8>) -> Self {
+impl SegmentChunk {
+    /// `bytes` were read at `range`, fewer if the file was cut short.
+    pub(super) fn new(range: UnreadRange, bytes: Vec<u8>) -> Self {
         let pieces = pieces(&bytes).into();
         Self {
-            place,
+            range,
             bytes,
             pieces,
         }
     }
 
-    /// Whether all of it was walked over.
+    /// Whether all of it was read.
     pub(super) fn is_over(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// The next record. Damage before it, or at the end, is walked over.
+    /// The next record. Skips damage before it, and at the end.
     pub(super) fn first_record(&mut self) -> Option<Record> {
         loop {
             match self.pieces.front()? {
@@ -56,7 +56,7 @@ impl Stretch {
         }
     }
 
-    /// Walks over the next record, and over damage behind the last.
+    /// Goes on behind the next record, and behind damage after the last one.
     pub(super) fn pass_record(&mut self) {
         self.pieces.pop_front();
         let is_record = |piece: &Piece| matches!(piece, Piece::Record(_));
@@ -65,15 +65,15 @@ impl Stretch {
         }
     }
 
-    /// Everything before it was walked over.
-    pub(super) fn position(&self) -> Position {
-        let Unread { segment, from, end } = self.place;
+    /// Everything before it was read.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let UnreadRange { segment, from, end } = self.range;
         let offset = match self.pieces.front() {
             None => end,
             Some(Piece::Record(record)) => from + record.bytes().start as u64,
             Some(Piece::Damaged { bytes, .. }) => from + bytes.start as u64,
         };
-        Position { segment, offset }
+        Checkpoint { segment, offset }
     }
 
     /// What `record` holds.
@@ -91,11 +91,11 @@ impl Stretch {
         }
     }
 
-    /// Keeps all damage aside, counts it and says so once.
+    /// Copies all damage to the `.corrupt` file, counts it and logs it once.
     ///
     /// # Errors
-    /// Why it is not safe there. The segment must stay then.
-    pub(super) fn keep_damage_aside(
+    /// Why it is not on disk there. The segment must stay then.
+    pub(super) fn quarantine_damage(
         &self,
         directory: &Directory,
         ledger: &Ledger,
@@ -104,12 +104,12 @@ impl Stretch {
             Piece::Damaged { bytes, records } => Some((bytes.clone(), *records)),
             Piece::Record(_) => None,
         });
-        let (places, records): (Vec<_>, Vec<_>) = damage.unzip();
-        if places.is_empty() {
+        let (ranges, records): (Vec<_>, Vec<_>) = damage.unzip();
+        if ranges.is_empty() {
             return Ok(());
         }
-        self.keep_aside(&places, directory)?;
-        let (total, segment) = (records.iter().sum::<u64>(), self.place.segment);
+        self.quarantine(&ranges, directory)?;
+        let (total, segment) = (records.iter().sum::<u64>(), self.range.segment);
         ledger.metrics.corrupt.inc_by(total);
         log::error!(
             "spool: {total} records of segment {segment} are damaged; their bytes are kept in its .corrupt file, the rest is replayed"
@@ -117,27 +117,27 @@ impl Stretch {
         Ok(())
     }
 
-    /// Counts a record that holds unreadable events and keeps its bytes.
+    /// Copies a record that holds unreadable events to the `.corrupt` file, and counts it.
     ///
     /// # Errors
-    /// Why they are not safe there. The segment must stay then.
-    pub(super) fn keep_record_aside(
+    /// Why it is not on disk there. The segment must stay then.
+    pub(super) fn quarantine_record(
         &self,
         record: &Record,
         directory: &Directory,
         ledger: &Ledger,
     ) -> io::Result<()> {
-        self.keep_aside(&[record.bytes()], directory)?;
+        self.quarantine(&[record.bytes()], directory)?;
         ledger.metrics.corrupt.inc();
         Ok(())
     }
 
-    fn keep_aside(&self, places: &[Range<usize>], directory: &Directory) -> io::Result<()> {
-        let Unread { segment, from, .. } = self.place;
-        let parts = places
+    fn quarantine(&self, ranges: &[Range<usize>], directory: &Directory) -> io::Result<()> {
+        let UnreadRange { segment, from, .. } = self.range;
+        let parts = ranges
             .iter()
-            .map(|place| (from + place.start as u64, self.slice(place)));
-        directory.keep_aside(segment, parts).map_err(|error| {
+            .map(|range| (from + range.start as u64, self.slice(range)));
+        directory.quarantine(segment, parts).map_err(|error| {
             let what = format!("damaged bytes of segment {segment} cannot be kept aside");
             io::Error::new(error.kind(), format!("{what}: {error}"))
         })

@@ -3,18 +3,18 @@ use proptest::prelude::*;
 use super::*;
 
 fn code(body: &[u8], media_type: MediaType) -> ProblemCode {
-    items(body, media_type).unwrap_err().code()
+    raw_items(body, media_type).unwrap_err().code()
 }
 
 #[test]
 fn one_object_is_one_item_and_an_array_is_its_elements() {
     assert_eq!(
-        items(b" {\"a\": 1}\n", MediaType::Json).unwrap(),
+        raw_items(b" {\"a\": 1}\n", MediaType::Json).unwrap(),
         [Some("{\"a\": 1}")]
     );
-    let found = items(b"[{\"a\":[1,2]}, 3 ,null]", MediaType::Json).unwrap();
+    let found = raw_items(b"[{\"a\":[1,2]}, 3 ,null]", MediaType::Json).unwrap();
     assert_eq!(found, [Some("{\"a\":[1,2]}"), Some("3"), Some("null")]);
-    assert!(items(b"[]", MediaType::Json).unwrap().is_empty());
+    assert!(raw_items(b"[]", MediaType::Json).unwrap().is_empty());
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_body_that_is_no_json_is_malformed_as_a_whole() {
 
 #[test]
 fn every_line_of_ndjson_stands_alone() {
-    let found = items(b"{\"a\":1}\r\n\n  \n{\"b\n\xff\n{}", MediaType::Ndjson).unwrap();
+    let found = raw_items(b"{\"a\":1}\r\n\n  \n{\"b\n\xff\n{}", MediaType::Ndjson).unwrap();
     assert_eq!(found, [Some("{\"a\":1}"), Some("{\"b"), None, Some("{}")]);
 }
 
@@ -70,7 +70,7 @@ fn more_events_than_allowed_are_refused_without_being_held() {
     ] {
         let body = |count| format!("{open}{}{close}", vec!["{}"; count].join(separator));
         assert_eq!(
-            items(body(MAX_EVENTS).as_bytes(), media_type)
+            raw_items(body(MAX_EVENTS).as_bytes(), media_type)
                 .unwrap()
                 .len(),
             MAX_EVENTS
@@ -91,20 +91,23 @@ fn more_events_than_allowed_are_refused_without_being_held() {
 #[test]
 fn nesting_without_end_costs_one_item() {
     let deep = format!("[{}{}]", "[".repeat(10_000), "]".repeat(10_000));
-    assert_eq!(items(deep.as_bytes(), MediaType::Json).unwrap().len(), 1);
+    assert_eq!(
+        raw_items(deep.as_bytes(), MediaType::Json).unwrap().len(),
+        1
+    );
 }
 
 proptest! {
     #[test]
     fn hostile_bytes_never_panic(body in prop::collection::vec(any::<u8>(), 0..300), ndjson: bool) {
         let media_type = if ndjson { MediaType::Ndjson } else { MediaType::Json };
-        let _any = items(&body, media_type);
+        let _any = raw_items(&body, media_type);
     }
 
     #[test]
     fn almost_json_never_panics(body in r#"[\[\]{},:"\\u0-9a-fe.+\- \n]{0,120}"#, ndjson: bool) {
         let media_type = if ndjson { MediaType::Ndjson } else { MediaType::Json };
-        let _any = items(body.as_bytes(), media_type);
+        let _any = raw_items(body.as_bytes(), media_type);
     }
 
     #[test]
@@ -112,9 +115,9 @@ proptest! {
         let objects: Vec<_> = values.iter().map(|v| format!(r#"{{"v":"{v}"}}"#)).collect();
         let expected: Vec<_> = objects.iter().map(|object| Some(object.as_str())).collect();
         let array = format!("[{}]", objects.join(" ,\n"));
-        prop_assert_eq!(items(array.as_bytes(), MediaType::Json).unwrap(), expected.clone());
+        prop_assert_eq!(raw_items(array.as_bytes(), MediaType::Json).unwrap(), expected.clone());
         let lines = objects.join("\r\n");
-        prop_assert_eq!(items(lines.as_bytes(), MediaType::Ndjson).unwrap(), expected);
+        prop_assert_eq!(raw_items(lines.as_bytes(), MediaType::Ndjson).unwrap(), expected);
     }
 }
 
@@ -151,9 +154,9 @@ proptest! {
         if let Some((place, byte)) = damage && let Some(hit) = body.get_mut(place) {
             *hit = byte;
         }
-        let slowly = items(&body, MediaType::Json)
-            .map(|items| items.into_iter().map(read).collect::<Vec<_>>());
-        let read = entries(&body, MediaType::Json);
+        let slowly = raw_items(&body, MediaType::Json)
+            .map(|items| items.into_iter().map(parse).collect::<Vec<_>>());
+        let read = events(&body, MediaType::Json);
         match (read, slowly) {
             (Ok(read), Ok(slowly)) => prop_assert_eq!(read, slowly),
             (Err(read), Err(slowly)) => prop_assert_eq!(read.code(), slowly.code()),

@@ -1,7 +1,7 @@
-//! Bodies that are answered before they are read.
+//! Responses that are sent before the request's body was read.
 //!
-//! Once nobody holds such a body, actix reads on to its end to keep the connection, and a chunked
-//! body need never end. While somebody holds it, actix answers, gives the client a moment and closes.
+//! Once such a body is dropped, actix reads on to its end to keep the connection, and a chunked body need
+//! never end. While it is not dropped, actix sends the response, gives the client a moment and closes.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -16,11 +16,11 @@ use actix_web::http::header::TRANSFER_ENCODING;
 use actix_web::web::Bytes;
 use futures_util::Stream;
 
-/// Long enough for any answer to be on its way.
+/// Long enough for any response to be sent.
 const HOLD: Duration = Duration::from_secs(5);
 
-/// A body that its route and this module hold together.
-pub(crate) struct Held {
+/// Keeps an unread chunked body from being dropped while its response is sent.
+pub(crate) struct BodyGuard {
     shared: Rc<RefCell<Shared>>,
 }
 
@@ -31,23 +31,23 @@ struct Shared {
 
 struct Reader(Rc<RefCell<Shared>>);
 
-/// Holds the body of `request`; `None` when it is not chunked.
-pub(crate) fn hold(request: &mut ServiceRequest) -> Option<Held> {
-    if !request.headers().contains_key(TRANSFER_ENCODING) {
-        return None;
+impl BodyGuard {
+    /// Shares the body of `request` with its route; `None` when it is not chunked.
+    pub(crate) fn new(request: &mut ServiceRequest) -> Option<Self> {
+        if !request.headers().contains_key(TRANSFER_ENCODING) {
+            return None;
+        }
+        let payload = request.take_payload();
+        let shared = Rc::new(RefCell::new(Shared {
+            payload,
+            is_read: false,
+        }));
+        let stream = Box::pin(Reader(Rc::clone(&shared)));
+        request.set_payload(Payload::Stream { payload: stream });
+        Some(Self { shared })
     }
-    let payload = request.take_payload();
-    let shared = Rc::new(RefCell::new(Shared {
-        payload,
-        is_read: false,
-    }));
-    let stream = Box::pin(Reader(Rc::clone(&shared)));
-    request.set_payload(Payload::Stream { payload: stream });
-    Some(Held { shared })
-}
 
-impl Held {
-    /// Lets go of a body that was read to its end, and holds another until its answer is sent.
+    /// Drops a body that was read to its end, and any other once its response is sent.
     pub(crate) fn release(self) {
         if !self.shared.borrow().is_read {
             actix_web::rt::spawn(async move {

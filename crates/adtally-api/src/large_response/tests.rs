@@ -86,15 +86,15 @@ async fn without_memory_changes_and_health_are_answered_all_the_same() {
 }
 
 #[actix_web::test]
-async fn an_answer_keeps_as_much_of_its_requests_share_as_it_needs() {
+async fn an_answer_keeps_as_much_of_its_requests_memory_as_it_needs() {
     let api = TestApi::new();
     let memory = api.context.bodies.memory().clone();
     for (bytes, needed) in [(1_000, 0), (100_000, 100_000)] {
         let request = TestRequest::post().to_http_request();
-        let mut share = api.context.bodies.share(&request);
-        share.cover(3_000_000).unwrap();
+        let mut reservation = api.context.bodies.reserve(&request);
+        reservation.grow_to(3_000_000).unwrap();
         let mut response = HttpResponse::Ok().finish();
-        response.extensions_mut().insert(share);
+        response.extensions_mut().insert(reservation);
         let response = response.set_body(Bytes::from(vec![b'x'; bytes]));
         let response = ServiceResponse::new(request, response);
         let answer = bounded(response, Some(&api.context.bodies));

@@ -1,5 +1,5 @@
-//! What happens around every request: it is let in, it is counted, its id is echoed and stands in the
-//! log, the rest of a body that nobody wants is not waited for, and a large answer is bounded.
+//! The middleware around every route. It refuses foreign hosts and origins, counts and times the request,
+//! echoes its id and puts it into the log, waits for no unread body, and bounds large responses.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -13,16 +13,16 @@ use actix_web::web::Data;
 use actix_web::{Error, ResponseError};
 use adtally_service::logging::with_request_id;
 
-use crate::access;
-use crate::answer;
 use crate::context::Context;
-use crate::unread;
+use crate::early_response::BodyGuard;
+use crate::large_response;
+use crate::origin;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES: usize = 128;
 
-/// The middleware.
-pub(crate) async fn observe(
+/// Handles `request` with `next`, the route.
+pub(crate) async fn around_routes(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
@@ -33,10 +33,10 @@ pub(crate) async fn observe(
         .filter(|id| is_plain(id))
         .cloned();
     let context = request.app_data::<Data<Context>>().cloned();
-    let body = unread::hold(&mut request);
+    let body = BodyGuard::new(&mut request);
     let refused = context
         .as_ref()
-        .and_then(|context| access::check(&request, &context.allowed_hosts).err());
+        .and_then(|context| origin::check(&request, &context.allowed_hosts).err());
     let named = id.as_ref().and_then(|id| id.to_str().ok());
     let response = match (refused, named) {
         (Some(problem), _) => request
@@ -51,7 +51,7 @@ pub(crate) async fn observe(
         body.release();
     }
     let bodies = context.as_ref().map(|context| &context.bodies);
-    let mut response = answer::bounded(response, bodies);
+    let mut response = large_response::bounded(response, bodies);
     response
         .headers_mut()
         .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

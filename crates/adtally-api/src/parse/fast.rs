@@ -1,4 +1,4 @@
-//! Bodies in which every item is an event: the common case, read in one pass.
+//! The fast path: a body in which every item is an event, read in one pass.
 
 use std::fmt;
 
@@ -8,7 +8,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 
 use super::MAX_EVENTS;
 
-/// The events of a JSON body; `None` when anything about it is unusual, to be read item by item then.
+/// The events of a JSON body; `None` when anything about it is unusual. Such a body is read
+/// item by item.
 pub(super) fn events(body: &[u8]) -> Option<Vec<EventInput<'_>>> {
     let text = std::str::from_utf8(body).ok()?;
     let Events(events) = serde_json::from_str(text).ok()?;

@@ -1,6 +1,6 @@
-//! From the body of `POST /v1/events` to its events, not yet judged.
+//! From the body of `POST /v1/events` to its events, not yet validated.
 
-mod sound;
+mod fast;
 #[cfg(test)]
 mod tests;
 
@@ -17,28 +17,31 @@ use crate::problem::{Problem, ProblemCode};
 pub(crate) const MAX_EVENTS: usize = 10_000;
 
 /// An event as it was sent, or why it cannot be read.
-pub(crate) type Entry<'a> = Result<EventInput<'a>, Rejection>;
+pub(crate) type Item<'a> = Result<EventInput<'a>, Rejection>;
 
 /// One event's JSON as it was sent; `None` for a line that is not UTF-8.
-type Item<'a> = Option<&'a str>;
+type RawItem<'a> = Option<&'a str>;
 
-/// The entries of a body, in order.
+/// The items of a body, in order.
 ///
 /// # Errors
 /// [`ProblemCode::MalformedJson`] for a body that is empty, is not JSON or is neither an object nor
 /// an array; [`ProblemCode::TooManyEvents`].
-pub(crate) fn entries(body: &[u8], media_type: MediaType) -> Result<Vec<Entry<'_>>, Problem> {
-    let sound = match media_type {
-        MediaType::Json => sound::events(body),
+pub(crate) fn events(body: &[u8], media_type: MediaType) -> Result<Vec<Item<'_>>, Problem> {
+    let parsed = match media_type {
+        MediaType::Json => fast::events(body),
         MediaType::Ndjson => None,
     };
-    match sound {
+    match parsed {
         Some(events) => Ok(events.into_iter().map(Ok).collect()),
-        None => Ok(items(body, media_type)?.into_iter().map(read).collect()),
+        None => Ok(raw_items(body, media_type)?
+            .into_iter()
+            .map(parse)
+            .collect()),
     }
 }
 
-fn read(item: Item<'_>) -> Entry<'_> {
+fn parse(item: RawItem<'_>) -> Item<'_> {
     let invalid = |detail| Rejection::new(RejectCode::InvalidEvent, detail);
     let json = item.ok_or_else(|| invalid("the line is not UTF-8".to_owned()))?;
     // serde would also take an array of the fields' values in order.
@@ -51,11 +54,11 @@ fn read(item: Item<'_>) -> Entry<'_> {
     })
 }
 
-/// The items of a body, in order.
+/// The items of a body as they were sent, in order.
 ///
 /// A JSON text is checked as a whole, but not read: what is wrong inside one item costs that item
 /// only. A line of NDJSON is a JSON text of its own, so even a malformed one costs only itself.
-fn items(body: &[u8], media_type: MediaType) -> Result<Vec<Item<'_>>, Problem> {
+fn raw_items(body: &[u8], media_type: MediaType) -> Result<Vec<RawItem<'_>>, Problem> {
     let body = body.trim_ascii();
     match (media_type, body.first()) {
         (_, None) => Err(malformed("the body is empty")),
@@ -68,7 +71,7 @@ fn items(body: &[u8], media_type: MediaType) -> Result<Vec<Item<'_>>, Problem> {
     }
 }
 
-fn lines(body: &[u8]) -> Result<Vec<Item<'_>>, Problem> {
+fn lines(body: &[u8]) -> Result<Vec<RawItem<'_>>, Problem> {
     let lines = body.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     let items: Vec<_> = lines
         .filter(|line| !line.is_empty())
@@ -82,16 +85,16 @@ fn lines(body: &[u8]) -> Result<Vec<Item<'_>>, Problem> {
     }
 }
 
-fn object(body: &[u8]) -> Result<Vec<Item<'_>>, Problem> {
+fn object(body: &[u8]) -> Result<Vec<RawItem<'_>>, Problem> {
     let raw: &RawValue = serde_json::from_slice(body).map_err(|error| not_json(&error))?;
     Ok(vec![Some(raw.get())])
 }
 
-fn array(body: &[u8]) -> Result<Vec<Item<'_>>, Problem> {
+fn array(body: &[u8]) -> Result<Vec<RawItem<'_>>, Problem> {
     let mut is_over = false;
     let mut json = serde_json::Deserializer::from_slice(body);
     let items = json
-        .deserialize_seq(Items {
+        .deserialize_seq(RawItems {
             is_over: &mut is_over,
         })
         .and_then(|items| json.end().map(|()| items));
@@ -122,12 +125,12 @@ fn too_many() -> Problem {
 }
 
 /// Takes the items of an array, and stops at the first that is too many: what follows it is not read.
-struct Items<'a> {
+struct RawItems<'a> {
     is_over: &'a mut bool,
 }
 
-impl<'de> Visitor<'de> for Items<'_> {
-    type Value = Vec<Item<'de>>;
+impl<'de> Visitor<'de> for RawItems<'_> {
+    type Value = Vec<RawItem<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array")

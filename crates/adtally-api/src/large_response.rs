@@ -1,4 +1,4 @@
-//! Large answers, which their client may take its time to read.
+//! Large responses, which their client may take its time to read.
 
 #[cfg(test)]
 mod tests;
@@ -14,30 +14,33 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, ResponseError};
 use adtally_service::HEALTH_PATHS;
 
-use crate::body::{BodyReader, Share};
+use crate::body::{BodyReader, Reservation};
 
-/// An answer of more bytes counts as memory of its client until it is sent.
+/// A response of more bytes counts as memory of its client until it is sent.
 const LARGE: u64 = 64 * 1_024;
 
-/// What is handed to the connection at a time. All at once would be copied, and wait there uncounted.
+/// The bytes that the connection gets at a time. It would copy all at once, and hold them uncounted.
 const PIECE: usize = 16 * 1_024;
 
-/// The rest of an answer, and the memory it takes.
+/// The rest of a response, and its memory.
 pub(crate) struct Pieces {
     rest: Bytes,
-    _share: Share,
+    _reservation: Reservation,
 }
 
-/// Has a large answer leave piece by piece. It takes over the share that its handler left in its
+/// Sends a large response piece by piece. It takes over the reservation that its handler left in its
 /// extensions.
 ///
-/// If there is no memory for it, the client of a mere question is to ask again. Whoever changed something
-/// is answered all the same: to be asked again, it would be done twice.
+/// If there is no memory for it, the client of a query is to ask again. A change is answered all the same:
+/// asked for again, it would be done twice.
 pub(crate) fn bounded<B: MessageBody>(
     mut response: ServiceResponse<B>,
     bodies: Option<&BodyReader>,
 ) -> ServiceResponse<EitherBody<B, EitherBody<Pieces>>> {
-    let carried = response.response_mut().extensions_mut().remove::<Share>();
+    let carried = response
+        .response_mut()
+        .extensions_mut()
+        .remove::<Reservation>();
     let is_large =
         matches!(response.response().body().size(), BodySize::Sized(length) if length > LARGE);
     let Some(bodies) = bodies.filter(|_| is_large) else {
@@ -53,17 +56,17 @@ pub(crate) fn bounded<B: MessageBody>(
             return ServiceResponse::new(request, response);
         }
     };
-    let mut share = carried.unwrap_or_else(|| bodies.share(&request));
-    share.shrink(rest.len());
-    let response = match share.cover(rest.len()) {
-        Err(problem) if is_question(&request) => {
+    let mut reservation = carried.unwrap_or_else(|| bodies.reserve(&request));
+    reservation.shrink_to(rest.len());
+    let response = match reservation.grow_to(rest.len()) {
+        Err(problem) if is_query(&request) => {
             let problem = problem.error_response();
             problem.map_body(|_, body| EitherBody::right(EitherBody::right(body)))
         }
         _ => {
             let pieces = Pieces {
                 rest,
-                _share: share,
+                _reservation: reservation,
             };
             response.set_body(EitherBody::right(EitherBody::left(pieces)))
         }
@@ -71,8 +74,9 @@ pub(crate) fn bounded<B: MessageBody>(
     ServiceResponse::new(request, response)
 }
 
-/// Whether `request` changed nothing, and may be told to come again. Health tells most when memory is short.
-fn is_question(request: &HttpRequest) -> bool {
+/// Whether `request` changed nothing, and its client may be told to ask again. Health is asked for most when
+/// memory is short.
+fn is_query(request: &HttpRequest) -> bool {
     request.method() == Method::GET && !HEALTH_PATHS.contains(&request.path())
 }
 

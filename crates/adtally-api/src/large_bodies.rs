@@ -1,6 +1,6 @@
 //! Work on large bodies: on other threads than those of HTTP, a few at a time.
 //!
-//! To unfold, parse and judge 4 MiB takes tens of milliseconds, in which an HTTP thread would answer
+//! To decompress, parse and validate 4 MiB takes tens of milliseconds, in which an HTTP thread would answer
 //! hundreds of others, `/livez` among them.
 
 use std::num::NonZeroUsize;
@@ -13,26 +13,26 @@ use crate::problem::Problem;
 
 /// Where large bodies are worked on. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct LargeBodies {
+pub(crate) struct LargeBodyPool {
     runtime: Handle,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-impl LargeBodies {
-    /// On `runtime`, as many at a time as are half of the processors.
+impl LargeBodyPool {
+    /// On `runtime`, as many at a time as half of the processors.
     pub(crate) fn new(runtime: Handle) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             runtime,
-            turns: Arc::new(Semaphore::new((processors / 2).max(1))),
+            permits: Arc::new(Semaphore::new((processors / 2).max(1))),
         }
     }
 
-    /// Runs a whole request there. It goes on when its client goes away.
+    /// Runs a whole request there. It goes on when its client disconnects.
     ///
     /// # Errors
     /// Its own, and a fault on our side.
-    pub(crate) async fn request<T: Send + 'static>(
+    pub(crate) async fn spawn<T: Send + 'static>(
         &self,
         request: impl Future<Output = Result<T, Problem>> + Send + 'static,
     ) -> Result<T, Problem> {
@@ -42,17 +42,17 @@ impl LargeBodies {
             .unwrap_or_else(|_| Err(Problem::internal()))
     }
 
-    /// Computes something of such a request, when it is its turn.
+    /// Computes a part of such a request once a permit is free.
     ///
     /// # Errors
     /// A fault on our side.
-    pub(crate) async fn compute<T: Send + 'static>(
+    pub(crate) async fn spawn_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let turn = self.turns.clone().acquire_owned().await;
+        let permit = self.permits.clone().acquire_owned().await;
         let work = move || {
-            let _turn = turn;
+            let _permit = permit;
             work()
         };
         let done = self.runtime.spawn_blocking(work).await;
@@ -70,13 +70,13 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_few_compute_at_a_time_and_elsewhere() {
-        let large = LargeBodies::new(Handle::current());
-        let at_a_time = large.turns.available_permits();
+        let large = LargeBodyPool::new(Handle::current());
+        let at_a_time = large.permits.available_permits();
         let here = std::thread::current().id();
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let jobs = (0..8 * at_a_time).map(|_| {
             let (now, most) = (now.clone(), most.clone());
-            large.compute(move || {
+            large.spawn_blocking(move || {
                 assert_ne!(std::thread::current().id(), here);
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! A task that lives on an HTTP thread, next to those it works for.
+//! A task that starts on an HTTP thread, next to the requests it works for, and survives that thread.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,49 +6,50 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-/// A task that lodges on the thread that polls it, and moves home when that thread ends before it.
+/// A task that runs on the thread that polls it, and migrates to the runtime `fallback` when that thread
+/// ends first.
 ///
-/// Tasks of one thread wake each other without a system call, and one that is woken by another has its
-/// turn when those that were ready before have had theirs. A wake from another thread may wait longer:
-/// of these tokio takes one for every 31 turns. Its sockets and timers are those of its home from the
-/// start, so moving interrupts nothing.
-pub(crate) struct Lodger {
-    /// Until it is done or has moved.
+/// Tasks of one thread wake each other without a system call, and a woken task runs once those that were
+/// ready before it have run. A wake from another thread may wait longer: tokio takes one of these for every
+/// 31 turns. The task's sockets and timers belong to `fallback` from the start, so migrating interrupts
+/// nothing.
+pub(crate) struct MigratingTask {
+    /// `None` once it is done or has migrated.
     task: Option<BoxFuture<'static, ()>>,
-    home: Handle,
+    fallback: Handle,
 }
 
-impl Lodger {
-    pub(crate) fn new(task: impl Future<Output = ()> + Send + 'static, home: Handle) -> Self {
+impl MigratingTask {
+    pub(crate) fn new(task: impl Future<Output = ()> + Send + 'static, fallback: Handle) -> Self {
         Self {
             task: Some(Box::pin(task)),
-            home,
+            fallback,
         }
     }
 }
 
-impl Future for Lodger {
+impl Future for MigratingTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Self { task, home } = &mut *self;
-        // One that panics does not move.
-        let Some(mut lodging) = task.take() else {
+        let Self { task, fallback } = &mut *self;
+        // Taken out, so that a task that panics does not migrate.
+        let Some(mut running) = task.take() else {
             return Poll::Ready(());
         };
-        let _at_home = home.enter();
-        let polled = lodging.as_mut().poll(context);
+        let _entered = fallback.enter();
+        let polled = running.as_mut().poll(context);
         if polled.is_pending() {
-            *task = Some(lodging);
+            *task = Some(running);
         }
         polled
     }
 }
 
-impl Drop for Lodger {
+impl Drop for MigratingTask {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
-            self.home.spawn(task);
+            self.fallback.spawn(task);
         }
     }
 }
@@ -63,41 +64,41 @@ mod tests {
 
     use super::*;
 
-    /// Runs `task` as a lodger of a thread that ends when `is_over`; what became of it there.
-    fn lodge(
+    /// Runs `task` on a thread that ends when `is_over`; what became of it there.
+    fn run_on_thread(
         task: impl Future<Output = ()> + Send + 'static,
         is_over: oneshot::Receiver<()>,
     ) -> Option<Result<(), tokio::task::JoinError>> {
-        let lodger = Lodger::new(task, Handle::current());
-        let lodging = thread::spawn(|| {
+        let task = MigratingTask::new(task, Handle::current());
+        let thread = thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().build()?;
             let ended = runtime.block_on(async {
-                let lodger = tokio::spawn(lodger);
+                let task = tokio::spawn(task);
                 tokio::select! {
-                    ended = lodger => Some(ended),
+                    ended = task => Some(ended),
                     _ = is_over => None,
                 }
             });
             std::io::Result::Ok(ended)
         });
-        lodging.join().expect("the thread ends").expect("a runtime")
+        thread.join().expect("the thread ends").expect("a runtime")
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn goes_on_at_home_when_its_thread_ends() {
+    async fn migrates_when_its_thread_ends() {
         let (leave, is_over) = oneshot::channel();
         let (went_on, moved) = oneshot::channel::<(ThreadId, ThreadId)>();
         let (gone, has_gone) = oneshot::channel::<()>();
         let task = async move {
-            let lodging = thread::current().id();
-            // A timer of the lodging, which has none, would panic.
+            let started_on = thread::current().id();
+            // That thread has no timers: using its own would panic.
             let timer = sleep(Duration::from_millis(1));
-            leave.send(()).expect("the lodging is there");
+            leave.send(()).expect("the thread is there");
             has_gone.await.expect("it is told");
             timer.await;
-            let _ = went_on.send((lodging, thread::current().id()));
+            let _ = went_on.send((started_on, thread::current().id()));
         };
-        assert!(lodge(task, is_over).is_none());
+        assert!(run_on_thread(task, is_over).is_none());
         gone.send(()).expect("the task is alive");
         let (before, after) = moved.await.expect("the task ends");
         assert_ne!(before, after);
@@ -106,7 +107,7 @@ mod tests {
     #[tokio::test]
     async fn stays_when_it_ends_in_time() {
         let (_leave, is_over) = oneshot::channel();
-        assert!(matches!(lodge(async {}, is_over), Some(Ok(()))));
+        assert!(matches!(run_on_thread(async {}, is_over), Some(Ok(()))));
     }
 
     #[tokio::test]
@@ -117,7 +118,7 @@ mod tests {
             let _alive = alive;
             panic!("of the test");
         };
-        let ended = lodge(task, is_over).expect("it ended there");
+        let ended = run_on_thread(task, is_over).expect("it ended there");
         assert!(ended.is_err_and(|error| error.is_panic()));
         assert!(is_gone.await.is_err());
     }
