@@ -11,7 +11,7 @@ use adtally_service::{BrokerArgs, DatabaseArgs, Failure, ZoneArgs, path_or_empty
 use adtally_store::StoreConfig;
 use clap::Parser;
 
-use crate::spool::{SpoolOptions, parse_size};
+use crate::ingest::spool::{SpoolOptions, parse_size};
 
 /// AdTally's HTTP API: takes events, answers when they are safe, and serves ads and totals
 #[derive(Debug, Clone, Parser)]

@@ -7,14 +7,14 @@ use adtally_broker::Publisher;
 use adtally_domain::{Intake, Timestamp};
 use adtally_store::Store;
 
-use crate::body::BodyReader;
-use crate::browser::BrowserEvents;
 use crate::directory::Directory;
-use crate::large_bodies::LargeBodyPool;
+use crate::http::body::BodyReader;
+use crate::http::origin::AllowedHosts;
+use crate::ingest::browser_queue::BrowserEvents;
+use crate::ingest::large_bodies::LargeBodyPool;
+use crate::ingest::sink::EventSink;
+use crate::manage::zone::Zone;
 use crate::metrics::Metrics;
-use crate::origin::AllowedHosts;
-use crate::sink::EventSink;
-use crate::zone::Zone;
 
 /// The parts of the running API.
 pub(crate) struct Context {

@@ -16,7 +16,7 @@ use adtally_domain::AdId;
 use adtally_service::{Failure, Shutdown};
 use adtally_store::{AdTarget, AdsWatermark, Store, StoreError};
 
-use crate::web_address::web_address;
+use crate::http::web_address::web_address;
 
 /// How often changes are read; so long another process' change takes to show here.
 const REFRESH: Duration = Duration::from_secs(5);

@@ -1,44 +1,35 @@
 //! AdTally's HTTP API: validates events, makes them durable, answers; serves ads and totals.
 //!
-//! A request for `POST /v1/events` walks through the files of this crate in this order: `body` reads it,
-//! `parse` splits it into items, `validate` turns items into events, `sink` makes them durable,
-//! `routes::events` answers. `spool` holds the events that the broker cannot take.
+//! | room | what |
+//! |---|---|
+//! | `http` | what every route uses, and the guards around all of them |
+//! | `ingest` | events from ad servers and browsers, down to the broker or the spool |
+//! | `manage` | ads, advertisers, totals, dead letters |
+//! | `routes`, `openapi`, `docs` | the table of routes, and its description |
+//! | `server`, `run` | the process |
+//!
+//! A room knows those above it in this table only.
 
 mod args;
 #[cfg(test)]
 mod bad_inputs;
-mod body;
-mod browser;
-mod buckets;
-mod client;
 mod context;
 mod dead_letters;
 mod directory;
-mod early_response;
-mod fields;
-mod large_bodies;
-mod large_response;
-mod listener;
+mod docs;
+mod http;
+mod ingest;
+mod manage;
 mod memory;
 mod metrics;
 mod middleware;
-mod migrating_task;
 mod openapi;
-mod origin;
-mod parse;
-mod problem;
-mod query;
 mod readiness;
 mod routes;
 mod run;
 mod server;
-mod sink;
-mod spool;
 #[cfg(test)]
 mod testing;
-mod validate;
-mod web_address;
-mod zone;
 
 pub use args::ApiArgs;
 pub use dead_letters::{

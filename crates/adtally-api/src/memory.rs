@@ -9,7 +9,7 @@ use adtally_service::{Check, Health};
 use prometheus::GaugeVec;
 use tokio::time::sleep;
 
-use crate::body::{BodyMemory, Shortage};
+use crate::http::body::{BodyMemory, Shortage};
 
 /// How often it is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);

@@ -7,8 +7,6 @@ use adtally_domain::{EventKind, RejectCode};
 use adtally_service::metrics::{Registry, SECONDS};
 use prometheus::{HistogramVec, IntCounter, IntCounterVec};
 
-use crate::openapi;
-
 /// The API's own metrics. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -21,8 +19,9 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Registers the metrics; every count that can be named beforehand starts at 0.
-    pub(crate) fn new(registry: &Registry) -> Self {
+    /// Registers the metrics; every count that can be named beforehand starts at 0, each of `answers` (method,
+    /// route, status) among them.
+    pub(crate) fn new(registry: &Registry, answers: &[(&str, String, u16)]) -> Self {
         let accepted = registry.counter_vec(
             "adtally_events_accepted_total",
             "Events that were kept: confirmed by the broker or safe on disk.",
@@ -52,11 +51,11 @@ impl Metrics {
         for &code in RejectCode::ALL {
             metrics.rejected(code, 0);
         }
-        for (method, route, status) in openapi::answers() {
+        for (method, route, status) in answers {
             let status = status.to_string();
-            let answered = [method, route.as_str(), status.as_str()];
+            let answered = [*method, route.as_str(), status.as_str()];
             metrics.requests.with_label_values(&answered);
-            metrics.durations.with_label_values(&[method, &route]);
+            metrics.durations.with_label_values(&[*method, route]);
         }
         metrics
     }

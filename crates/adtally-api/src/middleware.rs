@@ -14,9 +14,9 @@ use actix_web::{Error, ResponseError};
 use adtally_service::logging::with_request_id;
 
 use crate::context::Context;
-use crate::early_response::BodyGuard;
-use crate::large_response;
-use crate::origin;
+use crate::http::early_response::BodyGuard;
+use crate::http::large_response;
+use crate::http::origin;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES: usize = 128;

@@ -5,9 +5,10 @@ mod tests;
 
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, ResponseBuilder};
-use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
+use utoipa::{Modify, OpenApi};
 
-use crate::routes::{ads, advertisers, click, dead_letters, events, pixel, stats};
+use crate::ingest::{click, events, pixel};
+use crate::manage::{ads, advertisers, dead_letters, stats};
 
 /// The whole description.
 #[derive(OpenApi)]
@@ -130,142 +131,4 @@ impl Modify for AnyProblem {
             }
         }
     }
-}
-
-/// An impression or a click. Unknown fields are ignored.
-#[derive(ToSchema)]
-#[schema(as = Event)]
-#[expect(
-    dead_code,
-    reason = "only its shape matters: what is sent is read as an EventInput"
-)]
-pub(crate) struct EventBody {
-    /// The ad. Events of ads that were never registered count all the same.
-    #[schema(minimum = 1)]
-    ad_id: i64,
-    /// What happened: `impression` or `click`.
-    #[schema(value_type = String, pattern = "^(impression|click)$", example = "impression")]
-    kind: String,
-    /// The sender's own name for the event, by which a retry counts once. A UUIDv7 within 2 s of
-    /// `occurred_at`, or without it, is the event's time; any other text needs `occurred_at`.
-    #[schema(
-        min_length = 1,
-        max_length = 128,
-        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$"
-    )]
-    event_id: Option<String>,
-    /// When it happened, RFC 3339 with offset; now when left out.
-    #[schema(format = DateTime, example = "2026-11-22T06:00:00.123Z")]
-    occurred_at: Option<String>,
-    /// The event id of the impression a click belongs to.
-    #[schema(format = "uuid")]
-    impression_id: Option<String>,
-    /// The sender's own name for the visitor.
-    #[schema(max_length = 128, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
-    visitor_id: Option<String>,
-    /// The visitor's address; only its network is kept unless the operator says otherwise.
-    #[schema(example = "203.0.113.9")]
-    ip: Option<String>,
-    /// The visitor's browser.
-    #[schema(max_length = 512, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
-    user_agent: Option<String>,
-    /// The page the ad was on.
-    #[schema(max_length = 1024, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
-    referer: Option<String>,
-    /// The place on the page.
-    #[schema(max_length = 128, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$")]
-    placement: Option<String>,
-}
-
-/// One event, or 1 to 10,000.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only its shape matters")]
-pub(crate) enum EventOrEvents {
-    /// One event.
-    One(EventBody),
-    /// Several events.
-    Many(Vec<EventBody>),
-}
-
-/// Which part of a list to answer.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "only its shape matters: the query is read parameter by parameter"
-)]
-pub(crate) struct PageParameters {
-    /// The most rows to answer; 100 when left out.
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u32>,
-    /// The `next_cursor` of the answer before.
-    cursor: Option<String>,
-}
-
-/// Which hours or days to answer.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "only its shape matters: the query is read parameter by parameter"
-)]
-pub(crate) struct PeriodParameters {
-    /// `hour` or `day`; `hour` when left out.
-    #[param(pattern = "^(hour|day)$")]
-    granularity: Option<String>,
-    /// The first instant, RFC 3339 with offset, widened to a whole bucket; 24 hours or 30 days
-    /// before `to` when left out.
-    #[param(format = DateTime)]
-    from: Option<String>,
-    /// The first instant behind the period, widened to a whole bucket; now when left out.
-    #[param(format = DateTime)]
-    to: Option<String>,
-}
-
-/// Which dead letters to answer: those that everything given applies to.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "only its shape matters: the query is read parameter by parameter"
-)]
-pub(crate) struct DeadLetterParameters {
-    /// The stable name of the reason.
-    reason: Option<String>,
-    /// The ad of the event.
-    #[param(minimum = 1)]
-    ad_id: Option<i64>,
-    /// First seen at this time or later, RFC 3339 with offset.
-    #[param(format = DateTime)]
-    from: Option<String>,
-    /// First seen before this time, RFC 3339 with offset.
-    #[param(format = DateTime)]
-    to: Option<String>,
-    /// The state.
-    #[param(pattern = "^(new|requeued|discarded)$")]
-    state: Option<String>,
-}
-
-/// What a browser's request may say about the event. A parameter given twice refuses the event.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(
-    dead_code,
-    reason = "only its shape matters: the query is read parameter by parameter"
-)]
-pub(crate) struct BrowserParameters {
-    /// The sender's own name for the event, by which a reload counts once.
-    #[param(max_length = 128)]
-    event_id: Option<String>,
-    /// When it happened, RFC 3339 with offset; now when left out.
-    occurred_at: Option<String>,
-    /// The event id of the impression a click belongs to.
-    impression_id: Option<String>,
-    /// The place on the page.
-    #[param(max_length = 128)]
-    placement: Option<String>,
-    /// The ad server's own name for the visitor.
-    #[param(max_length = 128)]
-    visitor_id: Option<String>,
 }

@@ -8,7 +8,7 @@ use adtally_store::Store;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::spool::Spool;
+use crate::ingest::spool::Spool;
 
 /// How often the spool is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);

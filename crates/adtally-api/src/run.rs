@@ -18,21 +18,22 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::args::{ApiArgs, Config};
-use crate::body::{BodyMemory, BodyReader};
-use crate::browser::BrowserEvents;
 use crate::context::Context;
 use crate::directory::{self, Directory};
-use crate::large_bodies::LargeBodyPool;
-use crate::listener::Listener;
+use crate::http::body::{BodyMemory, BodyReader};
+use crate::http::listener::Listener;
+use crate::http::migrating_task::MigratingTask;
+use crate::http::origin::AllowedHosts;
+use crate::ingest::browser_queue::BrowserEvents;
+use crate::ingest::large_bodies::LargeBodyPool;
+use crate::ingest::sink::{BrokerSink, EventSink, FallbackSink};
+use crate::ingest::spool::Spool;
+use crate::manage::zone::Zone;
 use crate::memory;
 use crate::metrics::Metrics;
-use crate::migrating_task::MigratingTask;
-use crate::origin::AllowedHosts;
+use crate::openapi;
 use crate::readiness;
 use crate::server::{self, Bounds};
-use crate::sink::{BrokerSink, EventSink, FallbackSink};
-use crate::spool::Spool;
-use crate::zone::Zone;
 
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(15);
@@ -227,7 +228,7 @@ fn context(
     directory: &Arc<Directory>,
     registry: &Registry,
 ) -> Context {
-    let metrics = Metrics::new(registry);
+    let metrics = Metrics::new(registry, &openapi::answers());
     let bodies = BodyMemory::new(config.body_memory, registry);
     Context {
         intake: config.intake,

@@ -13,9 +13,9 @@ use adtally_service::{
 };
 
 use crate::context::Context;
-use crate::listener::Listener;
+use crate::http::listener::Listener;
+use crate::http::migrating_task::MigratingTask;
 use crate::middleware::around_routes;
-use crate::migrating_task::MigratingTask;
 use crate::routes;
 
 /// How long an idle connection stays open: longer than common load balancers keep theirs.

@@ -20,17 +20,18 @@ use adtally_store::{Store, StoreConfig};
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::body::{BodyMemory, BodyReader, Reservation};
-use crate::browser::BrowserEvents;
 use crate::context::Context;
 use crate::directory::Directory;
-use crate::large_bodies::LargeBodyPool;
+use crate::http::body::{BodyMemory, BodyReader, Reservation};
+use crate::http::origin::AllowedHosts;
+use crate::ingest::browser_queue::BrowserEvents;
+use crate::ingest::large_bodies::LargeBodyPool;
+use crate::ingest::sink::{Durability, EventSink};
+use crate::manage::zone::Zone;
 use crate::metrics::Metrics;
 use crate::middleware::around_routes;
-use crate::origin::AllowedHosts;
+use crate::openapi;
 use crate::server::configure_app;
-use crate::sink::{Durability, EventSink};
-use crate::zone::Zone;
 
 /// What bodies may hold in all tests.
 pub(crate) const BODY_MEMORY: usize = 64 * 1_024 * 1_024;
@@ -229,7 +230,7 @@ impl TestApi {
         publisher: Publisher,
     ) -> Self {
         let registry = Registry::new();
-        let metrics = Metrics::new(&registry);
+        let metrics = Metrics::new(&registry, &openapi::answers());
         let context = Context {
             intake: Intake {
                 max_event_age: Duration::from_secs(35 * 86_400),

@@ -6,6 +6,7 @@ use adtally_domain::EventInput;
 use serde_json::Value;
 
 use super::*;
+use crate::routes::{Scope, table};
 use crate::testing::{TestApi, uri};
 
 fn description() -> Value {
@@ -45,14 +46,9 @@ fn every_routed_operation_is_described() {
         .into_iter()
         .map(|(method, path)| format!("{method} {path}"))
         .collect();
-    let pages = [
-        "/openapi.json",
-        "/api-docs",
-        "/api-docs/openapi.json",
-        "/api-docs/{file:.*}",
-    ];
-    let entries = crate::routes::table().into_iter();
-    for entry in entries.filter(|entry| !pages.contains(&entry.path)) {
+    // Pages are for people, and not under `/v1`.
+    let entries = table().into_iter();
+    for entry in entries.filter(|entry| entry.path.starts_with("/v1/")) {
         let allowed = entry.allowed();
         for method in allowed.split(", ").filter(|method| *method != "HEAD") {
             let operation = format!("{method} {}", entry.path);
@@ -61,6 +57,25 @@ fn every_routed_operation_is_described() {
                 "{operation} is not described"
             );
         }
+    }
+}
+
+#[test]
+fn every_described_operation_has_the_tag_of_its_routes_scope() {
+    let (description, table) = (description(), table());
+    for (method, path) in operations() {
+        let method = method.as_str().to_lowercase();
+        let tag = description["paths"][&path][&method]["tags"][0].as_str();
+        let scope = match tag.unwrap() {
+            "browsers" => Scope::Open,
+            "events" => Scope::Ingest,
+            "stats" => Scope::Stats,
+            "ads" | "advertisers" => Scope::Manage,
+            "dead letters" => Scope::Admin,
+            other => panic!("{method} {path}: {other}"),
+        };
+        let entry = table.iter().find(|entry| entry.path == path).unwrap();
+        assert_eq!(entry.scope, scope, "{method} {path}");
     }
 }
 
