@@ -7,6 +7,8 @@ pub(crate) mod ids;
 pub(crate) mod large_response;
 pub(crate) mod listener;
 pub(crate) mod media_type;
+pub(crate) mod metrics;
+pub(crate) mod middleware;
 pub(crate) mod migrating_task;
 pub(crate) mod origin;
 pub(crate) mod problem;

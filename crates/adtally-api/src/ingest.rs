@@ -11,6 +11,7 @@ pub(crate) mod browser_queue;
 pub(crate) mod click;
 pub(crate) mod events;
 pub(crate) mod large_bodies;
+pub(crate) mod metrics;
 mod parse;
 pub(crate) mod pixel;
 pub(crate) mod sink;

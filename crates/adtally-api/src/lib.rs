@@ -3,26 +3,26 @@
 //! | room | what |
 //! |---|---|
 //! | `http` | what every route uses, and the guards around all of them |
+//! | `cached`, `ad_cache` | copies of tables in memory |
 //! | `ingest` | events from ad servers and browsers, down to the broker or the spool |
 //! | `manage` | ads, advertisers, totals, dead letters |
 //! | `routes`, `openapi`, `docs` | the table of routes, and its description |
-//! | `server`, `run` | the process |
+//! | `app_data`, `server`, `run` | the process |
 //!
 //! A room knows those above it in this table only.
 
+mod ad_cache;
+mod app_data;
 mod args;
 #[cfg(test)]
 mod bad_inputs;
-mod context;
+mod cached;
 mod dead_letters;
-mod directory;
 mod docs;
 mod http;
 mod ingest;
 mod manage;
 mod memory;
-mod metrics;
-mod middleware;
 mod openapi;
 mod readiness;
 mod routes;

@@ -1,12 +1,9 @@
 //! The API's life: start, serve, stop without losing an accepted event.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
-use actix_web::web::Data;
 use adtally_broker::{Publisher, PublisherOptions};
 use adtally_domain::Timestamp;
 use adtally_service::metrics::Registry;
@@ -17,31 +14,21 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::app_data::AppData;
 use crate::args::{ApiArgs, Config};
-use crate::context::Context;
-use crate::directory::{self, Directory};
-use crate::http::body::{BodyMemory, BodyReader};
 use crate::http::listener::Listener;
+use crate::http::middleware::HttpContext;
 use crate::http::migrating_task::MigratingTask;
-use crate::http::origin::AllowedHosts;
-use crate::ingest::browser_queue::BrowserEvents;
-use crate::ingest::large_bodies::LargeBodyPool;
 use crate::ingest::sink::{BrokerSink, EventSink, FallbackSink};
 use crate::ingest::spool::Spool;
-use crate::manage::zone::Zone;
 use crate::memory;
-use crate::metrics::Metrics;
-use crate::openapi;
 use crate::readiness;
 use crate::server::{self, Bounds};
-
-/// How long a body may take to arrive.
-const BODY_DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long the broker may take to confirm an event that could go to the spool instead.
 const BEFORE_SPOOLING: Duration = Duration::from_secs(2);
 
-/// And one that comes from the spool. Nobody waits for it, and what is given up too early is sent
+/// And one that comes from the spool. No client waits for it, and what is given up too early is sent
 /// twice.
 const REPLAY_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -62,15 +49,9 @@ const LAST_EVENTS: Duration = Duration::from_secs(10);
 /// that cannot be listened on (69).
 pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = args.resolve()?;
-    let connections = config.http_workers * accepted_connections(config.connections_per_worker);
-    check_open_files(
-        connections as u64 + u64::from(config.store.pool_size),
-        "--max-connections",
-    );
+    check_limits(&config);
     let (health, registry) = (Health::new(), Registry::new());
     let store = Store::connect(config.store.clone());
-    let zone = Arc::new(Zone::new(config.zone));
-    let directory = Arc::new(Directory::default());
     let spool = match &config.spool {
         Some(options) => Some(Spool::open(options, &registry, now)?),
         None => None,
@@ -85,31 +66,33 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     health.show_in(&registry);
     let publisher_task = spawn_publisher(publishing, config.http_workers);
     let sink = sink(&publisher, spool.as_ref());
-    let context = Data::new(context(
-        &config, address, sink, &publisher, &store, &zone, &directory, &registry,
-    ));
+    let app = AppData::new(
+        &config,
+        address.ip(),
+        store.clone(),
+        publisher.clone(),
+        sink,
+        now,
+        &registry,
+    );
     let bounds = Bounds {
         workers: config.http_workers,
         connections: config.connections_per_worker,
     };
-    // Before anybody can ask.
+    // Their checks exist before the server can be asked for its readiness.
     let readiness = readiness::watch(publisher.state(), spool.clone(), &health);
     let schema = readiness::watch_schema(store.clone(), shutdown.clone(), &health);
-    let memory = memory::watch(
-        context.bodies.memory().clone(),
-        publisher.clone(),
-        &health,
-        &registry,
-    );
-    let serving = server::serve(
+    let bodies = app.bodies.memory().clone();
+    let memory = memory::watch(bodies, publisher.clone(), &health, &registry);
+    let server = server::serve(
         listener,
         &bounds,
-        context.clone(),
+        app.clone(),
         &health,
         &registry,
         publisher_task,
     );
-    let server = match serving {
+    let server = match server {
         Ok(server) => server,
         Err(error) => {
             // A connection must end before its runtime does: its thread would panic.
@@ -132,22 +115,22 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     let ended = tokio::select! {
         result = &mut serving => result.context("the HTTP server failed").and_then(|end| Ok(end?)),
         () = shutdown.requested() => Ok(()),
-        result = watch_database(&zone, &directory, &store, &shutdown) => result,
+        result = watch_database(&app, &shutdown) => result,
     };
     health.stopping();
     if ended.is_ok() && shutdown.is_requested() {
-        drain(config.drain, &context, &handle, is_inherited).await;
+        drain(config.drain, &app.http, &handle, is_inherited).await;
     }
     shutdown.trigger();
     handle.stop(true).await;
-    context.browser_events.drain(LAST_EVENTS).await;
+    app.browser.queue.drain(LAST_EVENTS).await;
     if let Some(replaying) = replaying {
         replaying.abort();
     }
     publisher.close().await;
     if let Some(spool) = spool {
         // What the publisher could not finish is on its way there.
-        context.browser_events.drain(LAST_EVENTS).await;
+        app.browser.queue.drain(LAST_EVENTS).await;
         spool.close().await;
     }
     watching.iter().for_each(JoinHandle::abort);
@@ -155,11 +138,18 @@ pub async fn run(args: ApiArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     ended
 }
 
-/// Serves everybody for `time`, while balancers and clients that keep connections look elsewhere. Who
-/// connects to a socket that outlives this process afterwards waits for the next one.
-async fn drain(time: Duration, context: &Context, server: &ServerHandle, is_inherited: bool) {
+/// Warns when the system lets this process open fewer files than its connections need.
+fn check_limits(config: &Config) {
+    let connections = config.http_workers * accepted_connections(config.connections_per_worker);
+    let all = connections as u64 + u64::from(config.store.pool_size);
+    check_open_files(all, "--max-connections");
+}
+
+/// Serves on for `time`, while balancers and clients that keep connections look elsewhere. A client that
+/// connects to an inherited socket afterwards waits for the next process.
+async fn drain(time: Duration, http: &HttpContext, server: &ServerHandle, is_inherited: bool) {
     log::info!("not ready any more, serving for {} s", time.as_secs());
-    context.is_draining.store(true, Ordering::Relaxed);
+    http.start_draining();
     sleep(time).await;
     if is_inherited {
         server.pause().await;
@@ -167,17 +157,12 @@ async fn drain(time: Duration, context: &Context, server: &ServerHandle, is_inhe
     }
 }
 
-/// Keeps the ads up to date until the end, which is early when the database turns out to belong to
-/// another zone, or to be out of this build's reach for good.
-async fn watch_database(
-    zone: &Zone,
-    directory: &Directory,
-    store: &Store,
-    shutdown: &Shutdown,
-) -> anyhow::Result<()> {
+/// Keeps the ads up to date until the end. It comes early when the database turns out to belong to another
+/// zone, or to be out of this build's reach for good.
+async fn watch_database(app: &AppData, shutdown: &Shutdown) -> anyhow::Result<()> {
     let watching = tokio::try_join!(
-        zone.check(store, shutdown),
-        directory::keep_fresh(directory, store, shutdown),
+        app.reporting.zone.check(&app.store, shutdown),
+        app.ads.keep_fresh(&app.store, shutdown),
     );
     Ok(watching.map(drop)?)
 }
@@ -212,41 +197,6 @@ fn publishing(has_spool: bool) -> PublisherOptions {
         options.deadline = BEFORE_SPOOLING;
     }
     options
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one for each part that outlives it"
-)]
-fn context(
-    config: &Config,
-    address: SocketAddr,
-    sink: Arc<dyn EventSink>,
-    publisher: &Publisher,
-    store: &Store,
-    zone: &Arc<Zone>,
-    directory: &Arc<Directory>,
-    registry: &Registry,
-) -> Context {
-    let metrics = Metrics::new(registry, &openapi::answers());
-    let bodies = BodyMemory::new(config.body_memory, registry);
-    Context {
-        intake: config.intake,
-        sink: Arc::clone(&sink),
-        publisher: publisher.clone(),
-        browser_events: BrowserEvents::new(sink, metrics.clone(), Handle::current()),
-        bodies: BodyReader::new(bodies, BODY_DEADLINE, config.trusted_proxies),
-        large_bodies: LargeBodyPool::new(Handle::current()),
-        directory: Arc::clone(directory),
-        store: store.clone(),
-        zone: Arc::clone(zone),
-        final_after: config.final_after,
-        trusted_proxies: config.trusted_proxies,
-        allowed_hosts: AllowedHosts::new(&config.allowed_hosts, address.ip()),
-        is_draining: AtomicBool::new(false),
-        metrics,
-        clock: now,
-    }
 }
 
 /// The time, to the millisecond; a clock set before 1970 reads as 1970.

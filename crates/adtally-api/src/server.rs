@@ -6,16 +6,16 @@ use std::time::Duration;
 use actix_web::App;
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::web::{Data, ServiceConfig, to};
+use actix_web::web::{ServiceConfig, to};
 use adtally_service::metrics::Registry;
 use adtally_service::{
     ExitKind, Failure, HeadLimits, Health, HttpOptions, health_routes, serve_http,
 };
 
-use crate::context::Context;
+use crate::app_data::AppData;
 use crate::http::listener::Listener;
+use crate::http::middleware::around_routes;
 use crate::http::migrating_task::MigratingTask;
-use crate::middleware::around_routes;
 use crate::routes;
 
 /// How long an idle connection stays open: longer than common load balancers keep theirs.
@@ -44,7 +44,7 @@ pub(crate) struct Bounds {
 pub(crate) fn serve(
     listener: Listener,
     bounds: &Bounds,
-    context: Data<Context>,
+    app_data: AppData,
     health: &Health,
     registry: &Registry,
     publisher_task: Option<MigratingTask>,
@@ -70,10 +70,10 @@ pub(crate) fn serve(
             {
                 actix_web::rt::spawn(task);
             }
-            let context = context.clone();
+            let app_data = app_data.clone();
             App::new()
                 .wrap(from_fn(around_routes))
-                .configure(|config| configure_app(config, context, &health, &registry))
+                .configure(|config| configure_app(config, app_data, &health, &registry))
         }
     };
     let address = listener.address;
@@ -86,12 +86,12 @@ pub(crate) fn serve(
 /// Adds all routes, and the answer where there is none.
 pub(crate) fn configure_app(
     config: &mut ServiceConfig,
-    context: Data<Context>,
+    app_data: AppData,
     health: &Health,
     registry: &Registry,
 ) {
+    app_data.add_to(config);
     config
-        .app_data(context)
         .configure(routes::configure)
         .configure(|config| health_routes(config, health.clone(), registry.clone()))
         .default_service(to(routes::not_found));

@@ -9,28 +9,21 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service};
-use actix_web::web::Data;
 use actix_web::{App, test};
 use adtally_broker::{BrokerConfig, Publisher, PublisherOptions};
 use adtally_devstack::testing::{TestDatabase, TestStack};
-use adtally_domain::{AdId, Event, Intake, ReportingZone, Timestamp};
+use adtally_domain::{AdId, Event, ReportingZone, Timestamp};
 use adtally_service::metrics::Registry;
 use adtally_service::{ClientNetwork, Health};
 use adtally_store::{Store, StoreConfig};
+use clap::Parser;
 use futures_util::future::BoxFuture;
-use tokio::runtime::Handle;
 
-use crate::context::Context;
-use crate::directory::Directory;
-use crate::http::body::{BodyMemory, BodyReader, Reservation};
-use crate::http::origin::AllowedHosts;
-use crate::ingest::browser_queue::BrowserEvents;
-use crate::ingest::large_bodies::LargeBodyPool;
+use crate::app_data::AppData;
+use crate::args::{ApiArgs, Config};
+use crate::http::body::{BodyMemory, Reservation};
+use crate::http::middleware::around_routes;
 use crate::ingest::sink::{Durability, EventSink};
-use crate::manage::zone::Zone;
-use crate::metrics::Metrics;
-use crate::middleware::around_routes;
-use crate::openapi;
 use crate::server::configure_app;
 
 /// What bodies may hold in all tests.
@@ -103,7 +96,7 @@ impl EventSink for SilentSink {
 /// An API whose events go to memory, and whose database is away unless a test gives one.
 pub(crate) struct TestApi {
     pub(crate) sink: Arc<MemorySink>,
-    pub(crate) context: Data<Context>,
+    pub(crate) app: AppData,
     registry: Registry,
 }
 
@@ -121,6 +114,15 @@ pub(crate) fn exhaust(memory: &BodyMemory) -> Vec<Reservation> {
         }
     }
     taken
+}
+
+/// The configuration of an API that nobody configured, but for `zone` and [`BODY_MEMORY`].
+fn config(zone: Option<ReportingZone>) -> Config {
+    let urls = ["--database-url", "postgres://h/d", "--amqp-url", "amqp://h"];
+    let args = ApiArgs::try_parse_from(["adtally-api"].iter().chain(&urls)).unwrap();
+    let mut config = args.resolve().unwrap();
+    (config.zone, config.body_memory) = (zone, BODY_MEMORY);
+    config
 }
 
 /// A publisher whose broker is away.
@@ -230,41 +232,27 @@ impl TestApi {
         publisher: Publisher,
     ) -> Self {
         let registry = Registry::new();
-        let metrics = Metrics::new(&registry, &openapi::answers());
-        let context = Context {
-            intake: Intake {
-                max_event_age: Duration::from_secs(35 * 86_400),
-                keep_ip: false,
-            },
-            sink: sink.clone(),
-            publisher,
-            browser_events: BrowserEvents::new(sink, metrics.clone(), Handle::current()),
-            bodies: BodyReader::new(
-                BodyMemory::new(BODY_MEMORY, &registry),
-                Duration::from_secs(5),
-                0,
-            ),
-            large_bodies: LargeBodyPool::new(Handle::current()),
-            directory: Arc::new(Directory::default()),
+        let config = config(zone);
+        let address = config.bind.ip();
+        let app = AppData::new(
+            &config,
+            address,
             store,
-            zone: Arc::new(Zone::new(zone)),
-            final_after: Duration::from_secs(86_400),
-            trusted_proxies: 0,
-            is_draining: false.into(),
-            allowed_hosts: AllowedHosts::new(&[], std::net::Ipv4Addr::LOCALHOST.into()),
-            metrics,
-            clock: || at(NOW),
-        };
+            publisher,
+            sink,
+            || at(NOW),
+            &registry,
+        );
         Self {
             sink: memory,
-            context: Data::new(context),
+            app,
             registry,
         }
     }
 
     /// Takes all memory for bodies, up to less than what a large answer needs, until it is dropped.
     pub(crate) fn exhaust_memory(&self) -> Vec<Reservation> {
-        exhaust(self.context.bodies.memory())
+        exhaust(self.app.bodies.memory())
     }
 
     /// From now on `script` says of each event how durable it is.
@@ -274,7 +262,7 @@ impl TestApi {
 
     /// Makes clicks on `ad` lead to `target`.
     pub(crate) fn with_target(self, ad: i64, target: &str) -> Self {
-        self.context.directory.fill(vec![adtally_store::AdTarget {
+        self.app.ads.fill(vec![adtally_store::AdTarget {
             id: AdId::new(ad).unwrap(),
             target_url: Some(target.to_owned()),
             approved: true,
@@ -283,11 +271,11 @@ impl TestApi {
     }
 
     pub(crate) async fn call(&self, request: TestRequest) -> Answer {
-        let (context, registry) = (self.context.clone(), self.registry.clone());
+        let (app_data, registry) = (self.app.clone(), self.registry.clone());
         let health = Health::new();
         let app = App::new()
             .wrap(from_fn(around_routes))
-            .configure(|config| configure_app(config, context, &health, &registry));
+            .configure(|config| configure_app(config, app_data, &health, &registry));
         let app = init_service(app).await;
         let response = call_service(&app, request.to_request()).await;
         let (status, headers) = (response.status(), response.headers().clone());

@@ -149,11 +149,7 @@ async fn no_parameter_id_or_field_is_answered_as_a_fault_of_the_server() {
         json!({"id": 1, "advertiser_id": 1, "title": "Sale"}),
     )
     .await;
-    api.context
-        .directory
-        .load(&api.context.store)
-        .await
-        .unwrap();
+    api.app.ads.load(&api.app.store).await.unwrap();
     let mut runner = TestRunner::deterministic();
     let mut draw =
         |strategy: &BoxedStrategy<Value>| strategy.new_tree(&mut runner).unwrap().current();

@@ -22,16 +22,12 @@ use crate::http::problem::{Problem, ProblemCode};
 use min_rate::MinRate;
 
 use first_chunk::first_chunk_without_waker;
-use memory::Refusal;
 pub(crate) use memory::{BodyMemory, Reservation, Shortage};
+use memory::{HEADROOM, Refusal};
 
 /// The most bytes, also once they are decompressed, that are turned into events on the HTTP thread of
 /// their request. It takes less than a millisecond.
 const INLINE_BYTES: usize = 64 * 1_024;
-
-/// What is reserved beyond a body's bytes. So a request of one event need not reserve more when its event
-/// replaces the body.
-pub(crate) const HEADROOM: usize = 1_024;
 
 /// Reads bodies. Cheap to clone; all clones share one memory.
 #[derive(Debug, Clone)]

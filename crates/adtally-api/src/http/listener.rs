@@ -14,7 +14,7 @@ pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     /// Its address.
     pub(crate) address: SocketAddr,
-    /// Somebody else holds it too, and who connects while nobody serves waits for the next process.
+    /// systemd holds it too: clients that connect while no process serves wait for the next one.
     pub(crate) is_inherited: bool,
 }
 

@@ -167,7 +167,7 @@ impl From<StoreError> for Problem {
                 detail: format!("there is no advertiser {id}"),
             }]),
             error if error.is_lasting() => {
-                // It is told once where it is watched for, and makes the process not ready.
+                // `watch_obstacles` logs it once and makes the process not ready.
                 log::debug!("a request failed in the database: {error}");
                 Self::new(
                     ProblemCode::DatabaseRefused,

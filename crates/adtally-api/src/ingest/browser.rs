@@ -5,13 +5,16 @@
 mod tests;
 
 use actix_web::HttpRequest;
-use adtally_domain::{AdId, Event, EventInput, EventKind, RejectCode, Rejection, Scalar};
+use adtally_domain::{
+    AdId, Event, EventInput, EventKind, Intake, RejectCode, Rejection, Scalar, Timestamp,
+};
 use utoipa::IntoParams;
 
-use crate::context::Context;
 use crate::http::client;
 use crate::http::ids::id_number;
 use crate::http::query::{Query, QueryFault};
+use crate::ingest::browser_queue::BrowserQueue;
+use crate::ingest::metrics::IngestMetrics;
 
 const PARAMETERS: &[&str] = &[
     "ad_id",
@@ -46,24 +49,8 @@ pub(crate) struct BrowserParameters {
 }
 
 /// The parameters of a pixel's or click's query.
-pub(crate) fn parameters(request: &HttpRequest) -> Result<Query<'_>, QueryFault> {
+fn parameters(request: &HttpRequest) -> Result<Query<'_>, QueryFault> {
     Query::parse(request.query_string(), PARAMETERS)
-}
-
-/// Records the event that `request` describes. An invalid event is counted as rejected.
-pub(crate) async fn record(
-    context: &Context,
-    request: &HttpRequest,
-    kind: EventKind,
-    ad: AdSource,
-) {
-    let event = parameters(request)
-        .map_err(|fault| Rejection::new(RejectCode::InvalidEvent, fault.detail()))
-        .and_then(|query| accept(context, request, &query, kind, ad));
-    match event {
-        Ok(event) => context.browser_events.send(event).await,
-        Err(rejection) => context.metrics.rejected(rejection.code, 1),
-    }
 }
 
 /// Where a browser's request names the ad.
@@ -75,33 +62,59 @@ pub(crate) enum AdSource {
     Query,
 }
 
-fn accept(
-    context: &Context,
-    request: &HttpRequest,
-    query: &Query<'_>,
-    kind: EventKind,
-    ad: AdSource,
-) -> Result<Event, Rejection> {
-    let ad_id = match ad {
-        AdSource::Path(ad) => Some(ad.get()),
-        AdSource::Query => query.get("ad_id").and_then(id_number),
-    };
-    let headers = request.headers();
-    let address = client::address(headers, request.peer_addr(), context.trusted_proxies);
-    let input = EventInput {
-        ad_id: ad_id.map_or(Scalar::Absent, Scalar::Integer),
-        kind: Scalar::text(Some(kind.as_str())),
-        event_id: Scalar::text(query.get("event_id")),
-        occurred_at: Scalar::text(query.time("occurred_at")),
-        impression_id: Scalar::text(query.get("impression_id")),
-        visitor_id: Scalar::text(query.get("visitor_id")),
-        ip: Scalar::text(address.map(|address| address.to_string())),
-        user_agent: Scalar::text(client::user_agent(headers)),
-        referer: Scalar::text(client::referer(headers)),
-        placement: Scalar::text(query.get("placement")),
-    };
-    let now = (context.clock)();
-    context
-        .intake
-        .accept(&input, now, None, rand::random::<[u8; 10]>)
+/// What the routes for browsers need.
+pub(crate) struct BrowserContext {
+    /// Which events are let in.
+    pub(crate) intake: Intake,
+    /// Where valid events go.
+    pub(crate) queue: BrowserQueue,
+    /// How many proxies in front of us name the client's address.
+    pub(crate) trusted_proxies: usize,
+    /// Counts events.
+    pub(crate) metrics: IngestMetrics,
+    /// The wall clock.
+    pub(crate) clock: fn() -> Timestamp,
+}
+
+impl BrowserContext {
+    /// Records the event that `request` describes. An invalid event is counted as rejected.
+    pub(crate) async fn record(&self, request: &HttpRequest, kind: EventKind, ad: AdSource) {
+        let event = parameters(request)
+            .map_err(|fault| Rejection::new(RejectCode::InvalidEvent, fault.detail()))
+            .and_then(|query| self.validate(request, &query, kind, ad));
+        match event {
+            Ok(event) => self.queue.send(event).await,
+            Err(rejection) => self.metrics.rejected(rejection.code, 1),
+        }
+    }
+
+    fn validate(
+        &self,
+        request: &HttpRequest,
+        query: &Query<'_>,
+        kind: EventKind,
+        ad: AdSource,
+    ) -> Result<Event, Rejection> {
+        let ad_id = match ad {
+            AdSource::Path(ad) => Some(ad.get()),
+            AdSource::Query => query.get("ad_id").and_then(id_number),
+        };
+        let headers = request.headers();
+        let address = client::address(headers, request.peer_addr(), self.trusted_proxies);
+        let input = EventInput {
+            ad_id: ad_id.map_or(Scalar::Absent, Scalar::Integer),
+            kind: Scalar::text(Some(kind.as_str())),
+            event_id: Scalar::text(query.get("event_id")),
+            occurred_at: Scalar::text(query.time("occurred_at")),
+            impression_id: Scalar::text(query.get("impression_id")),
+            visitor_id: Scalar::text(query.get("visitor_id")),
+            ip: Scalar::text(address.map(|address| address.to_string())),
+            user_agent: Scalar::text(client::user_agent(headers)),
+            referer: Scalar::text(client::referer(headers)),
+            placement: Scalar::text(query.get("placement")),
+        };
+        let now = (self.clock)();
+        self.intake
+            .accept(&input, now, None, rand::random::<[u8; 10]>)
+    }
 }

@@ -11,8 +11,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::http::migrating_task::MigratingTask;
+use crate::ingest::metrics::IngestMetrics;
 use crate::ingest::sink::{Durability, EventSink};
-use crate::metrics::Metrics;
 
 /// How long a browser waits for its event to be durable.
 const MAX_WAIT: Duration = Duration::from_millis(500);
@@ -21,16 +21,16 @@ const MAX_WAIT: Duration = Duration::from_millis(500);
 const MAX_IN_FLIGHT: u32 = 10_000;
 
 /// Sends browser events to the sink, beside their requests.
-pub(crate) struct BrowserEvents {
+pub(crate) struct BrowserQueue {
     sink: Arc<dyn EventSink>,
-    metrics: Metrics,
+    metrics: IngestMetrics,
     runtime: Handle,
     permits: Arc<Semaphore>,
 }
 
-impl BrowserEvents {
+impl BrowserQueue {
     /// Sends events to `sink`. Tasks that outlive their HTTP thread go on on `runtime`.
-    pub(crate) fn new(sink: Arc<dyn EventSink>, metrics: Metrics, runtime: Handle) -> Self {
+    pub(crate) fn new(sink: Arc<dyn EventSink>, metrics: IngestMetrics, runtime: Handle) -> Self {
         let permits = Arc::new(Semaphore::new(MAX_IN_FLIGHT as usize));
         Self {
             sink,

@@ -6,11 +6,11 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use adtally_domain::{AdId, EventKind};
 
-use crate::context::Context;
-use crate::directory::Target;
+use crate::ad_cache::AdCache;
+use crate::cached::Lookup;
 use crate::http::ids::id_in_path;
 use crate::http::problem::{Problem, ProblemBody, ProblemCode};
-use crate::ingest::browser::{self, AdSource, BrowserParameters};
+use crate::ingest::browser::{AdSource, BrowserContext, BrowserParameters};
 
 /// Count a click and go on to the ad's target
 ///
@@ -31,14 +31,15 @@ use crate::ingest::browser::{self, AdSource, BrowserParameters};
 )]
 pub(crate) async fn click(
     request: HttpRequest,
-    context: Data<Context>,
+    ads: Data<AdCache>,
+    browser: Data<BrowserContext>,
 ) -> Result<HttpResponse, Problem> {
     let ad = id_in_path(&request, "ad_id").and_then(AdId::new);
     let ad = ad.ok_or_else(|| Problem::not_found("ad"))?;
-    let location = match context.directory.target(ad) {
-        Target::To(location) => location,
-        Target::Nowhere => return Err(Problem::not_found("ad")),
-        Target::NotLoaded => {
+    let location = match ads.target(ad) {
+        Lookup::Found(location) => location,
+        Lookup::Missing => return Err(Problem::not_found("ad")),
+        Lookup::NotLoaded => {
             return Err(Problem::new(
                 ProblemCode::AdsNotLoaded,
                 "the database did not answer yet",
@@ -46,7 +47,9 @@ pub(crate) async fn click(
         }
     };
     if request.method() == Method::GET {
-        browser::record(&context, &request, EventKind::Click, AdSource::Path(ad)).await;
+        browser
+            .record(&request, EventKind::Click, AdSource::Path(ad))
+            .await;
     }
     Ok(HttpResponse::Found()
         .insert_header((LOCATION, location))

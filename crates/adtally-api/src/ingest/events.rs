@@ -5,19 +5,22 @@ mod body;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use adtally_domain::{RejectCode, Timestamp};
+use adtally_domain::{Intake, RejectCode, Timestamp};
 
-use crate::context::Context;
-use crate::http::body::{Body, Received, Reservation};
+use crate::http::body::{Body, BodyReader, Received, Reservation};
 use crate::http::media_type::MediaType;
 use crate::http::problem::{Problem, ProblemBody, ProblemCode};
 use crate::http::query::Query;
+use crate::ingest::large_bodies::LargeBodyPool;
+use crate::ingest::metrics::IngestMetrics;
 use crate::ingest::parse;
-use crate::ingest::sink::Durability;
+use crate::ingest::sink::{Durability, EventSink};
 use crate::ingest::validate::{Validated, validate};
 
 pub(crate) use answer::EventsAnswer;
@@ -27,6 +30,20 @@ pub(crate) const MAX_BODY_BYTES: usize = 4 * 1_024 * 1_024;
 
 const SOURCE: HeaderName = HeaderName::from_static("x-adtally-source");
 const SOURCE_BYTES: usize = 64;
+
+/// What the route needs.
+pub(crate) struct EventsContext {
+    /// Which events are let in.
+    pub(crate) intake: Intake,
+    /// Where valid events go.
+    pub(crate) sink: Arc<dyn EventSink>,
+    /// Runs the work on large bodies.
+    pub(crate) large_bodies: LargeBodyPool,
+    /// Counts events.
+    pub(crate) metrics: IngestMetrics,
+    /// The wall clock.
+    pub(crate) clock: fn() -> Timestamp,
+}
 
 /// Send events
 ///
@@ -60,7 +77,8 @@ const SOURCE_BYTES: usize = 64;
 pub(crate) async fn post_events(
     request: HttpRequest,
     payload: Payload,
-    context: Data<Context>,
+    bodies: Data<BodyReader>,
+    context: Data<EventsContext>,
 ) -> Result<HttpResponse, Problem> {
     let order = Order {
         with_ids: wants_ids(&request)?,
@@ -68,10 +86,7 @@ pub(crate) async fn post_events(
         media_type: MediaType::of(&request)?,
         now: (context.clock)(),
     };
-    let received = context
-        .bodies
-        .receive(&request, payload, MAX_BODY_BYTES)
-        .await?;
+    let received = bodies.receive(&request, payload, MAX_BODY_BYTES).await?;
     match received.decode_inline()? {
         Ok(body) => {
             let validated = order.validate(&context, body)?;
@@ -104,7 +119,7 @@ struct ValidatedBody {
 }
 
 impl<S: AsRef<str>> Order<S> {
-    fn validate(&self, context: &Context, body: Body) -> Result<ValidatedBody, Problem> {
+    fn validate(&self, context: &EventsContext, body: Body) -> Result<ValidatedBody, Problem> {
         let items = parse::events(body.bytes(), self.media_type)?;
         let ids = self.with_ids.then_some(items.len());
         let source = self.source.as_ref().map(AsRef::as_ref);
@@ -133,7 +148,7 @@ impl Order<&str> {
 
 /// Answers a large request on other threads, down to the text of its answer.
 async fn answer_large(
-    context: Data<Context>,
+    context: Data<EventsContext>,
     order: Order<String>,
     received: Received,
 ) -> Result<HttpResponse, Problem> {
@@ -163,7 +178,7 @@ fn holding(reservation: Reservation, mut response: HttpResponse) -> HttpResponse
 
 /// Sends the valid events to the sink and makes the answer.
 async fn answer(
-    context: &Context,
+    context: &EventsContext,
     body: ValidatedBody,
 ) -> Result<(StatusCode, EventsAnswer, Reservation), Problem> {
     let ValidatedBody {
@@ -184,7 +199,7 @@ async fn answer(
 
 /// Sends the valid events to the sink. The answer has ids when `ids` says for how many items.
 async fn send(
-    context: &Context,
+    context: &EventsContext,
     validated: Validated,
     ids: Option<usize>,
 ) -> Result<EventsAnswer, Problem> {

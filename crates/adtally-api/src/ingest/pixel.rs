@@ -6,8 +6,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use adtally_domain::EventKind;
 
-use crate::context::Context;
-use crate::ingest::browser::{self, AdSource, BrowserParameters};
+use crate::ingest::browser::{AdSource, BrowserContext, BrowserParameters};
 
 /// The smallest transparent GIF: one pixel, 43 bytes.
 const GIF: &[u8; 43] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
@@ -24,9 +23,11 @@ const GIF: &[u8; 43] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x
     params(BrowserParameters, ("ad_id" = i64, Query, minimum = 1, description = "The ad that was shown")),
     responses((status = 200, description = "A transparent picture of one pixel", content_type = "image/gif"))
 )]
-pub(crate) async fn pixel(request: HttpRequest, context: Data<Context>) -> HttpResponse {
+pub(crate) async fn pixel(request: HttpRequest, browser: Data<BrowserContext>) -> HttpResponse {
     if request.method() == Method::GET {
-        browser::record(&context, &request, EventKind::Impression, AdSource::Query).await;
+        browser
+            .record(&request, EventKind::Impression, AdSource::Query)
+            .await;
     }
     HttpResponse::Ok()
         .content_type("image/gif")

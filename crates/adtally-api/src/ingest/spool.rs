@@ -22,7 +22,6 @@ mod start;
 mod tests;
 mod writer;
 
-use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -37,8 +36,10 @@ use tokio::sync::oneshot;
 pub(crate) use broker::Broker;
 use disk::{Disk, RealDisk};
 use ledger::Ledger;
+pub(crate) use ledger::NotSpooled;
 use reader::Reader;
 pub(crate) use size::parse_size;
+pub(crate) use start::SpoolOptions;
 use start::parts;
 use writer::Pending;
 
@@ -47,24 +48,6 @@ const RECORD_EVENTS: usize = 256;
 
 /// How long the disk may take.
 const DEADLINE: Duration = Duration::from_secs(5);
-
-/// Where and how much to spool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SpoolOptions {
-    /// The directory, made when it is missing.
-    pub(crate) directory: PathBuf,
-    /// The most bytes of all segments.
-    pub(crate) max_bytes: u64,
-}
-
-/// Why events are not in the spool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NotSpooled {
-    /// There is no room, or the disk cannot be written to. They surely are not.
-    Refused,
-    /// The disk failed, or did not answer in time, while they were written. They may be.
-    Unsure,
-}
 
 /// The spool. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -149,7 +132,7 @@ impl Spool {
     pub(crate) async fn replay(self, broker: impl Broker) {
         let reader = lock(&self.0.reader).take();
         if let Some(reader) = reader {
-            replay::run(reader, self, broker).await;
+            replay::run(reader, self.ledger(), broker).await;
         }
     }
 

@@ -6,10 +6,11 @@ use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use adtally_domain::AdId;
-use adtally_store::Ad;
+use adtally_store::{Ad, Store};
 
 use super::page::{Page, PageParameters};
-use crate::context::Context;
+use crate::ad_cache::AdCache;
+use crate::http::body::BodyReader;
 use crate::http::ids::id_in_path;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::manage::fields;
@@ -32,11 +33,13 @@ pub(crate) use body::{AdBody, AdChangeBody, AdPage, NewAdBody};
 pub(crate) async fn create(
     request: HttpRequest,
     payload: Payload,
-    context: Data<Context>,
+    bodies: Data<BodyReader>,
+    store: Data<Store>,
+    cache: Data<AdCache>,
 ) -> Result<HttpResponse, Problem> {
-    let body: NewAdBody = fields::read(&context, &request, payload).await?;
-    let ad = context.store.create_ad(body.validated()?).await?;
-    enter(&context, &ad);
+    let body: NewAdBody = fields::read(&bodies, &request, payload).await?;
+    let ad = store.create_ad(body.validated()?).await?;
+    update(&cache, &ad);
     let location = format!("/v1/ads/{}", ad.id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))
@@ -52,11 +55,8 @@ pub(crate) async fn create(
         (status = 404, description = "No such ad", body = ProblemBody<'static>, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn get(
-    request: HttpRequest,
-    context: Data<Context>,
-) -> Result<HttpResponse, Problem> {
-    let ad = context.store.ad(id(&request)?).await?;
+pub(crate) async fn get(request: HttpRequest, store: Data<Store>) -> Result<HttpResponse, Problem> {
+    let ad = store.ad(id(&request)?).await?;
     let ad = ad.ok_or_else(|| Problem::not_found("ad"))?;
     Ok(HttpResponse::Ok().json(AdBody::from(ad)))
 }
@@ -69,11 +69,10 @@ pub(crate) async fn get(
 )]
 pub(crate) async fn list(
     request: HttpRequest,
-    context: Data<Context>,
+    store: Data<Store>,
 ) -> Result<HttpResponse, Problem> {
     let page = Page::parse(&request)?;
-    let found = context
-        .store
+    let found = store
         .ads(page.after.and_then(AdId::new), page.fetch())
         .await?;
     let (found, next_cursor) = page.cut(found, |ad| ad.id.get());
@@ -97,21 +96,21 @@ pub(crate) async fn list(
 pub(crate) async fn change(
     request: HttpRequest,
     payload: Payload,
-    context: Data<Context>,
+    bodies: Data<BodyReader>,
+    store: Data<Store>,
+    cache: Data<AdCache>,
 ) -> Result<HttpResponse, Problem> {
     let id = id(&request)?;
-    let body: AdChangeBody = fields::read(&context, &request, payload).await?;
-    let ad = context.store.update_ad(id, body.validated(id)?).await?;
+    let body: AdChangeBody = fields::read(&bodies, &request, payload).await?;
+    let ad = store.update_ad(id, body.validated(id)?).await?;
     let ad = ad.ok_or_else(|| Problem::not_found("ad"))?;
-    enter(&context, &ad);
+    update(&cache, &ad);
     Ok(HttpResponse::Ok().json(AdBody::from(ad)))
 }
 
 /// The next click on `ad` through this process already goes the new way.
-fn enter(context: &Context, ad: &Ad) {
-    context
-        .directory
-        .put(ad.id, ad.approved, ad.target_url.as_deref());
+fn update(cache: &AdCache, ad: &Ad) {
+    cache.put(ad.id, ad.approved, ad.target_url.as_deref());
 }
 
 fn id(request: &HttpRequest) -> Result<AdId, Problem> {

@@ -4,12 +4,12 @@ use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use adtally_domain::AdvertiserId;
-use adtally_store::{Advertiser, NewAdvertiser};
+use adtally_store::{Advertiser, NewAdvertiser, Store};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::page::{Page, PageParameters};
-use crate::context::Context;
+use crate::http::body::BodyReader;
 use crate::http::ids::id_in_path;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::manage::fields::{self, Fields, Sent};
@@ -93,10 +93,11 @@ impl NewAdvertiserBody {
 pub(crate) async fn create(
     request: HttpRequest,
     payload: Payload,
-    context: Data<Context>,
+    bodies: Data<BodyReader>,
+    store: Data<Store>,
 ) -> Result<HttpResponse, Problem> {
-    let body: NewAdvertiserBody = fields::read(&context, &request, payload).await?;
-    let advertiser = context.store.create_advertiser(body.validated()?).await?;
+    let body: NewAdvertiserBody = fields::read(&bodies, &request, payload).await?;
+    let advertiser = store.create_advertiser(body.validated()?).await?;
     let location = format!("/v1/advertisers/{}", advertiser.id);
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, location))
@@ -112,11 +113,8 @@ pub(crate) async fn create(
         (status = 404, description = "No such advertiser", body = ProblemBody<'static>, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn get(
-    request: HttpRequest,
-    context: Data<Context>,
-) -> Result<HttpResponse, Problem> {
-    let advertiser = context.store.advertiser(id(&request)?).await?;
+pub(crate) async fn get(request: HttpRequest, store: Data<Store>) -> Result<HttpResponse, Problem> {
+    let advertiser = store.advertiser(id(&request)?).await?;
     let advertiser = advertiser.ok_or_else(|| Problem::not_found("advertiser"))?;
     Ok(HttpResponse::Ok().json(AdvertiserBody::from(advertiser)))
 }
@@ -129,11 +127,11 @@ pub(crate) async fn get(
 )]
 pub(crate) async fn list(
     request: HttpRequest,
-    context: Data<Context>,
+    store: Data<Store>,
 ) -> Result<HttpResponse, Problem> {
     let page = Page::parse(&request)?;
     let after = page.after.and_then(AdvertiserId::new);
-    let found = context.store.advertisers(after, page.fetch()).await?;
+    let found = store.advertisers(after, page.fetch()).await?;
     let (found, next_cursor) = page.cut(found, |advertiser| advertiser.id.get());
     let data = found.into_iter().map(AdvertiserBody::from).collect();
     Ok(HttpResponse::Ok().json(AdvertiserPage { data, next_cursor }))
@@ -153,16 +151,17 @@ pub(crate) async fn list(
 pub(crate) async fn change(
     request: HttpRequest,
     payload: Payload,
-    context: Data<Context>,
+    bodies: Data<BodyReader>,
+    store: Data<Store>,
 ) -> Result<HttpResponse, Problem> {
     let id = id(&request)?;
-    let body: AdvertiserChangeBody = fields::read(&context, &request, payload).await?;
+    let body: AdvertiserChangeBody = fields::read(&bodies, &request, payload).await?;
     let mut fields = Fields::default();
     fields.same_id(&body.id, id.get());
     let name = fields.name("name", &body.name);
     let changed = match fields.finish(Some(name))? {
-        Some(name) => context.store.rename_advertiser(id, name).await?,
-        None => context.store.advertiser(id).await?,
+        Some(name) => store.rename_advertiser(id, name).await?,
+        None => store.advertiser(id).await?,
     };
     let changed = changed.ok_or_else(|| Problem::not_found("advertiser"))?;
     Ok(HttpResponse::Ok().json(AdvertiserBody::from(changed)))

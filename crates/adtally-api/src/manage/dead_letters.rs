@@ -8,10 +8,12 @@ mod tests;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use adtally_broker::Publisher;
+use adtally_store::Store;
 use uuid::Uuid;
 
-use crate::context::Context;
 use crate::dead_letters::{DeadLetterAction, DeadLetterOutcome, WholeDeadLetter};
+use crate::http::body::BodyReader;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::query::Query;
 use crate::manage::fields;
@@ -39,7 +41,7 @@ const DEFAULT_LIMIT: usize = 100;
 )]
 pub(crate) async fn list(
     request: HttpRequest,
-    context: Data<Context>,
+    store: Data<Store>,
 ) -> Result<HttpResponse, Problem> {
     let known = ["reason", "ad_id", "from", "to", "state", "limit", "cursor"];
     let query = Query::parse(request.query_string(), &known)?;
@@ -47,7 +49,7 @@ pub(crate) async fn list(
     let after = query.get("cursor").map(cursor).transpose()?;
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let filter = filter(&query)?;
-    let page = context.store.dead_letters(filter, after, limit).await?;
+    let page = store.dead_letters(filter, after, limit).await?;
     Ok(HttpResponse::Ok().json(DeadLetterList::from(page)))
 }
 
@@ -62,11 +64,8 @@ pub(crate) async fn list(
         (status = 404, description = "No such dead letter", body = ProblemBody<'static>, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn get(
-    request: HttpRequest,
-    context: Data<Context>,
-) -> Result<HttpResponse, Problem> {
-    let letter = context.store.dead_letter(id(&request)?).await?;
+pub(crate) async fn get(request: HttpRequest, store: Data<Store>) -> Result<HttpResponse, Problem> {
+    let letter = store.dead_letter(id(&request)?).await?;
     let letter = letter.ok_or_else(|| Problem::not_found("dead letter"))?;
     Ok(HttpResponse::Ok().json(WholeDeadLetter::from(letter)))
 }
@@ -90,7 +89,8 @@ pub(crate) async fn get(
 )]
 pub(crate) async fn requeue(
     request: HttpRequest,
-    context: Data<Context>,
+    store: Data<Store>,
+    publisher: Data<Publisher>,
 ) -> Result<HttpResponse, Problem> {
     let query = Query::parse(request.query_string(), &["again"])?;
     let again = match query.get("again") {
@@ -98,7 +98,8 @@ pub(crate) async fn requeue(
         Some("1") => true,
         Some(_) => return Err(Problem::invalid_parameter("again", "again is 0 or 1")),
     };
-    change(&context, id(&request)?, &requeuing(&context, again)).await
+    let action = requeue_with(&publisher, again);
+    change(&store, id(&request)?, &action).await
 }
 
 /// Give a dead letter up
@@ -116,9 +117,9 @@ pub(crate) async fn requeue(
 )]
 pub(crate) async fn discard(
     request: HttpRequest,
-    context: Data<Context>,
+    store: Data<Store>,
 ) -> Result<HttpResponse, Problem> {
-    change(&context, id(&request)?, &DeadLetterAction::Discard).await
+    change(&store, id(&request)?, &DeadLetterAction::Discard).await
 }
 
 /// Put many dead letters back on their queues
@@ -137,11 +138,13 @@ pub(crate) async fn discard(
 pub(crate) async fn requeue_many(
     request: HttpRequest,
     payload: Payload,
-    context: Data<Context>,
+    bodies: Data<BodyReader>,
+    store: Data<Store>,
+    publisher: Data<Publisher>,
 ) -> Result<HttpResponse, Problem> {
-    let body: BulkBody = fields::read(&context, &request, payload).await?;
-    let action = requeuing(&context, body.again());
-    let result = bulk::run(&context.store, body.validated()?, &action).await?;
+    let body: BulkBody = fields::read(&bodies, &request, payload).await?;
+    let action = requeue_with(&publisher, body.again());
+    let result = bulk::run(&store, body.validated()?, &action).await?;
     Ok(HttpResponse::Ok().json(result))
 }
 
@@ -160,31 +163,27 @@ pub(crate) async fn requeue_many(
 pub(crate) async fn discard_many(
     request: HttpRequest,
     payload: Payload,
-    context: Data<Context>,
+    bodies: Data<BodyReader>,
+    store: Data<Store>,
 ) -> Result<HttpResponse, Problem> {
-    let body: BulkBody = fields::read(&context, &request, payload).await?;
-    let result = bulk::run(
-        &context.store,
-        body.validated()?,
-        &DeadLetterAction::Discard,
-    )
-    .await?;
+    let body: BulkBody = fields::read(&bodies, &request, payload).await?;
+    let result = bulk::run(&store, body.validated()?, &DeadLetterAction::Discard).await?;
     Ok(HttpResponse::Ok().json(result))
 }
 
-fn requeuing(context: &Context, again: bool) -> DeadLetterAction {
+fn requeue_with(publisher: &Publisher, again: bool) -> DeadLetterAction {
     DeadLetterAction::Requeue {
-        publisher: context.publisher.clone(),
+        publisher: publisher.clone(),
         again,
     }
 }
 
 async fn change(
-    context: &Context,
+    store: &Store,
     id: Uuid,
     action: &DeadLetterAction,
 ) -> Result<HttpResponse, Problem> {
-    let outcomes = action.apply(&context.store, vec![id]).await?;
+    let outcomes = action.apply(store, vec![id]).await?;
     let already = match outcomes.into_iter().next() {
         Some((_, DeadLetterOutcome::Done)) => false,
         Some((_, DeadLetterOutcome::Already)) => true,

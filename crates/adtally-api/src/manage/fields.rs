@@ -9,7 +9,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::context::Context;
+use crate::http::body::BodyReader;
 use crate::http::media_type::MediaType;
 use crate::http::problem::{FieldError, Problem, ProblemCode};
 use crate::http::web_address::web_address;
@@ -169,7 +169,7 @@ impl Fields {
 /// # Errors
 /// Problems of reading a body, and a body that is not a JSON object with each field once.
 pub(crate) async fn read<T: DeserializeOwned>(
-    context: &Context,
+    bodies: &BodyReader,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<T, Problem> {
@@ -177,10 +177,7 @@ pub(crate) async fn read<T: DeserializeOwned>(
         let detail = "send content-type: application/json";
         return Err(Problem::new(ProblemCode::UnsupportedMediaType, detail));
     }
-    let body = context
-        .bodies
-        .read(request, payload, MAX_BODY_BYTES)
-        .await?;
+    let body = bodies.read(request, payload, MAX_BODY_BYTES).await?;
     object(body.bytes())
 }
 

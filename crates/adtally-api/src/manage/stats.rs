@@ -5,21 +5,47 @@ mod period;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use adtally_domain::{AdId, ReportingZone, Timestamp};
-use adtally_store::{StatsCursor, StatsSpan};
+use adtally_store::{StatsCursor, StatsSpan, Store};
 
-use crate::context::Context;
 use crate::http::ids::{id_in_path, id_number};
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::query::Query;
+use crate::manage::zone::Zone;
 
 pub(crate) use body::{AdStats, AllStats};
 use period::PARAMETERS;
 
 const DEFAULT_LIMIT: usize = 1_000;
 const MAX_LIMIT: usize = 10_000;
+
+/// How totals are reported.
+pub(crate) struct Reporting {
+    /// The zone to report in.
+    pub(crate) zone: Zone,
+    /// How long after its end a bucket becomes final.
+    pub(crate) final_after: Duration,
+    /// The wall clock.
+    pub(crate) clock: fn() -> Timestamp,
+}
+
+impl Reporting {
+    /// The zone, and the period that `query` asks for.
+    async fn period(
+        &self,
+        store: &Store,
+        query: &Query<'_>,
+    ) -> Result<(ReportingZone, StatsSpan), Problem> {
+        let span = period::parse(query, (self.clock)(), self.final_after)?;
+        let zone = self.zone.current(store).await?;
+        period::check(&span, zone)?;
+        Ok((zone, span))
+    }
+}
 
 /// One ad's totals
 ///
@@ -36,13 +62,14 @@ const MAX_LIMIT: usize = 10_000;
 )]
 pub(crate) async fn of_ad(
     request: HttpRequest,
-    context: Data<Context>,
+    store: Data<Store>,
+    reporting: Data<Reporting>,
 ) -> Result<HttpResponse, Problem> {
     let ad = id_in_path(&request, "ad_id").and_then(AdId::new);
     let ad = ad.ok_or_else(|| Problem::not_found("ad"))?;
     let query = Query::parse(request.query_string(), &PARAMETERS)?;
-    let (zone, span) = requested_period(&context, &query).await?;
-    let rows = context.store.ad_stats(zone, ad, span).await?;
+    let (zone, span) = reporting.period(&store, &query).await?;
+    let rows = store.ad_stats(zone, ad, span).await?;
     Ok(HttpResponse::Ok().json(AdStats::new(ad, zone, span.granularity, &rows)))
 }
 
@@ -64,27 +91,18 @@ pub(crate) async fn of_ad(
 )]
 pub(crate) async fn of_all(
     request: HttpRequest,
-    context: Data<Context>,
+    store: Data<Store>,
+    reporting: Data<Reporting>,
 ) -> Result<HttpResponse, Problem> {
     let [granularity, from, to] = PARAMETERS;
     let known = [granularity, from, to, "limit", "cursor"];
     let query = Query::parse(request.query_string(), &known)?;
     let limit = query.limit("limit", DEFAULT_LIMIT, MAX_LIMIT)?;
     let after = query.get("cursor").map(cursor).transpose()?;
-    let (zone, span) = requested_period(&context, &query).await?;
+    let (zone, span) = reporting.period(&store, &query).await?;
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-    let page = context.store.all_stats(zone, span, after, limit).await?;
+    let page = store.all_stats(zone, span, after, limit).await?;
     Ok(HttpResponse::Ok().json(AllStats::new(zone, span.granularity, &page)))
-}
-
-async fn requested_period(
-    context: &Context,
-    query: &Query<'_>,
-) -> Result<(ReportingZone, StatsSpan), Problem> {
-    let span = period::parse(query, (context.clock)(), context.final_after)?;
-    let zone = context.zone.current(&context.store).await?;
-    period::check(&span, zone)?;
-    Ok((zone, span))
 }
 
 /// Reads what [`body::cursor`] wrote.

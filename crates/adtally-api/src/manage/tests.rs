@@ -15,11 +15,7 @@ async fn with_advertiser() -> (TestApi, adtally_devstack::testing::TestDatabase<
         .post_json("/v1/advertisers", json!({"id": 5, "name": "Shop"}))
         .await;
     assert_eq!(made.status, 201, "{made:?}");
-    api.context
-        .directory
-        .load(&api.context.store)
-        .await
-        .unwrap();
+    api.app.ads.load(&api.app.store).await.unwrap();
     (api, database)
 }
 
@@ -173,16 +169,22 @@ async fn a_list_is_read_page_by_page_without_gap_or_repeat() {
 
 /// Stores one event of `kind` for `ad` at `time`.
 async fn store(api: &TestApi, ad: i64, kind: EventKind, time: &str) {
-    let intake = api.context.intake;
+    let intake = api.app.events.intake;
     let json = json!({"ad_id": ad, "kind": kind, "occurred_at": time}).to_string();
     let input = serde_json::from_str(&json).unwrap();
     let mut event = intake
         .accept(&input, at(time), None, rand::random::<[u8; 10]>)
         .unwrap();
     event.id = EventId::v7(at(time), rand::random());
-    let zone = api.context.zone.current(&api.context.store).await.unwrap();
+    let zone = api
+        .app
+        .reporting
+        .zone
+        .current(&api.app.store)
+        .await
+        .unwrap();
     let batch = EventBatch::new(&[event], Vec::new());
-    api.context.store.store_events(zone, batch).await.unwrap();
+    api.app.store.store_events(zone, batch).await.unwrap();
 }
 
 #[actix_web::test]
@@ -218,7 +220,13 @@ async fn totals_of_all_ads_are_read_page_by_page() {
     ] {
         store(&api, ad, EventKind::Impression, time).await;
     }
-    let zone = api.context.zone.current(&api.context.store).await.unwrap();
+    let zone = api
+        .app
+        .reporting
+        .zone
+        .current(&api.app.store)
+        .await
+        .unwrap();
     let task = TaskRun {
         task_id: Uuid::from_u128(1),
         name: "adtally.aggregate_hour".to_owned(),
@@ -226,11 +234,7 @@ async fn totals_of_all_ads_are_read_page_by_page() {
         worker: "tests".to_owned(),
     };
     let hour = zone.hour_of(at("2026-06-01T10:00:00Z"));
-    api.context
-        .store
-        .roll_up_hour(task, zone, hour)
-        .await
-        .unwrap();
+    api.app.store.roll_up_hour(task, zone, hour).await.unwrap();
     let base =
         "/v1/stats?granularity=day&from=2026-06-01T12:00:00Z&to=2026-06-02T12:00:00Z&limit=1";
     let (mut seen, mut uri) = (Vec::new(), base.to_owned());

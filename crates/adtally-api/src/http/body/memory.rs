@@ -18,8 +18,11 @@ use adtally_service::ClientNetwork;
 use adtally_service::metrics::Registry;
 use prometheus::{GaugeVec, IntCounterVec};
 
-use super::HEADROOM;
 use crate::http::problem::{Problem, ProblemCode};
+
+/// What is reserved beyond a body's bytes. So a request of one event need not reserve more when its event
+/// replaces the body.
+pub(crate) const HEADROOM: usize = 1_024;
 
 /// What a small body holds at most, in bytes.
 pub(crate) const SMALL: usize = 64 * 1_024 + HEADROOM;

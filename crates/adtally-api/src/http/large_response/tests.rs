@@ -19,14 +19,14 @@ fn answer_to(
     let response = HttpResponse::Ok().finish().set_body(body);
     bounded(
         ServiceResponse::new(request, response),
-        Some(&api.context.bodies),
+        Some(&api.app.bodies),
     )
 }
 
 #[actix_web::test]
 async fn a_large_answer_holds_memory_until_its_last_piece_is_taken() {
     let api = TestApi::new();
-    let memory = api.context.bodies.memory().clone();
+    let memory = api.app.bodies.memory().clone();
     let small = answer(&api, LARGE as usize);
     assert_eq!(memory.used(), 0);
     drop(small);
@@ -88,16 +88,16 @@ async fn without_memory_changes_and_health_are_answered_all_the_same() {
 #[actix_web::test]
 async fn an_answer_keeps_as_much_of_its_requests_memory_as_it_needs() {
     let api = TestApi::new();
-    let memory = api.context.bodies.memory().clone();
+    let memory = api.app.bodies.memory().clone();
     for (bytes, needed) in [(1_000, 0), (100_000, 100_000)] {
         let request = TestRequest::post().to_http_request();
-        let mut reservation = api.context.bodies.reserve(&request);
+        let mut reservation = api.app.bodies.reserve(&request);
         reservation.grow_to(3_000_000).unwrap();
         let mut response = HttpResponse::Ok().finish();
         response.extensions_mut().insert(reservation);
         let response = response.set_body(Bytes::from(vec![b'x'; bytes]));
         let response = ServiceResponse::new(request, response);
-        let answer = bounded(response, Some(&api.context.bodies));
+        let answer = bounded(response, Some(&api.app.bodies));
         assert_eq!(memory.used(), needed);
         drop(answer);
         assert_eq!(memory.used(), 0);

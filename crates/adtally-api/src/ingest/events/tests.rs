@@ -34,7 +34,7 @@ async fn one_event_is_answered_once_it_is_kept() {
 async fn events_that_wait_for_the_broker_count_as_bodies() {
     let api = TestApi::that_never_hears_from_the_broker();
     let memory = async || {
-        api.context.bodies.memory().refresh();
+        api.app.bodies.memory().refresh();
         api.metric("adtally_body_memory_bytes{part=\"small\"} ")
     };
     let mut waiting = Box::pin(api.post_events(impression(42).to_string()));
@@ -95,7 +95,7 @@ async fn small_events_count_with_the_memory_they_take_and_not_with_their_bytes()
     let refused = waiting.next().await.unwrap();
     assert_eq!(refused.status, 503);
     assert_eq!(refused.code(), "overloaded");
-    api.context.bodies.memory().refresh();
+    api.app.bodies.memory().refresh();
     let held = api.metric("adtally_body_memory_bytes{part=\"large\"} ");
     assert!(held > 0.5 * BODY_MEMORY as f64, "{held}");
 }
@@ -104,7 +104,7 @@ async fn small_events_count_with_the_memory_they_take_and_not_with_their_bytes()
 async fn events_that_were_kept_are_answered_however_little_memory_is_left_by_then() {
     for count in [2_000, 10_000] {
         let api = TestApi::new();
-        let memory = api.context.bodies.memory().clone();
+        let memory = api.app.bodies.memory().clone();
         let others = Mutex::new(Vec::new());
         api.script(move |_| {
             others.lock().unwrap().extend(exhaust(&memory));

@@ -1,4 +1,4 @@
-//! What is in the spool at this moment, as writer, reader and everybody who asks agree on it.
+//! The account of what is in the spool, shared by writer, reader and readiness.
 
 mod state;
 
@@ -7,7 +7,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::NotSpooled;
 use super::checkpoint::Checkpoint;
 use super::metrics::SpoolMetrics;
 use state::{Change, State};
@@ -18,6 +17,15 @@ const MAX_PENDING_BYTES: u64 = 64 * 1_024 * 1_024;
 
 /// Free bytes below which the spool says it has no room: one event of any size must fit.
 const ROOM: u64 = 64 * 1_024;
+
+/// Why events are not in the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotSpooled {
+    /// There is no room, or the disk cannot be written to. They surely are not.
+    Refused,
+    /// The disk failed, or did not answer in time, while they were written. They may be.
+    Unsure,
+}
 
 /// The account of all segments.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use adtally_broker::Backoff;
 use adtally_domain::Event;
 use adtally_service::Outage;
 
-use super::Spool;
 use super::broker::Broker;
+use super::ledger::Ledger;
 use super::reader::{Batch, Reader};
 
 /// The most events published at once.
@@ -17,7 +17,7 @@ const MAX_BATCH: usize = 2_000;
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 
 /// Replays, oldest first, until it is dropped, which loses nothing at any point.
-pub(super) async fn run(mut reader: Reader, spool: Spool, broker: impl Broker) {
+pub(super) async fn run(mut reader: Reader, ledger: &Ledger, broker: impl Broker) {
     let (mut outage, mut pauses) = (Outage::of(module_path!()), Backoff::default());
     loop {
         broker.opened().await;
@@ -35,7 +35,7 @@ pub(super) async fn run(mut reader: Reader, spool: Spool, broker: impl Broker) {
                 outage.over("spool: everything could be read");
                 pauses.reset();
                 reader = next;
-                spool.ledger().wait_for_data().await;
+                ledger.wait_for_data().await;
                 continue;
             }
             Err(error) => {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use adtally_service::Failure;
 use adtally_service::metrics::Registry;
 
-use super::SpoolOptions;
 use super::appender::Appender;
 use super::checkpoint::Checkpoint;
 use super::directory::Directory;
@@ -18,6 +18,15 @@ use super::reader::Reader;
 
 /// The size at which a segment ends: what replaying holds in memory.
 const SEGMENT_BYTES: u64 = 16 * 1_024 * 1_024;
+
+/// Where and how much to spool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SpoolOptions {
+    /// The directory, made when it is missing.
+    pub(crate) directory: PathBuf,
+    /// The most bytes of all segments.
+    pub(crate) max_bytes: u64,
+}
 
 /// Who writes, who reads, and what they share.
 pub(super) type Parts = (Appender, Reader, Arc<Ledger>);

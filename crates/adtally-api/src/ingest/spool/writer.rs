@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::NotSpooled;
 use super::appender::Appender;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, NotSpooled};
 
 /// Bytes of one group at most, give or take a request.
 const GROUP_BYTES: usize = 4 * 1_024 * 1_024;
@@ -60,7 +59,7 @@ fn write(appender: &mut Appender, first: Pending, queue: &Receiver<Pending>) {
         NotSpooled::Unsure
     });
     for answer in answers {
-        // Who gave up waiting has answered that nothing is known, which stays true.
+        // A request that gave up waiting has answered "unknown", which stays true.
         let _ = answer.send(result);
     }
 }

@@ -34,7 +34,7 @@ fn letter(ad: i64, reason: &str) -> NewDeadLetter {
 }
 
 async fn keep(api: &TestApi, letters: &[NewDeadLetter]) {
-    let store = &api.context.store;
+    let store = &api.app.store;
     store.insert_dead_letters(letters.to_vec()).await.unwrap();
 }
 
@@ -268,7 +268,7 @@ async fn a_letter_that_is_requeued_twice_is_sent_once() {
         post(&api, &format!("{uri}?again=x")).await.code(),
         "invalid_parameter"
     );
-    api.context.publisher.close().await;
+    api.app.publisher.close().await;
     assert_eq!(states(&database), ["requeued"]);
     for delivery in clicks(&prefix, 2).await {
         assert_eq!(
@@ -319,7 +319,7 @@ async fn many_are_requeued_in_several_requests_and_those_that_cannot_be_are_name
     codes.sort_by_key(|failure| failure["code"].to_string());
     assert_eq!(codes[0]["code"], "already_requeued");
     assert_eq!(codes[1]["code"], "not_found");
-    api.context.publisher.close().await;
+    api.app.publisher.close().await;
     let mut states = states(&database);
     states.sort_unstable();
     assert_eq!(

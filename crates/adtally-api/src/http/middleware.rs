@@ -1,7 +1,7 @@
 //! The middleware around every route. It refuses foreign hosts and origins, counts and times the request,
 //! echoes its id and puts it into the log, waits for no unread body, and bounds large responses.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use actix_web::body::MessageBody;
@@ -13,13 +13,45 @@ use actix_web::web::Data;
 use actix_web::{Error, ResponseError};
 use adtally_service::logging::with_request_id;
 
-use crate::context::Context;
+use crate::http::body::BodyReader;
 use crate::http::early_response::BodyGuard;
 use crate::http::large_response;
-use crate::http::origin;
+use crate::http::metrics::HttpMetrics;
+use crate::http::origin::{self, AllowedHosts};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES: usize = 128;
+
+/// What the middleware needs. One per process, shared by all its HTTP threads.
+#[derive(Debug)]
+pub(crate) struct HttpContext {
+    allowed_hosts: AllowedHosts,
+    bodies: BodyReader,
+    metrics: HttpMetrics,
+    /// The process is about to end: clients should connect elsewhere next time.
+    is_draining: AtomicBool,
+}
+
+impl HttpContext {
+    /// Lets browsers in by `allowed_hosts`. Large responses take memory of `bodies`.
+    pub(crate) fn new(
+        allowed_hosts: AllowedHosts,
+        bodies: BodyReader,
+        metrics: HttpMetrics,
+    ) -> Self {
+        Self {
+            allowed_hosts,
+            bodies,
+            metrics,
+            is_draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Has every client told to connect anew for its next request.
+    pub(crate) fn start_draining(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Handles `request` with `next`, the route.
 pub(crate) async fn around_routes(
@@ -32,7 +64,7 @@ pub(crate) async fn around_routes(
         .get(REQUEST_ID)
         .filter(|id| is_plain(id))
         .cloned();
-    let context = request.app_data::<Data<Context>>().cloned();
+    let context = request.app_data::<Data<HttpContext>>().cloned();
     let body = BodyGuard::new(&mut request);
     let refused = context
         .as_ref()
