@@ -45,7 +45,7 @@ pub struct Check {
 }
 
 impl Health {
-    /// A process that has not said yet what it needs: not ready, as whoever asks may be early.
+    /// A process without checks yet: not ready, as the question may come early.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -116,7 +116,7 @@ impl Check {
         });
     }
 
-    /// The thing is there, with a `remark` for whoever reads it, which must hold no secret.
+    /// The thing is there. The reader of `/readyz` also sees `remark`, which must hold no secret.
     pub fn ready_but(&self, remark: impl Into<String>) {
         self.set(CheckState {
             ready: true,

@@ -14,7 +14,7 @@ use crate::http::{HeadLimits, HttpOptions, serve_http};
 use crate::metrics::Registry;
 use crate::{ExitKind, Failure, Health};
 
-/// Enough for whoever asks for health and metrics.
+/// Enough for probes and metrics.
 const OPTIONS: HttpOptions = HttpOptions {
     threads: 1,
     connections_per_thread: 64,

@@ -6,7 +6,7 @@
 //! ```text
 //! log::warn! ─▶ env_logger ─line─▶ bounded queue ─▶ one writer thread ─▶ standard error
 //! ```
-//! Whoever logs never waits for whoever reads.
+//! Logging never waits for the reader of standard error.
 
 mod counts;
 mod format;

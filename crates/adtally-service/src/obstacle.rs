@@ -1,20 +1,20 @@
-//! What keeps a process from its work until a person acts: told once, and not ready meanwhile.
+//! Faults that last until a person acts: logged once, and the process is not ready meanwhile.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use crate::{Check, Shutdown};
 
-/// How often is looked while nothing stands in the way.
-const LOOK: Duration = Duration::from_secs(60);
-/// And while something does, or nobody can tell.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// A process that has just started is not held up for longer by somebody who does not answer.
-const FIRST_LOOK: Duration = Duration::from_secs(2);
+/// How often it is checked while there is none.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// And while there is one, or it is unknown.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// The timeout of the first check, so that a server that does not answer does not hold up the start.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Looks at start, each minute and whenever `found` returns, until `shutdown`. What `look` finds makes
-/// `check` not ready and is one line in the log, however long it stays. When it cannot tell, things are
-/// taken to be as they were; that somebody is away is told elsewhere.
+/// Checks at start, each minute and whenever `found` returns, until `shutdown`. What `look` finds makes
+/// `check` not ready and is one line in the log, however long it lasts. When `look` fails, nothing changes;
+/// its error is logged elsewhere.
 pub async fn watch_obstacles<Look, Obstacle, Away, Found>(
     check: &Check,
     shutdown: &Shutdown,
@@ -25,33 +25,33 @@ pub async fn watch_obstacles<Look, Obstacle, Away, Found>(
     Obstacle: Display,
     Found: Future<Output = ()>,
 {
-    let mut told: Option<String> = None;
-    let mut limit = FIRST_LOOK;
+    let mut logged: Option<String> = None;
+    let mut limit = FIRST_TIMEOUT;
     loop {
         let looked = tokio::time::timeout(limit, look()).await;
         limit = Duration::MAX;
         let pause = match looked {
             Ok(Ok(None)) => {
-                if told.take().is_some() {
+                if logged.take().is_some() {
                     log::info!("the {} is as it must be again", check.name());
                 }
                 check.ready();
-                LOOK
+                INTERVAL
             }
             Ok(Ok(Some(obstacle))) => {
                 let obstacle = obstacle.to_string();
                 check.not_ready(obstacle.clone());
-                if told.as_ref() != Some(&obstacle) {
+                if logged.as_ref() != Some(&obstacle) {
                     log::error!("not ready: {obstacle}");
                 }
-                told = Some(obstacle);
-                LOOK_AGAIN
+                logged = Some(obstacle);
+                RETRY_INTERVAL
             }
             Ok(Err(_)) | Err(_) => {
-                if told.is_none() {
+                if logged.is_none() {
                     check.ready();
                 }
-                LOOK_AGAIN
+                RETRY_INTERVAL
             }
         };
         tokio::select! {

@@ -22,9 +22,9 @@ pub(super) struct Requests {
 /// What the next byte belongs to.
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// A head of which so many lines are there.
+    /// A head; `lines` of it have arrived.
     Head { lines: usize, body: Body },
-    /// A body of which so many bytes are to come.
+    /// A body; `left` bytes are to come.
     Body { left: u64 },
     /// The line with a chunk's size.
     ChunkSize,
@@ -176,7 +176,7 @@ impl Requests {
     fn line(&mut self, line: &[u8]) -> Result<(), Fault> {
         let text = match line.strip_suffix(b"\r\n") {
             Some(text) => text,
-            // Some clients end a body with a line of which its length knows nothing.
+            // Some clients end a body with a line that its length does not count.
             None if line == b"\n" && self.is_at_request_line() => return Ok(()),
             None => return Err(Fault::BareLineFeed),
         };

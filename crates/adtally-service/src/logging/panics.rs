@@ -1,7 +1,6 @@
 //! Panics go the way of all lines of the log.
 //!
-//! The standard library's own hook writes to standard error under its lock, and so waits for whoever
-//! reads it.
+//! The standard library's own hook writes to standard error under its lock, and so waits for its reader.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;

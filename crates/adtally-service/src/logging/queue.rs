@@ -1,7 +1,7 @@
 //! The bounded queue between those who log and the one thread that writes.
 //!
-//! Standard error may be a pipe that nobody reads. Whoever logs must not wait for it: what the queue
-//! has no room for is dropped and counted.
+//! Standard error may be a pipe that nobody reads. Logging must not wait for it: lines that the queue has no
+//! room for are dropped and counted.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
@@ -17,7 +17,7 @@ pub(super) const ROOM: usize = 1024 * 1024;
 /// The wait before another attempt where standard error does not block and is full.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
-/// Lines on their way to standard error.
+/// Lines that wait for standard error.
 pub(super) struct LogQueue {
     state: Mutex<State>,
     filled: Condvar,
@@ -31,8 +31,8 @@ struct State {
     /// Of the lines that wait and of the one that is being written.
     bytes: usize,
     is_writing: bool,
-    /// Dropped lines that the log has not told of yet.
-    untold: u64,
+    /// Dropped lines that the log has not reported yet.
+    unreported: u64,
 }
 
 impl State {
@@ -56,7 +56,7 @@ impl LogQueue {
     pub(super) fn push(&self, line: Vec<u8>) {
         let mut state = self.lock();
         if state.bytes + line.len() > ROOM {
-            state.untold += 1;
+            state.unreported += 1;
             self.dropped.inc();
             return;
         }
@@ -110,22 +110,23 @@ impl LogQueue {
         }
     }
 
-    /// Notes what became of `line`; the number of dropped lines that can now be told of.
+    /// Notes whether `line` was written; the number of dropped lines to report now.
     fn finish(&self, line: &[u8], is_written: bool) -> Option<u64> {
         let mut state = self.lock();
         state.is_writing = false;
         state.bytes -= line.len();
         if !is_written {
-            state.untold += 1;
+            state.unreported += 1;
             self.dropped.inc();
         }
-        let untold = (is_written && state.untold > 0).then(|| std::mem::take(&mut state.untold));
+        let unreported =
+            (is_written && state.unreported > 0).then(|| std::mem::take(&mut state.unreported));
         let is_idle = state.is_idle();
         drop(state);
         if is_idle {
             self.written.notify_all();
         }
-        untold
+        unreported
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
