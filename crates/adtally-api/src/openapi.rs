@@ -1,14 +1,15 @@
 //! The API's own description, made from the code of its routes.
 
+mod problems;
 #[cfg(test)]
 mod tests;
 
-use utoipa::openapi::schema::{Object, Type};
-use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, ResponseBuilder};
-use utoipa::{Modify, OpenApi};
+use utoipa::OpenApi;
 
+use crate::http::problem::ProblemBody;
 use crate::ingest::{click, events, pixel};
 use crate::manage::{ads, advertisers, dead_letters, stats};
+use problems::Problems;
 
 /// The whole description.
 #[derive(OpenApi)]
@@ -19,7 +20,8 @@ use crate::manage::{ads, advertisers, dead_letters, stats};
                        per hour and per day. Errors are RFC 9457 `application/problem+json` with a \
                        stable `code`.",
     ),
-    modifiers(&AnyProblem),
+    modifiers(&Problems),
+    components(schemas(ProblemBody<'_>)),
     paths(
         events::post_events,
         pixel::pixel,
@@ -82,53 +84,4 @@ pub(crate) fn answers() -> Vec<(&'static str, String, u16)> {
         }
     }
     answers
-}
-
-/// Any route may answer a problem, such as 404, 415 or 503, besides what it lists itself.
-struct AnyProblem;
-
-impl Modify for AnyProblem {
-    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
-        let schema = Ref::from_schema_name("Problem");
-        let content = ContentBuilder::new().schema(Some(schema)).build();
-        let response = ResponseBuilder::new()
-            .description("A problem")
-            .content("application/problem+json", content)
-            .build();
-        let of_database = |text: &str, retry: bool| {
-            let content = ContentBuilder::new()
-                .schema(Some(Ref::from_schema_name("Problem")))
-                .build();
-            let response = ResponseBuilder::new()
-                .description(text)
-                .content("application/problem+json", content);
-            if !retry {
-                return response.build();
-            }
-            let seconds = Object::with_type(Type::Integer);
-            let after = HeaderBuilder::new().schema(Some(seconds)).build();
-            response.header("retry-after", after).build()
-        };
-        let away = of_database("The database is away, or too busy; try again", true);
-        let refused = of_database(
-            "Something is wrong with the server; trying again does not help",
-            false,
-        );
-        for item in description.paths.paths.values_mut() {
-            let operations = [&mut item.get, &mut item.post, &mut item.patch];
-            for operation in operations.into_iter().flatten() {
-                let reads_database = operation.tags.iter().flatten().any(|tag| {
-                    ["stats", "ads", "advertisers", "dead letters"].contains(&tag.as_str())
-                });
-                let responses = &mut operation.responses.responses;
-                if reads_database {
-                    for (status, response) in [("503", &away), ("500", &refused)] {
-                        let named = responses.entry(status.to_owned());
-                        named.or_insert_with(|| response.clone().into());
-                    }
-                }
-                responses.insert("default".to_owned(), response.clone().into());
-            }
-        }
-    }
 }

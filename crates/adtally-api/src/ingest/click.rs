@@ -9,7 +9,7 @@ use adtally_domain::{AdId, EventKind};
 use crate::ad_cache::AdCache;
 use crate::cached::Lookup;
 use crate::http::ids::id_in_path;
-use crate::http::problem::{Problem, ProblemBody, ProblemCode};
+use crate::http::problem::{Problem, ProblemCode};
 use crate::ingest::browser::{AdSource, BrowserContext, BrowserParameters};
 
 /// Count a click and go on to the ad's target
@@ -23,10 +23,8 @@ use crate::ingest::browser::{AdSource, BrowserContext, BrowserParameters};
     params(BrowserParameters, ("ad_id" = i64, Path, minimum = 1, description = "The ad that was clicked")),
     responses(
         (status = 302, description = "On to the ad's target", headers(("location" = String))),
-        (status = 404, description = "No such ad, or it is not approved, or it has no target; nothing is counted",
-         body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 503, description = "The ads are not loaded yet", body = ProblemBody<'static>,
-         content_type = "application/problem+json"),
+        (status = 404, description = "No such ad, or it is not approved, or it has no target; nothing is counted"),
+        (status = 503, description = "The ads are not loaded yet"),
     )
 )]
 pub(crate) async fn click(

@@ -15,7 +15,7 @@ use adtally_domain::{Intake, RejectCode, Timestamp};
 
 use crate::http::body::{Body, BodyReader, Received, Reservation};
 use crate::http::media_type::MediaType;
-use crate::http::problem::{Problem, ProblemBody, ProblemCode};
+use crate::http::problem::{Problem, ProblemCode};
 use crate::http::query::Query;
 use crate::ingest::large_bodies::LargeBodyPool;
 use crate::ingest::metrics::IngestMetrics;
@@ -67,11 +67,11 @@ pub(crate) struct EventsContext {
     responses(
         (status = 202, description = "Every event not listed in `rejected` is safe", body = EventsAnswer),
         (status = 422, description = "No event is acceptable", body = EventsAnswer),
-        (status = 400, description = "The body is not JSON, or a parameter or header is wrong", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not arrive in time, or stopped", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large or holds too many events", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 415, description = "The content type or encoding is not supported", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 503, description = "The events could not be kept; send the same body again after `retry-after` seconds", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 400, description = "The body is not JSON, or a parameter or header is wrong"),
+        (status = 408, description = "The body did not arrive in time, or stopped"),
+        (status = 413, description = "The body is too large or holds too many events"),
+        (status = 415, description = "The content type or encoding is not supported"),
+        (status = 503, description = "The events could not be kept; send the same body again after `retry-after` seconds"),
     )
 )]
 pub(crate) async fn post_events(

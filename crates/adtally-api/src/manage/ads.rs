@@ -12,7 +12,7 @@ use super::page::{Page, PageParameters};
 use crate::ad_cache::AdCache;
 use crate::http::body::BodyReader;
 use crate::http::ids::id_in_path;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::manage::fields;
 
 pub(crate) use body::{AdBody, AdChangeBody, AdPage, NewAdBody};
@@ -26,8 +26,8 @@ pub(crate) use body::{AdBody, AdChangeBody, AdPage, NewAdBody};
     request_body(content = NewAdBody, content_type = "application/json"),
     responses(
         (status = 201, body = AdBody),
-        (status = 409, description = "The id is taken", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "Fields are wrong", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 409, description = "The id is taken"),
+        (status = 422, description = "Fields are wrong"),
     )
 )]
 pub(crate) async fn create(
@@ -52,7 +52,7 @@ pub(crate) async fn create(
     params(("id" = i64, Path, minimum = 1, description = "The ad's id")),
     responses(
         (status = 200, body = AdBody),
-        (status = 404, description = "No such ad", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "No such ad"),
     )
 )]
 pub(crate) async fn get(request: HttpRequest, store: Data<Store>) -> Result<HttpResponse, Problem> {
@@ -89,8 +89,8 @@ pub(crate) async fn list(
     request_body(content = AdChangeBody, content_type = "application/json"),
     responses(
         (status = 200, body = AdBody),
-        (status = 404, description = "No such ad", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "Fields are wrong", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "No such ad"),
+        (status = 422, description = "Fields are wrong"),
     )
 )]
 pub(crate) async fn change(

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::page::{Page, PageParameters};
 use crate::http::body::BodyReader;
 use crate::http::ids::id_in_path;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::manage::fields::{self, Fields, Sent};
 
 /// An advertiser.
@@ -86,8 +86,8 @@ impl NewAdvertiserBody {
     request_body(content = NewAdvertiserBody, content_type = "application/json"),
     responses(
         (status = 201, body = AdvertiserBody),
-        (status = 409, description = "The id is taken", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "Fields are wrong", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 409, description = "The id is taken"),
+        (status = 422, description = "Fields are wrong"),
     )
 )]
 pub(crate) async fn create(
@@ -110,7 +110,7 @@ pub(crate) async fn create(
     params(("id" = i64, Path, minimum = 1, description = "The advertiser's id")),
     responses(
         (status = 200, body = AdvertiserBody),
-        (status = 404, description = "No such advertiser", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "No such advertiser"),
     )
 )]
 pub(crate) async fn get(request: HttpRequest, store: Data<Store>) -> Result<HttpResponse, Problem> {
@@ -144,8 +144,8 @@ pub(crate) async fn list(
     request_body(content = AdvertiserChangeBody, content_type = "application/json"),
     responses(
         (status = 200, body = AdvertiserBody),
-        (status = 404, description = "No such advertiser", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "Fields are wrong", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "No such advertiser"),
+        (status = 422, description = "Fields are wrong"),
     )
 )]
 pub(crate) async fn change(

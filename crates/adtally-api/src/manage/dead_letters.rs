@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::dead_letters::{DeadLetterAction, DeadLetterOutcome, WholeDeadLetter};
 use crate::http::body::BodyReader;
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::manage::fields;
 
@@ -36,7 +36,7 @@ const DEFAULT_LIMIT: usize = 100;
     ),
     responses(
         (status = 200, body = DeadLetterList),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is wrong"),
     )
 )]
 pub(crate) async fn list(
@@ -61,7 +61,7 @@ pub(crate) async fn list(
     params(("letter_id" = String, Path, format = "uuid", description = "The letter's id")),
     responses(
         (status = 200, body = WholeDeadLetter),
-        (status = 404, description = "No such dead letter", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "No such dead letter"),
     )
 )]
 pub(crate) async fn get(request: HttpRequest, store: Data<Store>) -> Result<HttpResponse, Problem> {
@@ -82,9 +82,9 @@ pub(crate) async fn get(request: HttpRequest, store: Data<Store>) -> Result<Http
     ),
     responses(
         (status = 200, body = DeadLetterChange),
-        (status = 404, description = "No such dead letter", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "It cannot be put back", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 503, description = "The broker did not take it", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "No such dead letter"),
+        (status = 422, description = "It cannot be put back"),
+        (status = 503, description = "The broker did not take it"),
     )
 )]
 pub(crate) async fn requeue(
@@ -111,8 +111,8 @@ pub(crate) async fn requeue(
     params(("letter_id" = String, Path, format = "uuid", description = "The letter's id")),
     responses(
         (status = 200, body = DeadLetterChange),
-        (status = 404, description = "No such dead letter", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 409, description = "It was requeued", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "No such dead letter"),
+        (status = 409, description = "It was requeued"),
     )
 )]
 pub(crate) async fn discard(
@@ -131,8 +131,8 @@ pub(crate) async fn discard(
     request_body(content = BulkBody, content_type = "application/json"),
     responses(
         (status = 200, body = BulkResult),
-        (status = 422, description = "Fields are wrong, or none is given", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 503, description = "The broker took none", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 422, description = "Fields are wrong, or none is given"),
+        (status = 503, description = "The broker took none"),
     )
 )]
 pub(crate) async fn requeue_many(
@@ -157,7 +157,7 @@ pub(crate) async fn requeue_many(
     request_body(content = BulkBody, content_type = "application/json"),
     responses(
         (status = 200, body = BulkResult),
-        (status = 422, description = "Fields are wrong, or none is given", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 422, description = "Fields are wrong, or none is given"),
     )
 )]
 pub(crate) async fn discard_many(

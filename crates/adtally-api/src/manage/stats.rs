@@ -13,7 +13,7 @@ use adtally_domain::{AdId, ReportingZone, Timestamp};
 use adtally_store::{StatsCursor, StatsSpan, Store};
 
 use crate::http::ids::{id_in_path, id_number};
-use crate::http::problem::{Problem, ProblemBody};
+use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::manage::zone::Zone;
 
@@ -56,8 +56,8 @@ impl Reporting {
     params(("ad_id" = i64, Path, minimum = 1, description = "The ad's id"), period::PeriodParameters),
     responses(
         (status = 200, body = AdStats),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "The period holds more than 10,000 buckets", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is wrong"),
+        (status = 422, description = "The period holds more than 10,000 buckets"),
     )
 )]
 pub(crate) async fn of_ad(
@@ -85,8 +85,8 @@ pub(crate) async fn of_ad(
     ),
     responses(
         (status = 200, body = AllStats),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "The period holds more than 10,000 buckets", body = ProblemBody<'static>, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is wrong"),
+        (status = 422, description = "The period holds more than 10,000 buckets"),
     )
 )]
 pub(crate) async fn of_all(
