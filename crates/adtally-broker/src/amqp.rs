@@ -6,13 +6,16 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::connection::short;
 
+/// Sets one of the properties that are short texts.
+type WithText = fn(BasicProperties, ShortString) -> BasicProperties;
+
 /// The properties as the client library sends them.
 pub(crate) fn to_amqp(properties: &Properties) -> BasicProperties {
     let mut amqp = BasicProperties::default();
     if !properties.headers.is_empty() {
         amqp = amqp.with_headers(table(&properties.headers));
     }
-    let texts: [(&Option<String>, fn(BasicProperties, ShortString) -> _); 9] = [
+    let texts: [(&Option<String>, WithText); 9] = [
         (&properties.content_type, BasicProperties::with_content_type),
         (
             &properties.content_encoding,

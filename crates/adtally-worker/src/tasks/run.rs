@@ -35,7 +35,7 @@ enum Verdict {
     /// The task is done, now or before.
     Done(&'static str),
     /// Send the call again after the delay.
-    Later(TaskCall, Duration, &'static str),
+    Later(Box<TaskCall>, Duration, &'static str),
     /// Keep the message as a dead letter, and never run the task again.
     Dead {
         reason: &'static str,
@@ -81,7 +81,7 @@ impl Runner {
         match settled {
             Err(End::Database(error, _)) if !is_away(&error) => {
                 log::warn!("{} {} is put off: {error}", call.name(), call.id());
-                let put_off = Verdict::Later(call, PUT_OFF, "put_off");
+                let put_off = Verdict::Later(Box::new(call), PUT_OFF, "put_off");
                 self.carry_out(put_off, delivery).await
             }
             settled => settled,
@@ -101,7 +101,7 @@ impl Runner {
             return Ok(Verdict::Done("expired"));
         }
         if let Some(wait) = call.eta().and_then(|eta| (eta - now).to_std().ok()) {
-            return Ok(Verdict::Later(call, wait, "waiting"));
+            return Ok(Verdict::Later(Box::new(call), wait, "waiting"));
         }
         let Some(task) = self.registry.get(call.name()) else {
             let detail = format!("there is no task {:?}", call.name());
@@ -165,7 +165,7 @@ impl Runner {
                     next.id()
                 );
                 self.context.store.fail_task(run, error, false).await?;
-                Ok(Verdict::Later(next, delay, "retried"))
+                Ok(Verdict::Later(Box::new(next), delay, "retried"))
             }
             None => Ok(give_up(run, "max_attempts", error)),
         }
