@@ -6,20 +6,16 @@ use adtally_broker::Delivery;
 use adtally_store::EventBatch;
 use adtally_wire::pack::{self, PackError};
 
-use super::letters::{Origin, letter_of_message};
-use super::newer::NewerPack;
-use super::spares::Spares;
-
-/// Messages or bytes that are worth a transaction at any time.
-pub(super) const MANY: usize = 32;
-const MUCH: usize = 1024 * 1024;
+use super::pool::BatchPool;
+use super::unsupported::UnsupportedPack;
+use crate::dead_letters::{Origin, letter_of_message};
 
 /// Deliveries of one queue and what is in them.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) deliveries: Vec<Delivery>,
     pub(super) content: Arc<EventBatch>,
-    /// It took no more: there is a backlog.
+    /// Its limits were reached: there is a backlog.
     pub(super) is_full: bool,
 }
 
@@ -28,11 +24,11 @@ impl Batch {
     ///
     /// # Errors
     /// A pack of a newer version, unread.
-    pub(super) fn alone(delivery: Delivery, spares: &Spares) -> Result<Self, NewerPack> {
-        let mut content = spares.take();
+    pub(super) fn alone(delivery: Delivery, pool: &BatchPool) -> Result<Self, UnsupportedPack> {
+        let mut content = pool.take();
         if let Err(version) = read(&delivery, &mut content) {
-            spares.put(Arc::new(content));
-            return Err(NewerPack::new(delivery, version));
+            pool.put(Arc::new(content));
+            return Err(UnsupportedPack::new(delivery, version));
         }
         content.sort();
         Ok(Self {
@@ -48,61 +44,41 @@ impl Batch {
     }
 }
 
-/// Messages that will be a batch. They are read as they come, and their rows are all that is kept of
-/// them.
+/// A batch that still grows. Messages are read as they come, and only their rows are kept.
 #[derive(Debug, Default)]
-pub(super) struct Gathering {
-    deliveries: Vec<Delivery>,
+pub(super) struct BatchBuilder {
+    pub(super) deliveries: Vec<Delivery>,
+    /// Bytes of the messages, as they came.
+    pub(super) bytes: usize,
     content: EventBatch,
-    bytes: usize,
     is_sorted: bool,
 }
 
-impl Gathering {
-    pub(super) fn is_empty(&self) -> bool {
-        self.deliveries.is_empty()
-    }
-
-    /// Whether they are too few for a transaction of their own, if more may come soon.
-    pub(super) fn is_small(&self) -> bool {
-        self.deliveries.len() < MANY && self.bytes < MUCH
-    }
-
-    /// How many messages there are.
-    pub(super) fn messages(&self) -> usize {
-        self.deliveries.len()
-    }
-
-    /// Bytes of the messages, as they came.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
+impl BatchBuilder {
     /// Adds a message.
     ///
     /// # Errors
     /// A pack of a newer version, unread and not added.
-    pub(super) fn add(&mut self, mut delivery: Delivery) -> Result<(), NewerPack> {
+    pub(super) fn add(&mut self, mut delivery: Delivery) -> Result<(), UnsupportedPack> {
         self.is_sorted = false;
         if let Err(version) = read(&delivery, &mut self.content) {
-            return Err(NewerPack::new(delivery, version));
+            return Err(UnsupportedPack::new(delivery, version));
         }
         self.bytes += std::mem::take(&mut delivery.body).len();
         self.deliveries.push(delivery);
         Ok(())
     }
 
-    /// The batch, of which nothing is left here. The next one is gathered in the memory of a spare one.
-    pub(super) fn take(&mut self, spares: &Spares) -> Batch {
-        self.bytes = 0;
-        let mut next = spares.take();
+    /// The batch, of which nothing is left here. The next one is built in memory from the pool.
+    pub(super) fn take(&mut self, pool: &BatchPool) -> Batch {
+        let mut next = pool.take();
         next.reserve_as_for(&self.content);
         self.sort();
-        self.is_sorted = false;
-        let content = std::mem::replace(&mut self.content, next);
+        let built = std::mem::take(self);
+        self.content = next;
         Batch {
-            deliveries: std::mem::take(&mut self.deliveries),
-            content: Arc::new(content),
+            deliveries: built.deliveries,
+            content: Arc::new(built.content),
             is_full: false,
         }
     }
@@ -112,11 +88,6 @@ impl Gathering {
         if !std::mem::replace(&mut self.is_sorted, true) {
             self.content.sort();
         }
-    }
-
-    /// Messages that will not be stored.
-    pub(super) fn into_deliveries(self) -> Vec<Delivery> {
-        self.deliveries
     }
 }
 

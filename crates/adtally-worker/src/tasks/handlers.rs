@@ -10,8 +10,8 @@ use adtally_domain::{
 use adtally_store::{RollUp, Store, StoreError, TaskRun};
 use chrono::{Days, NaiveDate};
 
+use super::handler::{TaskContext, TaskError, TaskHandler};
 use super::registry::Registry;
-use super::{TaskContext, TaskError};
 
 /// Days after today whose partition is made ahead of time.
 const DAYS_AHEAD: Days = Days::new(7);
@@ -24,23 +24,14 @@ const WAITING_TASKS: u32 = 16;
 /// Hours whose roll-ups one sweep sends, which is a matter of seconds. The next one goes on.
 const HOURS_AT_ONCE: usize = 2_000;
 
-/// The work behind a task's payload.
-pub(super) trait TaskHandler: Task + Send + 'static {
-    /// Does the work. Doing it again must be harmless: a worker may end before it can say that it
-    /// is done.
-    fn run(
-        self,
-        context: &TaskContext,
-        run: TaskRun,
-    ) -> impl Future<Output = Result<(), TaskError>> + Send;
-}
-
-/// Makes every task known to the worker.
-pub(super) fn register_all(registry: &mut Registry) {
+/// Every task that has a handler.
+pub(super) fn registry() -> Registry {
+    let mut registry = Registry::default();
     registry.register::<AggregateHour>();
     registry.register::<AggregateDay>();
     registry.register::<SweepDirty>();
     registry.register::<MaintainPartitions>();
+    registry
 }
 
 impl TaskHandler for AggregateHour {
@@ -55,7 +46,7 @@ impl TaskHandler for AggregateHour {
                 ))
             })?;
         let done = context.store.roll_up_hour(run, context.zone, hour).await?;
-        tell("hour", context.zone.local(hour.start), done);
+        log_roll_up("hour", context.zone.local(hour.start), done);
         Ok(())
     }
 }
@@ -66,12 +57,12 @@ impl TaskHandler for AggregateDay {
             TaskError::Discard(format!("{} has no day {}", context.zone, self.day))
         })?;
         let done = context.store.roll_up_day(run, context.zone, day).await?;
-        tell("day", day.date, done);
+        log_roll_up("day", day.date, done);
         Ok(())
     }
 }
 
-fn tell(what: &str, bucket: impl Display, done: RollUp) {
+fn log_roll_up(what: &str, bucket: impl Display, done: RollUp) {
     match (what, done.missing) {
         (_, 0) => log::info!("{what} {bucket}: {} changed totals", done.changed()),
         ("hour", missing) => log::error!(

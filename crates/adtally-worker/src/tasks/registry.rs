@@ -8,8 +8,7 @@ use adtally_domain::{RetryPolicy, TaskMessage};
 use adtally_store::TaskRun;
 use serde_json::{Map, Value};
 
-use super::handlers::{self, TaskHandler};
-use super::{TaskContext, TaskError};
+use super::handler::{TaskContext, TaskError, TaskHandler};
 
 type Running = Pin<Box<dyn Future<Output = Result<(), TaskError>> + Send>>;
 
@@ -58,13 +57,6 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// Every task that has a handler.
-    pub(super) fn with_all_tasks() -> Self {
-        let mut registry = Self::default();
-        handlers::register_all(&mut registry);
-        registry
-    }
-
     /// Adds the task `T`.
     pub(super) fn register<T: TaskHandler>(&mut self) {
         let registered = Registered {
@@ -101,7 +93,8 @@ mod tests {
 
     #[test]
     fn the_arguments_of_a_call_are_noted_by_name_whatever_they_are() {
-        let registry = Registry::with_all_tasks();
+        let mut registry = Registry::default();
+        registry.register::<AggregateDay>();
         let task = registry.get(AggregateDay::NAME).unwrap();
         let day = "2026-11-22".parse().unwrap();
         let mut call = AggregateDay { day }.message(Uuid::nil());

@@ -10,34 +10,34 @@ use adtally_wire::celery::TaskCall;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use super::handler::{TaskContext, TaskError, is_away};
 use super::registry::{Registered, Registry};
-use super::{TaskContext, TaskError, Unsettled, is_away};
-use crate::events::letter_of_message;
+use crate::dead_letters::letter_of_message;
 use crate::metrics::Metrics;
-use crate::patience::insist;
-use crate::session::End;
+use crate::publish::publish_until_accepted;
+use crate::stop_reason::{StopReason, Unacked};
 
 /// The wait of a task that the database answers but takes no note of. That is no attempt, and no
 /// failure that the broker counts.
 const PUT_OFF: Duration = Duration::from_secs(30);
 
-/// Settles the deliveries of the task queue.
+/// Handles the deliveries of the task queue.
 pub(super) struct Runner {
     pub(super) context: TaskContext,
     pub(super) metrics: Metrics,
     pub(super) registry: Registry,
-    /// The wish to end: what runs may finish, what waits to be sent is given back.
+    /// The wish to stop: what runs may finish, what waits to be sent is requeued.
     pub(super) stop: Shutdown,
 }
 
-/// What a delivery comes to.
-enum Verdict {
+/// What to do with a delivery once its task ran, or need not run.
+enum Resolution {
     /// The task is done, now or before.
     Done(&'static str),
     /// Send the call again after the delay.
-    Later(Box<TaskCall>, Duration, &'static str),
+    Republish(Box<TaskCall>, Duration, &'static str),
     /// Keep the message as a dead letter, and never run the task again.
-    Dead {
+    DeadLetter {
         reason: &'static str,
         detail: String,
         run: Option<TaskRun>,
@@ -45,46 +45,48 @@ enum Verdict {
 }
 
 impl Runner {
-    /// Runs the task of `delivery` and settles it: acknowledged once its end, its next attempt or
-    /// its dead letter is safe.
-    pub(super) async fn settle(self: Arc<Self>, delivery: Delivery) -> Result<(), Unsettled> {
+    /// Runs the task of `delivery`, and acknowledges it once its end, its next attempt or its dead letter
+    /// is safe.
+    pub(super) async fn handle(self: Arc<Self>, delivery: Delivery) -> Result<(), Unacked> {
         let (name, outcome) = match delivery.task() {
             Ok(call) => (
                 self.known_name(&call),
-                self.settle_task(call, &delivery).await,
+                self.handle_task(call, &delivery).await,
             ),
             Err(error) => {
-                let verdict = Verdict::Dead {
+                let resolution = Resolution::DeadLetter {
                     reason: "malformed_task",
                     detail: error.to_string(),
                     run: None,
                 };
-                ("unknown", self.carry_out(verdict, &delivery).await)
+                ("unknown", self.carry_out(resolution, &delivery).await)
             }
         };
         match outcome {
             Ok(outcome) => {
                 self.metrics.count_task(name, outcome);
-                let acked = delivery.ack().await;
-                acked.map_err(|error| (End::Broker(error.to_string()), None))
+                delivery.ack().await.map_err(Unacked::from)
             }
-            Err(end) => Err((end, Some(delivery))),
+            Err(reason) => Err(Unacked::new(reason, vec![delivery])),
         }
     }
 
-    async fn settle_task(&self, call: TaskCall, delivery: &Delivery) -> Result<&'static str, End> {
-        let judged = self.judge(call.clone()).await;
-        let settled = match judged.map_err(database) {
-            Ok(verdict) => self.carry_out(verdict, delivery).await,
-            Err(end) => Err(end),
+    async fn handle_task(
+        &self,
+        call: TaskCall,
+        delivery: &Delivery,
+    ) -> Result<&'static str, StopReason> {
+        let handled = match self.resolve(call.clone()).await {
+            Ok(resolution) => self.carry_out(resolution, delivery).await,
+            Err(error) => Err(error.into()),
         };
-        match settled {
-            Err(End::Database(error, _)) if !is_away(&error) => {
+        match handled {
+            Err(StopReason::Database(error, _)) if !is_away(&error) => {
                 log::warn!("{} {} is put off: {error}", call.name(), call.id());
-                let put_off = Verdict::Later(Box::new(call), PUT_OFF, "put_off");
+                let put_off = Resolution::Republish(Box::new(call), PUT_OFF, "put_off");
                 self.carry_out(put_off, delivery).await
             }
-            settled => settled,
+            handled => handled,
         }
     }
 
@@ -95,17 +97,18 @@ impl Runner {
             .map_or("unknown", |task| task.name)
     }
 
-    async fn judge(&self, call: TaskCall) -> Result<Verdict, StoreError> {
+    /// Runs the task if it is due and was not done before.
+    async fn resolve(&self, call: TaskCall) -> Result<Resolution, StoreError> {
         let now = clock::now();
         if call.expires().is_some_and(|expires| expires < now) {
-            return Ok(Verdict::Done("expired"));
+            return Ok(Resolution::Done("expired"));
         }
         if let Some(wait) = call.eta().and_then(|eta| (eta - now).to_std().ok()) {
-            return Ok(Verdict::Later(Box::new(call), wait, "waiting"));
+            return Ok(Resolution::Republish(Box::new(call), wait, "waiting"));
         }
         let Some(task) = self.registry.get(call.name()) else {
             let detail = format!("there is no task {:?}", call.name());
-            return Ok(Verdict::Dead {
+            return Ok(Resolution::DeadLetter {
                 reason: "unknown_task",
                 detail,
                 run: None,
@@ -118,7 +121,7 @@ impl Runner {
             worker: self.context.worker.clone(),
         };
         match self.context.store.begin_task(run.clone()).await? {
-            TaskStart::AlreadyDone => Ok(Verdict::Done("repeated")),
+            TaskStart::AlreadyDone => Ok(Resolution::Done("repeated")),
             TaskStart::Run { .. } => self.run(task, call, run).await,
         }
     }
@@ -128,7 +131,7 @@ impl Runner {
         task: Registered,
         call: TaskCall,
         run: TaskRun,
-    ) -> Result<Verdict, StoreError> {
+    ) -> Result<Resolution, StoreError> {
         let limit = call
             .message()
             .time_limit
@@ -139,23 +142,23 @@ impl Runner {
             .with_label_values(&[call.name()])
             .start_timer();
         let work = task.start(self.context.clone(), call.message().clone(), run.clone());
-        let result = bounded(limit, work).await;
+        let result = within(limit, work).await;
         timer.observe_duration();
         match result {
-            Ok(()) => Ok(Verdict::Done("succeeded")),
+            Ok(()) => Ok(Resolution::Done("succeeded")),
             Err(TaskError::Unavailable(error)) => Err(error),
-            Err(TaskError::Retry(error)) => self.again(task, call, run, error).await,
+            Err(TaskError::Retry(error)) => self.retry(task, call, run, error).await,
             Err(TaskError::Discard(error)) => Ok(give_up(run, "discarded", error)),
         }
     }
 
-    async fn again(
+    async fn retry(
         &self,
         task: Registered,
         call: TaskCall,
         run: TaskRun,
         error: String,
-    ) -> Result<Verdict, StoreError> {
+    ) -> Result<Resolution, StoreError> {
         let next = call.next_attempt();
         match task.retry.delay_after(next.retries(), rand::random()) {
             Some(delay) => {
@@ -165,54 +168,60 @@ impl Runner {
                     next.id()
                 );
                 self.context.store.fail_task(run, error, false).await?;
-                Ok(Verdict::Later(Box::new(next), delay, "retried"))
+                Ok(Resolution::Republish(Box::new(next), delay, "retried"))
             }
             None => Ok(give_up(run, "max_attempts", error)),
         }
     }
 
-    async fn carry_out(&self, verdict: Verdict, delivery: &Delivery) -> Result<&'static str, End> {
-        match verdict {
-            Verdict::Done(outcome) => Ok(outcome),
-            Verdict::Later(call, delay, outcome) => {
+    async fn carry_out(
+        &self,
+        resolution: Resolution,
+        delivery: &Delivery,
+    ) -> Result<&'static str, StopReason> {
+        match resolution {
+            Resolution::Done(outcome) => Ok(outcome),
+            Resolution::Republish(call, delay, outcome) => {
                 let publisher = &self.context.publisher;
                 let send = || publisher.publish_task_after(&call, delay);
-                let sent = insist(&self.stop, send).await;
-                sent.map_err(|error| End::Broker(format!("a task cannot be sent: {error}")))?;
+                let sent = publish_until_accepted(&self.stop, send).await;
+                sent.map_err(|error| {
+                    StopReason::Broker(format!("a task cannot be sent: {error}"))
+                })?;
                 Ok(outcome)
             }
-            Verdict::Dead {
+            Resolution::DeadLetter {
                 reason,
                 detail,
                 run,
             } => {
                 let letter = letter_of_message(delivery, reason, &detail);
-                self.keep(letter, run, detail).await?;
+                self.store_dead_letter(letter, run, detail).await?;
                 Ok("dead")
             }
         }
     }
 
-    async fn keep(
+    async fn store_dead_letter(
         &self,
         letter: NewDeadLetter,
         run: Option<TaskRun>,
         detail: String,
-    ) -> Result<(), End> {
+    ) -> Result<(), StopReason> {
         let store = &self.context.store;
         let reason = letter.reason.clone();
         let new = match run {
             Some(run) => store.give_task_up(run, detail, letter).await,
             None => store.insert_dead_letters(vec![letter]).await,
         };
-        self.metrics.count_letters(&reason, new.map_err(database)?);
+        self.metrics.count_letters(&reason, new?);
         Ok(())
     }
 }
 
 /// What `work` came to within `limit`. A panic is its own failure: it must not end the session, with
 /// the messages that others have in hand.
-async fn bounded(
+async fn within(
     limit: Duration,
     work: impl Future<Output = Result<(), TaskError>> + Send + 'static,
 ) -> Result<(), TaskError> {
@@ -230,17 +239,13 @@ async fn bounded(
     }
 }
 
-fn database(error: StoreError) -> End {
-    End::Database(error, None)
-}
-
-fn give_up(run: TaskRun, reason: &'static str, detail: String) -> Verdict {
+fn give_up(run: TaskRun, reason: &'static str, detail: String) -> Resolution {
     log::error!(
         "{} {} is given up ({reason}): {detail}",
         run.name,
         run.task_id
     );
-    Verdict::Dead {
+    Resolution::DeadLetter {
         reason,
         detail,
         run: Some(run),
@@ -254,10 +259,10 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_panics_or_takes_too_long_is_to_be_retried() {
         let second = Duration::from_secs(1);
-        assert!(bounded(second, async { Ok(()) }).await.is_ok());
-        let panicked = bounded(second, async { panic!("a fault in a task") }).await;
+        assert!(within(second, async { Ok(()) }).await.is_ok());
+        let panicked = within(second, async { panic!("a fault in a task") }).await;
         assert!(matches!(panicked, Err(TaskError::Retry(_))), "{panicked:?}");
-        let slow = bounded(Duration::from_millis(1), std::future::pending()).await;
+        let slow = within(Duration::from_millis(1), std::future::pending()).await;
         let Err(TaskError::Retry(reason)) = slow else {
             panic!("{slow:?}");
         };

@@ -1,8 +1,7 @@
-//! Room for others: how long the worker rests between the batches of a backlog while somebody on its machine
-//! waits for a processor.
+//! Throttles a backlog while other processes of the machine wait for a processor.
 //!
 //! To store a backlog keeps one backend of the database busy, and the broker and the worker beside it. Where
-//! all of them share a machine with the API, those who publish would wait behind it.
+//! all of them share a machine with the API, publishing would wait behind it.
 
 use std::time::Duration;
 
@@ -14,40 +13,40 @@ const FILE: &str = "/proc/pressure/cpu";
 /// The share of the time in which some task waits although there are processors enough: a worker, the
 /// backend and the broker on two processors make 0.08 to 0.14.
 const USUAL: f64 = 0.2;
-/// The longest rest, in times of the batch before it.
-const MOST: f64 = 0.25;
-/// And at all: a batch that took longer than most waited for something else.
+/// The longest pause, as a share of the batch before it.
+const LONGEST_SHARE: f64 = 0.25;
+/// The longest pause after any batch: one that took longer than most waited for something else.
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// A look at how much is waited, before a batch or after it.
+/// The pressure at the begin of a batch, or at its end.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pressure {
+pub(crate) struct CpuThrottle {
     at: Instant,
     waited: Duration,
 }
 
-impl Pressure {
-    /// `None` where the kernel does not say.
-    pub(super) fn at(now: Instant) -> Option<Self> {
+impl CpuThrottle {
+    /// Begins to watch; `None` where the kernel does not say.
+    pub(crate) fn start(now: Instant) -> Option<Self> {
         // The kernel makes it of what it has in memory: nothing blocks.
         let text = std::fs::read_to_string(FILE).ok()?;
         let waited = waited(&text)?;
         Some(Self { at: now, waited })
     }
 
-    /// How long to rest after a batch that began at `self` and is over `now`.
-    pub(super) fn rest(self, now: Instant) -> Duration {
-        Self::at(now).map_or(Duration::ZERO, |end| self.rest_until(end))
+    /// How long to pause after the batch that began at the start and is over `now`.
+    pub(crate) fn pause(self, now: Instant) -> Duration {
+        Self::start(now).map_or(Duration::ZERO, |end| self.pause_at(end))
     }
 
-    fn rest_until(self, end: Self) -> Duration {
+    fn pause_at(self, end: Self) -> Duration {
         let took = end.at.saturating_duration_since(self.at);
         let waited = end.waited.saturating_sub(self.waited);
         if took.is_zero() {
             return Duration::ZERO;
         }
         let beyond_usual = waited.div_duration_f64(took) - USUAL;
-        LONGEST.min(took.mul_f64(beyond_usual.clamp(0.0, MOST)))
+        LONGEST.min(took.mul_f64(beyond_usual.clamp(0.0, LONGEST_SHARE)))
     }
 }
 
@@ -73,19 +72,19 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_is_as_long_as_others_wait_more_than_usual() {
+    fn a_pause_is_as_long_as_others_wait_more_than_usual() {
         let at = Instant::now();
-        let begin = Pressure {
+        let begin = CpuThrottle {
             at,
             waited: Duration::from_secs(5),
         };
-        let rest_after = |took, waited| {
-            begin.rest_until(Pressure {
+        let pause_after = |took, waited| {
+            begin.pause_at(CpuThrottle {
                 at: at + Duration::from_millis(took),
                 waited: begin.waited + Duration::from_millis(waited),
             })
         };
-        for (took, waited, rest) in [
+        for (took, waited, pause) in [
             (0, 0, 0),
             (100, 0, 0),
             (100, 20, 0),
@@ -95,9 +94,9 @@ mod tests {
             (200, 60, 20),
             (1_000, 900, 50),
         ] {
-            let made = rest_after(took, waited);
+            let made = pause_after(took, waited);
             assert!(
-                made.abs_diff(Duration::from_millis(rest)) < Duration::from_micros(1),
+                made.abs_diff(Duration::from_millis(pause)) < Duration::from_micros(1),
                 "{took} {waited}: {made:?}"
             );
         }

@@ -1,42 +1,42 @@
 //! Packs that a newer build wrote. They stay queued for a worker that can read them.
 //!
 //! Returning one would only bring it back, counted as failed, and after some fifty times the
-//! broker would put it aside. So it is kept in hand for a while and then sent again as a new
-//! message, behind whatever else waits; meanwhile the worker does everything else.
+//! broker would put it aside. So it is [parked](super::parked) and then published again as a new message,
+//! behind whatever else waits; meanwhile the worker does everything else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adtally_broker::Delivery;
 use adtally_service::Check;
 use tokio::time::Instant;
 
-/// A worker that has met no such pack for so long is ready again: another one took them.
+/// A worker that has got no such pack for so long is ready again: another one took them.
 pub(super) const QUIET: Duration = Duration::from_secs(60);
 
 /// A pack of a version that this worker cannot read.
 #[derive(Debug)]
-pub(super) struct NewerPack {
+pub(super) struct UnsupportedPack {
     pub(super) delivery: Box<Delivery>,
     pub(super) version: u64,
 }
 
-impl NewerPack {
+impl UnsupportedPack {
     pub(super) fn new(delivery: Delivery, version: u64) -> Self {
         let delivery = Box::new(delivery);
         Self { delivery, version }
     }
 }
 
-/// What all consumers of a session know of such packs.
+/// Whether the consumers of a session have got such packs lately, as `/readyz` shows it.
 #[derive(Clone)]
-pub(crate) struct Notice {
+pub(crate) struct UnsupportedPacks {
     check: Check,
     last_seen: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Notice {
-    /// Nothing of the kind was met yet.
+impl UnsupportedPacks {
+    /// None has come yet.
     pub(crate) fn new(check: Check) -> Self {
         check.ready();
         Self {
@@ -62,7 +62,7 @@ impl Notice {
         }
     }
 
-    fn last_seen(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+    fn last_seen(&self) -> MutexGuard<'_, Option<Instant>> {
         self.last_seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -78,16 +78,16 @@ mod tests {
     #[test]
     fn a_worker_is_ready_again_once_newer_packs_stay_away() {
         let health = Health::new();
-        let notice = Notice::new(health.check("packs"));
+        let unsupported = UnsupportedPacks::new(health.check("packs"));
         assert!(health.readiness().ready);
         let start = Instant::now();
-        notice.saw(2, start);
+        unsupported.saw(2, start);
         assert!(!health.readiness().ready);
         // It came back after a hold, while the first one waited for its review.
-        notice.saw(2, start + QUIET / 2);
-        notice.review(start + QUIET);
+        unsupported.saw(2, start + QUIET / 2);
+        unsupported.review(start + QUIET);
         assert!(!health.readiness().ready);
-        notice.review(start + QUIET / 2 + QUIET);
+        unsupported.review(start + QUIET / 2 + QUIET);
         assert!(health.readiness().ready);
     }
 }

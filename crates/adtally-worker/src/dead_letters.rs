@@ -11,14 +11,14 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// The message that bad entries of a pack came in: what is the same in the letter of each.
-pub(super) struct Origin<'a> {
+pub(crate) struct Origin<'a> {
     delivery: &'a Delivery,
     source: &'a str,
     headers: Value,
 }
 
 impl<'a> Origin<'a> {
-    pub(super) fn of(delivery: &'a Delivery) -> Self {
+    pub(crate) fn of(delivery: &'a Delivery) -> Self {
         let death = last_death(&delivery.properties.headers);
         Self {
             delivery,
@@ -28,7 +28,7 @@ impl<'a> Origin<'a> {
     }
 
     /// The dead letter of one entry.
-    pub(super) fn letter_of(&self, bad: BadEvent) -> NewDeadLetter {
+    pub(crate) fn letter_of(&self, bad: BadEvent) -> NewDeadLetter {
         NewDeadLetter {
             id: letter_id(self.delivery, bad.index, bad.body.as_bytes()),
             source: self.source.to_owned(),
@@ -44,7 +44,7 @@ impl<'a> Origin<'a> {
 }
 
 /// The dead letter of an event that came back too often to be tried again.
-pub(super) fn letter_of_event(delivery: &Delivery, event: &Event) -> NewDeadLetter {
+pub(crate) fn letter_of_event(delivery: &Delivery, event: &Event) -> NewDeadLetter {
     let detail = format!("it came back {} times", delivery.delivery_count);
     let letter = NewDeadLetter::of_event(event, "returned_too_often", detail);
     NewDeadLetter {
