@@ -131,7 +131,7 @@ impl EventConsumer {
     async fn next_batch(&mut self) -> Result<Option<(Batch, StorePermit)>, Unacked> {
         while !self.handler.sink.stop.is_requested() {
             let now = Instant::now();
-            if self.batcher.is_poll_due(now)
+            if !self.batcher.is_full()
                 && let Some(arrived) = self.subscription.try_next_ready()
             {
                 self.accept(arrived?).await;
@@ -141,18 +141,17 @@ impl EventConsumer {
             if is_due && let Some(permit) = self.pipeline.permit()? {
                 return Ok(Some((self.batcher.take(now), permit)));
             }
-            let waits = self.batcher.polled(now);
             tokio::select! {
                 biased;
                 stored = self.pipeline.next(is_due) => stored?,
                 () = self.handler.sink.stop.requested() => {}
-                delivery = self.subscription.next(), if !waits && !self.batcher.is_full() => {
+                delivery = self.subscription.next(), if !self.batcher.is_full() => {
                     match delivery {
                         Some(delivery) => self.accept(delivery?).await,
                         None => return Err(ended(&self.subscription).into()),
                     }
                 }
-                () = self.batcher.until_poll(), if waits => {}
+                () = self.batcher.until_due(), if !is_due => {}
                 () = self.isolated.until_due(), if self.batcher.is_empty() => return Ok(None),
             }
         }

@@ -62,27 +62,12 @@ impl Batcher {
         messages > 0 && (may_be_small || self.limits.is_worthwhile(messages, bytes))
     }
 
-    /// Whether to poll for what else has arrived.
-    pub(super) fn is_poll_due(&self, now: Instant) -> bool {
-        !self.is_full() && (!self.waits(now) || self.timer.is_poll_due(now))
-    }
-
-    /// Whether a batch waits until it is due. Begins the wait for the next poll if nothing came at this one.
-    pub(super) fn polled(&mut self, now: Instant) -> bool {
-        let waits = self.waits(now);
-        if waits && self.timer.is_poll_due(now) {
-            self.timer.polled(now);
+    /// Returns when the batch is due by age; for ever while it is empty.
+    pub(super) async fn until_due(&self) {
+        if self.is_empty() {
+            std::future::pending().await
         }
-        waits
-    }
-
-    /// Returns when the next poll is due.
-    pub(super) async fn until_poll(&self) {
-        self.timer.until_poll().await;
-    }
-
-    fn waits(&self, now: Instant) -> bool {
-        !self.is_empty() && !self.is_due(now)
+        self.timer.until_due().await;
     }
 
     /// The batch to store now.

@@ -17,17 +17,12 @@ async fn only_a_small_batch_that_follows_another_waits() {
         let limits = BatchLimits::of_bytes(bytes);
         let mut batcher = Batcher::new(limits, role, BatchPool::default());
         let now = Instant::now();
-        assert!(
-            batcher.is_poll_due(now) && !batcher.polled(now),
-            "nothing is there"
-        );
+        assert!(!batcher.is_due(now), "nothing is there");
         for waits in [false, waits] {
             servers.publish(&[click()]).await;
             batcher.add(next(&mut clicks).await).unwrap();
             assert_eq!(batcher.is_due(now), !waits);
-            assert_eq!(batcher.polled(now), waits);
-            assert_eq!(batcher.is_poll_due(now), !waits && !batcher.is_full());
-            assert!(batcher.is_due(now + later) && !batcher.polled(now + later));
+            assert!(batcher.is_due(now + later));
             ack_all(batcher.take(now).deliveries).await.unwrap();
         }
     }
@@ -50,6 +45,5 @@ async fn many_small_messages_do_not_wait() {
             continue;
         }
         assert_eq!(batcher.is_due(now), number == MANY);
-        assert_eq!(batcher.polled(now), number < MANY);
     }
 }
