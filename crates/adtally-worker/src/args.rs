@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use adtally_broker::BrokerConfig;
 use adtally_domain::ReportingZone;
-use adtally_service::{BrokerArgs, DatabaseArgs, Failure, HealthArgs, SecretUrl, ZoneArgs};
+use adtally_service::{BrokerArgs, DatabaseArgs, Failure, HealthArgs, SecretUrl, ZoneArgs, switch};
 use adtally_store::StoreConfig;
 use clap::Parser;
 
@@ -30,12 +30,14 @@ pub struct WorkerArgs {
     #[arg(long, env = "ADTALLY_CONCURRENCY", default_value_t = 2, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
-    /// How many batches of one queue are stored at the same time, each over a connection of its own. With
-    /// 1, a backlog of impressions is stored a little slower while others on this machine wait for a
-    /// processor
+    /// How many batches of one queue are stored at the same time, each over a connection of its own
     #[arg(long, env = "ADTALLY_STORE_CONNECTIONS", default_value_t = 1, value_name = "N",
           value_parser = clap::value_parser!(u8).range(1..=8))]
     store_connections: u8,
+    /// Store a backlog of impressions slower while other processes of this machine wait for a processor. Has
+    /// no effect with more than one of --store-connections, nor where the kernel has no /proc/pressure/cpu
+    #[arg(long, env = "ADTALLY_YIELD_CPU", value_parser = switch)]
+    yield_cpu: bool,
 }
 
 /// Checked flags.
@@ -48,6 +50,7 @@ pub(crate) struct Config {
     pub(crate) health_bind: SocketAddr,
     pub(crate) concurrency: u16,
     pub(crate) store_connections: u8,
+    pub(crate) yield_cpu: bool,
 }
 
 impl WorkerArgs {
@@ -75,6 +78,7 @@ impl WorkerArgs {
             health_bind: self.health.health_bind,
             concurrency: self.concurrency,
             store_connections: self.store_connections,
+            yield_cpu: self.yield_cpu,
         };
         config.check_pool_size()?;
         Ok(config)
@@ -150,6 +154,6 @@ mod tests {
         assert_eq!((config.concurrency, config.store_connections), (2, 1));
         assert_eq!(config.store.pool_size, 10);
         assert_eq!(config.store.application_name, config.name);
-        assert!(config.zone.is_none());
+        assert!(config.zone.is_none() && !config.yield_cpu);
     }
 }

@@ -1,7 +1,7 @@
 //! Throttles a backlog while other processes of the machine wait for a processor.
 //!
 //! To store a backlog keeps one backend of the database busy, and the broker and the worker beside it. Where
-//! all of them share a machine with the API, publishing would wait behind it.
+//! all of them share a machine with the API (`--yield-cpu`), publishing would wait behind it.
 
 use std::time::Duration;
 

@@ -36,8 +36,9 @@ pub(crate) struct EventQueue {
 }
 
 impl EventQueue {
-    /// All of them. The batches of each live queue are stored over `store_connections`.
-    pub(crate) fn all(topology: &Topology, store_connections: usize) -> [Self; 4] {
+    /// All of them. The batches of each live queue are stored over `store_connections`. Only a backlog of
+    /// impressions may be asked to `yield_cpu`: clicks are money, and wait for nobody.
+    pub(crate) fn all(topology: &Topology, store_connections: usize, yield_cpu: bool) -> [Self; 4] {
         let queue = |name, role, bytes| Self {
             name,
             role,
@@ -52,8 +53,8 @@ impl EventQueue {
         [
             queue(topology.clicks_queue(), live, OTHERS_BYTES),
             Self {
-                // Clicks wait for nobody, nor does a worker that asks for more than one connection.
-                yields_cpu: store_connections == 1,
+                // More than one connection is a wish for speed.
+                yields_cpu: yield_cpu && store_connections == 1,
                 ..queue(topology.impressions_queue(), live, IMPRESSIONS_BYTES)
             },
             queue(topology.unrouted_queue(), dead_letter, OTHERS_BYTES),
@@ -108,6 +109,21 @@ impl BatchLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_impressions_over_one_connection_yield_and_only_when_asked_to() {
+        let topology = Topology::new("t").unwrap();
+        for (store_connections, yield_cpu, expected) in [
+            (1, true, &["t.impressions"][..]),
+            (1, false, &[]),
+            (2, true, &[]),
+        ] {
+            let queues = EventQueue::all(&topology, store_connections, yield_cpu);
+            let yielding = queues.into_iter().filter(|queue| queue.yields_cpu);
+            let names: Vec<_> = yielding.map(|queue| queue.name).collect();
+            assert_eq!(names, expected);
+        }
+    }
 
     #[test]
     fn the_prefetch_is_what_is_stored_and_what_grows_meanwhile() {

@@ -57,7 +57,7 @@ pub(crate) struct Metrics {
     redeliveries: IntCounterVec,
     /// How long a batch took until it was stored and acknowledged.
     pub(crate) store_seconds: Histogram,
-    /// How long a worker rested after a batch, a part of the above.
+    /// How long a worker paused after a batch, a part of the above.
     pub(crate) rest_seconds: Histogram,
     /// Runs of tasks by name and outcome.
     tasks: IntCounterVec,
@@ -123,7 +123,7 @@ impl Metrics {
             ),
             rest_seconds: registry.histogram(
                 "adtally_rest_seconds",
-                "Time of that in which the worker rested because others waited for a processor.",
+                "Time of that in which the worker paused because others waited for a processor (--yield-cpu).",
                 &SECONDS,
             ),
             tasks: counters(

@@ -77,7 +77,8 @@ async fn consumers(
     let config = &worker.config;
     let topology = config.broker.topology();
     let mut events = Vec::new();
-    for queue in EventQueue::all(topology, config.store_connections.into()) {
+    let queues = EventQueue::all(topology, config.store_connections.into(), config.yield_cpu);
+    for queue in queues {
         let subscription = connection.subscribe(&queue.name, queue.prefetch()).await?;
         events.push((queue, subscription));
     }

@@ -91,7 +91,8 @@ async fn beside_a_worker(lab: &Lab, args: &BenchArgs, pace: Pace) -> anyhow::Res
     lab.settle().await?;
     let api = Program::api(&ground, &[]).await?;
     let warm = warm_up(api.address, 1, args.connections).await?;
-    let worker = Program::worker(&ground).await?;
+    let yields = [("ADTALLY_YIELD_CPU", "true".to_owned())];
+    let worker = Program::worker_with(&ground, &yields).await?;
     let meter = Meter::start(lab, &[("api", &api), ("worker", &worker)])?;
     let answers = load(api.address, 1, args.connections, pace, args.duration()).await?;
     let arm = arm_of(&answers, meter)?;

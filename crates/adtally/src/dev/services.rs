@@ -130,6 +130,8 @@ impl Starter<'_> {
             .env("ADTALLY_SPOOL_DIR", self.data_dir.join("spool"))
             // Nobody balances: who presses Ctrl-C is not kept waiting.
             .env("ADTALLY_DRAIN", "0")
+            // All of it shares this machine with both servers and with a person.
+            .env("ADTALLY_YIELD_CPU", "true")
             .env(bind, address.to_string())
             .env_remove("ADTALLY_DATABASE_URL_FILE")
             .env_remove("ADTALLY_AMQP_URL_FILE")
