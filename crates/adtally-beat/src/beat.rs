@@ -7,8 +7,8 @@ use adtally_domain::{Entry, ReportingZone, Slot};
 use adtally_service::{Check, Failure, Health, Outage, Shutdown};
 use tokio::sync::watch;
 
-use crate::ledger::{Ledger, SendError};
 use crate::metrics::Metrics;
+use crate::outbox::{Outbox, SendError};
 
 /// How often beat looks at the schedule. Due is judged by PostgreSQL's clock, so the wait is
 /// short rather than exact, and a stepped local clock does no harm.
@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// A running beat.
 pub(crate) struct Beat {
-    pub(crate) ledger: Ledger,
+    pub(crate) outbox: Outbox,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
     pub(crate) broker: watch::Receiver<BrokerState>,
@@ -44,7 +44,7 @@ impl Beat {
                     outage.over("slots are sent again");
                     database.ready();
                 }
-                // Told by whoever watches for it.
+                // The watch for obstacles logs it.
                 Err(SendError::Store(error)) if error.is_lasting() => {
                     database.not_ready(error.to_string());
                 }
@@ -72,22 +72,22 @@ impl Beat {
     ) -> Result<(), SendError> {
         let zone = match *claimed {
             Some(zone) => zone,
-            None => *claimed.insert(self.ledger.claim_zone(asked).await?),
+            None => *claimed.insert(self.outbox.claim_zone(asked).await?),
         };
-        let now = self.ledger.clock().await?;
-        let left_behind = self.ledger.left_behind().await?;
-        let ours = self.ledger.write_due(&zone, now, &left_behind).await?;
-        for unsent in left_behind {
-            match Entry::named(&unsent.entry) {
+        let now = self.outbox.clock().await?;
+        let unsent = self.outbox.unsent().await?;
+        let inserted = self.outbox.insert_due(&zone, now, &unsent).await?;
+        for slot in unsent {
+            match Entry::named(&slot.entry) {
                 Some(entry) => {
-                    let at = unsent.slot;
+                    let at = slot.slot;
                     self.send(&zone, &Slot { entry, at }).await?;
                 }
-                // A newer beat wrote it and will send it.
-                None => log::debug!("{} is an entry of another version", unsent.entry),
+                // A newer beat inserted it and will send it.
+                None => log::debug!("{} is an entry of another version", slot.entry),
             }
         }
-        for slot in ours {
+        for slot in inserted {
             self.send(&zone, &slot).await?;
         }
         self.metrics.last_tick.set(now.as_millis() / 1_000);
@@ -95,7 +95,7 @@ impl Beat {
     }
 
     async fn send(&self, zone: &ReportingZone, slot: &Slot) -> Result<(), SendError> {
-        self.ledger.send(zone, slot).await?;
+        self.outbox.send(zone, slot).await?;
         self.metrics
             .slots_sent
             .with_label_values(&[slot.entry.name])

@@ -1,14 +1,15 @@
 //! AdTally's beat: puts due periodic tasks on the queue.
 //!
-//! Any number of beats may run. Each slot is a row in a ledger that only one of them can insert,
+//! Any number of beats may run. Each slot is a row of `schedule_runs` that only one of them can insert,
 //! its task has an id derived from the slot, and a slot that its beat could not send is sent by
 //! another. So whatever happens to any of them, each slot has its effect once.
 
 mod args;
 mod beat;
-mod ledger;
+mod lateness;
 mod metrics;
 mod observer;
+mod outbox;
 
 use std::time::Duration;
 
@@ -22,8 +23,9 @@ use adtally_store::{Store, StoreConfig};
 
 pub use args::BeatArgs;
 use beat::Beat;
-use metrics::{Metrics, Observed};
+use metrics::{Metrics, ObserverMetrics};
 use observer::Observer;
+use outbox::Outbox;
 
 /// Beat's queries are small: a database that takes longer is as good as away.
 const STORE_LIMIT: Duration = Duration::from_secs(15);
@@ -58,13 +60,13 @@ pub async fn run(args: BeatArgs, shutdown: Shutdown) -> anyhow::Result<()> {
     registry.show(store.metrics());
     let observer = Observer {
         store: store.clone(),
-        metrics: Observed::new(&registry, broker.topology()),
+        metrics: ObserverMetrics::new(&registry, broker.topology()),
         broker,
         delay: args.delay,
     };
     let observing = tokio::spawn(observer.run(shutdown.clone()));
     let beat = Beat {
-        ledger: ledger::Ledger::new(store.clone(), publisher.clone(), args.delay),
+        outbox: Outbox::new(store.clone(), publisher.clone(), args.delay),
         health: health.clone(),
         metrics: Metrics::new(&registry),
         broker: publisher.state(),

@@ -8,7 +8,7 @@ use adtally_service::metrics::Registry;
 use adtally_store::Observation;
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec};
 
-use crate::observer::{lag, overdue_days, overdue_hours};
+use crate::lateness::{lag, overdue_days, overdue_hours};
 
 /// Beat's metrics.
 #[derive(Debug, Clone)]
@@ -34,20 +34,20 @@ impl Metrics {
     }
 }
 
-/// What the observer saw last.
+/// What the [observer](crate::observer) saw last.
 #[derive(Debug, Clone)]
-pub(crate) struct Observed {
+pub(crate) struct ObserverMetrics {
     /// How long the oldest event that is known to wait has waited for its total.
     pub(crate) freshness: Gauge,
     messages: IntGaugeVec,
     consumers: IntGaugeVec,
-    age: GaugeVec,
-    looked_at: IntGaugeVec,
+    queue_age: GaugeVec,
+    observed_at: IntGaugeVec,
     newest_event: Gauge,
     marked: IntGaugeVec,
     oldest_mark: GaugeVec,
     rolled_up: GaugeVec,
-    letters: IntGauge,
+    new_letters: IntGauge,
     partitions_ahead: IntGauge,
     raw_from: Gauge,
     lag: GaugeVec,
@@ -56,13 +56,13 @@ pub(crate) struct Observed {
 /// The two kinds of totals, as a label.
 const GRANULARITIES: [&str; 2] = ["hour", "day"];
 
-impl Observed {
+impl ObserverMetrics {
     /// Registers the gauges; each is there with 0 before anything was seen.
     pub(crate) fn new(registry: &Registry, topology: &Topology) -> Self {
         let gauge = |name, help| registry.gauge(name, help);
         let gauges = |name, help, label| registry.gauge_vec(name, help, &[label]);
         let numbers = |name, help, label| registry.int_gauge_vec(name, help, &[label]);
-        let observed = Self {
+        let metrics = Self {
             freshness: gauge(
                 "adtally_freshness_seconds",
                 "Age of the oldest event that may wait for its total: in a queue, in an hour or day \
@@ -78,12 +78,12 @@ impl Observed {
                 "Workers that take messages from a queue.",
                 "queue",
             ),
-            age: gauges(
+            queue_age: gauges(
                 "adtally_queue_age_seconds",
                 "Since when a queue was not seen empty: no message in it is older, unless it came back.",
                 "queue",
             ),
-            looked_at: numbers(
+            observed_at: numbers(
                 "adtally_observed_timestamp_seconds",
                 "When the queues and the database were last looked at, in Unix time.",
                 "server",
@@ -107,7 +107,7 @@ impl Observed {
                 "When the newest hour or day that was rolled up after its end was, in Unix time.",
                 "granularity",
             ),
-            letters: registry.int_gauge(
+            new_letters: registry.int_gauge(
                 "adtally_dead_letters_new",
                 "Dead letters that wait for a decision, counted up to 100,000.",
             ),
@@ -125,8 +125,8 @@ impl Observed {
                 "entry",
             ),
         };
-        observed.zero(topology);
-        observed
+        metrics.zero(topology);
+        metrics
     }
 
     fn zero(&self, topology: &Topology) {
@@ -138,7 +138,7 @@ impl Observed {
             self.retry_queue(&queue, 0);
         }
         for server in ["broker", "database"] {
-            self.looked_at.with_label_values(&[server]).set(0);
+            self.observed_at.with_label_values(&[server]).set(0);
         }
         for granularity in GRANULARITIES {
             self.marked.with_label_values(&[granularity]).set(0);
@@ -155,7 +155,7 @@ impl Observed {
         self.retry_queue(queue, found.messages);
         let consumers = self.consumers.with_label_values(&[queue]);
         consumers.set(found.consumers.into());
-        self.age
+        self.queue_age
             .with_label_values(&[queue])
             .set(waited.as_secs_f64());
     }
@@ -167,16 +167,16 @@ impl Observed {
             .set(messages.into());
     }
 
-    /// Notes that all queues were looked at.
-    pub(crate) fn looked_at_queues(&self) {
+    /// Notes that all queues were observed.
+    pub(crate) fn queues_observed(&self) {
         let now = adtally_service::clock::now().timestamp();
-        self.looked_at.with_label_values(&["broker"]).set(now);
+        self.observed_at.with_label_values(&["broker"]).set(now);
     }
 
     /// Shows what the database says.
     pub(crate) fn show(&self, zone: &ReportingZone, seen: &Observation, delay: Duration) {
-        let looked_at = self.looked_at.with_label_values(&["database"]);
-        looked_at.set(seen.at.as_millis() / 1_000);
+        let observed_at = self.observed_at.with_label_values(&["database"]);
+        observed_at.set(seen.at.as_millis() / 1_000);
         if let Some(newest) = seen.newest_event {
             self.newest_event.set(seconds(newest));
         }
@@ -187,7 +187,7 @@ impl Observed {
             let at = at.map_or(0.0, seconds);
             self.rolled_up.with_label_values(&[granularity]).set(at);
         }
-        self.letters.set(number(seen.new_letters));
+        self.new_letters.set(number(seen.new_letters));
         self.partitions_ahead.set(number(seen.partitions_ahead));
         self.raw_from.set(seen.raw_from.map_or(0.0, seconds));
         for entry in ENTRIES {

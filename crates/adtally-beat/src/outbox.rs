@@ -1,4 +1,4 @@
-//! From the schedule to the queue, by way of the ledger.
+//! From the schedule to the queue, by way of `schedule_runs`.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use adtally_domain::{CatchUp, ENTRIES, Entry, ReportingZone, Slot, Timestamp};
 use adtally_store::{Store, StoreError, UnsentSlot};
 use thiserror::Error;
 
-/// The most slots of one entry that are written in one go: a year of hours takes nine.
-const SLOTS_AT_ONCE: usize = 1_000;
-/// A slot another beat wrote is left to that beat for this long, then sent by whoever sees it.
+/// The most slots of one entry that are inserted at a time: a year of hours takes nine rounds.
+const MAX_SLOTS: usize = 1_000;
+/// A slot that another beat inserted is left to that beat for this long, then sent by any beat.
 const TAKE_OVER_AFTER: Duration = Duration::from_secs(5);
 
 /// Why a look at the schedule did not come to its end. What was not done is done by the next.
@@ -21,14 +21,14 @@ pub(crate) enum SendError {
     Broker(#[from] NotKept),
 }
 
-/// The ledger of slots, which is also their outbox.
-pub(crate) struct Ledger {
+/// The rows of `schedule_runs`: which slots there were, and which are still to be sent.
+pub(crate) struct Outbox {
     store: Store,
     publisher: Publisher,
     delay: Duration,
 }
 
-impl Ledger {
+impl Outbox {
     pub(crate) fn new(store: Store, publisher: Publisher, delay: Duration) -> Self {
         Self {
             store,
@@ -49,9 +49,9 @@ impl Ledger {
         self.store.clock().await
     }
 
-    /// Writes every slot that is due at `now` into the ledger; returns those that this beat was
-    /// the first to write, oldest first.
-    pub(crate) async fn write_due(
+    /// Inserts every slot that is due at `now`. Returns those that this beat was the first to insert,
+    /// oldest first.
+    pub(crate) async fn insert_due(
         &self,
         zone: &ReportingZone,
         now: Timestamp,
@@ -62,17 +62,21 @@ impl Ledger {
             if is_covered(&entry, unsent) {
                 continue;
             }
-            let after = match self.store.last_slot(entry.name, reach(&entry, now)).await? {
+            let after = match self
+                .store
+                .last_slot(entry.name, search_until(&entry, now))
+                .await?
+            {
                 Some(last) => last,
                 None => self.store.schedule_from().await?,
             };
-            let due = entry.slots_due(zone, after, now, self.delay, SLOTS_AT_ONCE);
+            let due = entry.slots_due(zone, after, now, self.delay, MAX_SLOTS);
             if due.is_empty() {
                 continue;
             }
             let count = due.len();
             let new = self.store.insert_slots(due.clone()).await?;
-            // Where another beat wrote some of them, both leave them to the take-over.
+            // Where another beat inserted some of them, both leave them to the take-over.
             if usize::try_from(new).is_ok_and(|new| new == count) {
                 ours.extend(due);
             }
@@ -81,12 +85,14 @@ impl Ledger {
         Ok(ours)
     }
 
-    /// The slots that some beat wrote a while ago and did not send, oldest first.
-    pub(crate) async fn left_behind(&self) -> Result<Vec<UnsentSlot>, StoreError> {
+    /// The slots that some beat inserted a while ago and did not send, oldest first.
+    pub(crate) async fn unsent(&self) -> Result<Vec<UnsentSlot>, StoreError> {
         self.store.unsent_slots(TAKE_OVER_AFTER).await
     }
 
-    /// A crash between the confirm and the note makes another beat send the task again, under the
+    /// Sends the task of a slot, then marks the slot as sent.
+    ///
+    /// A crash between the confirm and the mark makes another beat send the task again, under the
     /// same id, which the worker knows.
     pub(crate) async fn send(&self, zone: &ReportingZone, slot: &Slot) -> Result<(), SendError> {
         let task = slot.task(zone);
@@ -105,18 +111,18 @@ impl Ledger {
     }
 }
 
-/// How far into the ledger to look for an entry's last slot. One that a clock ahead of time left
-/// there must not end the work of entries that are not made up for; all others are in the ledger
-/// once, whenever that was.
-fn reach(entry: &Entry, now: Timestamp) -> Timestamp {
+/// Until when to search for an entry's last slot. A clock that was ahead may have left one of the future,
+/// which must not end the work of entries that catch up with the latest only. Of all others each slot is
+/// there once, whenever that was.
+fn search_until(entry: &Entry, now: Timestamp) -> Timestamp {
     match entry.catch_up {
         CatchUp::All => Timestamp::MAX,
         CatchUp::Latest => now,
     }
 }
 
-/// Whether a slot that still waits to be sent does the work of those due since: a broker that is
-/// away for a day must not find a day of sweeps on its return.
+/// Whether a slot that is still to be sent does the work of those due since: a broker that was away for a day
+/// must not get a day of sweeps.
 fn is_covered(entry: &Entry, unsent: &[UnsentSlot]) -> bool {
     entry.catch_up == CatchUp::Latest && unsent.iter().any(|slot| slot.entry == entry.name)
 }
@@ -128,7 +134,9 @@ mod tests {
     #[test]
     fn a_slot_of_a_clock_that_was_ahead_counts_only_where_every_slot_is_made_up_for() {
         let now = Timestamp::EPOCH;
-        let bounded = ENTRIES.into_iter().filter(|entry| reach(entry, now) == now);
+        let bounded = ENTRIES
+            .into_iter()
+            .filter(|entry| search_until(entry, now) == now);
         let names: Vec<_> = bounded.map(|entry| entry.name).collect();
         assert_eq!(names, ["sweep-dirty", "maintain-partitions"]);
     }
