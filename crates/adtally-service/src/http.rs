@@ -31,7 +31,7 @@ use tokio::net::TcpStream;
 use crate::metrics::Registry;
 use crate::{Check, ClientNetwork};
 use connection::Connection;
-use connections::{ConnectionMetrics, Connections, Work};
+use connections::{ConnectionMetrics, Connections, RequestTracker};
 use refused::{Refusals, Refused};
 use turns::Rounds;
 
@@ -127,7 +127,7 @@ where
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(options.disconnect_timeout)
             .on_connect_ext(|connection: &Connection, data: &mut Extensions| {
-                data.insert(connection.work());
+                data.insert(connection.tracker());
             })
             .h1(app);
         let (counted, rounds) = (refusals.clone(), Rounds::default());
@@ -135,13 +135,13 @@ where
         let admit = move |io: TcpStream| {
             tcp_timeouts::set(&io);
             let peer = io.peer_addr().ok();
-            match connections.admit(ClientNetwork::of(peer.map(|peer| peer.ip()))) {
-                Some(held) => {
+            match connections.acquire(ClientNetwork::of(peer.map(|peer| peer.ip()))) {
+                Some(guard) => {
                     let turns = rounds.turns();
-                    let connection = Connection::new(io, held, turns, head, refusals.clone());
+                    let connection = Connection::new(io, guard, turns, head, refusals.clone());
                     Ok((connection, peer))
                 }
-                None => Err(turned_away(&io)),
+                None => Err(answer_refused(&io)),
             }
         };
         admission::in_turns(in_rounds, admit)
@@ -158,11 +158,11 @@ where
 /// How many connections a thread accepts whose limit is `limit`, so that each newcomer is at least looked
 /// at: as many as there may be, and some that are being closed.
 pub const fn accepted_connections(limit: usize) -> usize {
-    connections::at_most(limit) + limit / 8 + 64
+    connections::max_connections(limit) + limit / 8 + 64
 }
 
 /// Tells a client that there is no room for it.
-fn turned_away(io: &TcpStream) -> DispatchError {
+fn answer_refused(io: &TcpStream) -> DispatchError {
     const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
         content-length: 0\r\nconnection: close\r\n\r\n";
     let _best_effort = io.try_write(ANSWER);
@@ -175,7 +175,7 @@ fn answer<App: Service<Request, Error = HttpResponse>>(
     app: &App,
     refusals: &Refusals,
 ) -> impl Future<Output = Result<App::Response, HttpResponse>> + use<App> {
-    let work = request.conn_data::<Work>().cloned();
+    let tracker = request.conn_data::<RequestTracker>().cloned();
     let answering = if asks_for_stream(&request) {
         refusals.count(Refused::Upgrade);
         None
@@ -187,8 +187,8 @@ fn answer<App: Service<Request, Error = HttpResponse>>(
             Some(answering) => answering.await,
             None => Err(HttpResponse::BadRequest().force_close().finish()),
         };
-        if let Some(work) = work {
-            work.answered();
+        if let Some(tracker) = tracker {
+            tracker.answered();
         }
         answer
     }

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::HeadLimits;
-use super::connections::{Held, Work};
+use super::connections::{ConnectionGuard, RequestTracker};
 use super::refused::{Refusals, Refused};
 use super::requests::{Fault, Requests};
 use super::target;
@@ -21,7 +21,7 @@ pub(super) struct Connection {
     limits: HeadLimits,
     refusals: Refusals,
     requests: Requests,
-    held: Held,
+    guard: ConnectionGuard,
     turns: Turns,
     /// What was read and not handed on, as encoding made it longer.
     overflow: Vec<u8>,
@@ -36,7 +36,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(
         io: TcpStream,
-        held: Held,
+        guard: ConnectionGuard,
         turns: Turns,
         limits: HeadLimits,
         refusals: Refusals,
@@ -46,7 +46,7 @@ impl Connection {
             limits,
             refusals,
             requests: Requests::default(),
-            held,
+            guard,
             turns,
             overflow: Vec::new(),
             deadline: None,
@@ -55,9 +55,9 @@ impl Connection {
         }
     }
 
-    /// What tells it that a request was answered.
-    pub(super) fn work(&self) -> Work {
-        self.held.work()
+    /// Tells the connection which requests were answered.
+    pub(super) fn tracker(&self) -> RequestTracker {
+        self.guard.tracker()
     }
 
     /// Looks at what was read into `buffer` behind `start`.
@@ -65,10 +65,11 @@ impl Connection {
         let (before, read) = buffer.filled().split_at(start);
         debug_assert_eq!(before.len(), start);
         // Behind the request before, and not in the middle of its body.
-        let is_encodable = self.requests.is_at_request_line() && self.held.is_idle();
+        let is_encodable = self.requests.is_at_request_line() && self.guard.is_idle();
         let heads = self.requests.complete_heads();
         let followed = self.requests.follow(read, self.limits.bytes);
-        self.held.requested(self.requests.complete_heads() - heads);
+        self.guard
+            .add_requests(self.requests.complete_heads() - heads);
         let mut sound = read;
         if let Err(faulty) = followed {
             let refused = match faulty.fault {
@@ -121,7 +122,7 @@ impl Connection {
         self.is_refused = true;
         self.refusals.count(refused);
         // While an answer is on its way, another would mix with it.
-        if self.held.is_idle() {
+        if self.guard.is_idle() {
             let answer = refused.answer();
             let _best_effort = Pin::new(&mut self.io).poll_write(context, answer.as_bytes());
         }
@@ -144,7 +145,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.is_refused || this.held.is_closed() {
+        if this.is_refused || this.guard.is_closed() {
             return Poll::Ready(Ok(()));
         }
         if !this.overflow.is_empty() {
@@ -152,8 +153,8 @@ impl AsyncRead for Connection {
             return Poll::Ready(Ok(()));
         }
         if let Some(refused) = this.later {
-            if !this.held.is_idle() {
-                this.held.wait_until_idle(context.waker());
+            if !this.guard.is_idle() {
+                this.guard.wake_on_idle(context.waker());
                 return Poll::Pending;
             }
             // The end of the last answer may still be on its way, so that none of ours may follow.
@@ -168,7 +169,7 @@ impl AsyncRead for Connection {
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
         if read.is_pending() {
             this.turns.is_over();
-            this.held.wait(context.waker());
+            this.guard.wake_on_close(context.waker());
         }
         this.turns.took(buffer.filled().len() - start);
         let refused = match &read {

@@ -17,11 +17,11 @@ use prometheus::{IntCounterVec, IntGauge};
 use crate::metrics::Registry;
 use crate::{Check, ClientNetwork};
 
-/// How many are closed at a time, so that not each newcomer looks through all: a 32nd part of the limit.
-const AT_A_TIME: usize = 32;
+/// How many are evicted at a time, so that not each newcomer looks through all: a 32nd of the limit.
+const EVICTED_SHARE: usize = 32;
 
-/// How many more than the limit there may be for networks below their share: an 8th part of it.
-const KEPT: usize = 8;
+/// How many more than the limit there may be, reserved for networks below their share: an 8th of it.
+const RESERVED_SHARE: usize = 8;
 
 /// What is counted of the connections of all threads. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub(super) struct ConnectionMetrics {
     limit: i64,
     open: IntGauge,
     closed: IntCounterVec,
-    /// Told when all are taken.
+    /// Shows in `/readyz` that all are taken.
     check: Option<Check>,
 }
 
@@ -48,38 +48,38 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Table {
-    seats: HashMap<u64, Rc<Seat>>,
+    slots: HashMap<u64, Rc<Slot>>,
     networks: HashMap<ClientNetwork, usize>,
     last: u64,
 }
 
-/// One of the connections, until it is dropped.
+/// One of the connections. Dropping it frees its slot.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct ConnectionGuard {
     connections: Connections,
-    seat: Rc<Seat>,
+    slot: Rc<Slot>,
 }
 
-/// Tells what a connection is doing.
+/// Tells a connection which of its requests were answered.
 #[derive(Debug, Clone)]
-pub(super) struct Work {
+pub(super) struct RequestTracker {
     connections: Connections,
-    seat: Rc<Seat>,
+    slot: Rc<Slot>,
 }
 
 /// What others may see of a connection.
 #[derive(Debug)]
-struct Seat {
+struct Slot {
     number: u64,
     network: ClientNetwork,
     /// Complete requests that were not answered yet.
     requests: Cell<u64>,
     /// When it last became idle, by the clock of all.
     idle_since: Cell<u64>,
-    /// Nobody has looked yet whether a request came with it.
-    is_fresh: Cell<bool>,
+    /// It was not read from yet, so a request may have come with it.
+    is_new: Cell<bool>,
     is_closed: Cell<bool>,
-    /// Its connection is to be told when it becomes idle.
+    /// Its connection is to be woken when it becomes idle.
     is_awaited: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -139,8 +139,8 @@ impl ConnectionMetrics {
 }
 
 /// The most connections of a thread whose limit is `limit`.
-pub(super) const fn at_most(limit: usize) -> usize {
-    limit + limit.div_ceil(KEPT)
+pub(super) const fn max_connections(limit: usize) -> usize {
+    limit + limit.div_ceil(RESERVED_SHARE)
 }
 
 impl Connections {
@@ -154,27 +154,27 @@ impl Connections {
         }))
     }
 
-    /// A place for a connection of `network`; `None` when it is to be closed at once.
-    pub(super) fn admit(&self, network: ClientNetwork) -> Option<Held> {
+    /// A slot for a connection of `network`; `None` when it is to be closed at once.
+    pub(super) fn acquire(&self, network: ClientNetwork) -> Option<ConnectionGuard> {
         let shared = &self.0;
         let mut table = shared.table.borrow_mut();
-        if table.seats.len() >= shared.limit {
-            let closed = table.close_idle(shared.limit);
+        if table.slots.len() >= shared.limit {
+            let closed = table.evict_idle(shared.limit);
             shared.metrics.closed("idle", closed.len());
             shared.metrics.gone(closed.len());
-            let has_room = table.has_kept(network, shared.limit) || table.has_fresh();
+            let has_room = table.has_reserved(network, shared.limit) || table.has_new();
             if closed.is_empty() && !has_room {
                 shared.metrics.closed("refused", 1);
                 return None;
             }
-            closed.iter().for_each(|seat| seat.close());
+            closed.iter().for_each(|slot| slot.close());
         }
         shared.metrics.opened();
-        let seat = table.add(network, self.now());
+        let slot = table.add(network, self.now());
         drop(table);
-        Some(Held {
+        Some(ConnectionGuard {
             connections: self.clone(),
-            seat,
+            slot,
         })
     }
 
@@ -186,31 +186,31 @@ impl Connections {
 }
 
 impl Table {
-    fn add(&mut self, network: ClientNetwork, now: u64) -> Rc<Seat> {
+    fn add(&mut self, network: ClientNetwork, now: u64) -> Rc<Slot> {
         self.last += 1;
-        let seat = Rc::new(Seat {
+        let slot = Rc::new(Slot {
             number: self.last,
             network,
             requests: Cell::new(0),
             idle_since: Cell::new(now),
-            is_fresh: Cell::new(true),
+            is_new: Cell::new(true),
             is_closed: Cell::new(false),
             is_awaited: Cell::new(false),
             waker: RefCell::default(),
         });
-        self.seats.insert(seat.number, Rc::clone(&seat));
+        self.slots.insert(slot.number, Rc::clone(&slot));
         *self.networks.entry(network).or_default() += 1;
-        seat
+        slot
     }
 
-    fn remove(&mut self, seat: &Seat) -> bool {
-        if self.seats.remove(&seat.number).is_none() {
+    fn remove(&mut self, slot: &Slot) -> bool {
+        if self.slots.remove(&slot.number).is_none() {
             return false;
         }
-        if let Some(count) = self.networks.get_mut(&seat.network) {
+        if let Some(count) = self.networks.get_mut(&slot.network) {
             *count -= 1;
             if *count == 0 {
-                self.networks.remove(&seat.network);
+                self.networks.remove(&slot.network);
             }
         }
         true
@@ -222,101 +222,101 @@ impl Table {
     }
 
     /// Whether `network` may have one of those beyond the limit.
-    fn has_kept(&self, network: ClientNetwork, limit: usize) -> bool {
+    fn has_reserved(&self, network: ClientNetwork, limit: usize) -> bool {
         let held = self.networks.get(&network).copied().unwrap_or_default();
         let networks = self.networks.len() + usize::from(held == 0);
-        self.seats.len() < at_most(limit) && held < self.share(networks, limit)
+        self.slots.len() < max_connections(limit) && held < self.share(networks, limit)
     }
 
-    /// Whether some are about to be looked at. Then there are more than the limit for a moment.
-    fn has_fresh(&self) -> bool {
-        self.seats.values().any(|seat| seat.is_fresh.get())
+    /// Whether some were not read from yet. Then there are more than the limit for a moment.
+    fn has_new(&self) -> bool {
+        self.slots.values().any(|slot| slot.is_new.get())
     }
 
-    /// Takes out some idle ones of networks that have their share or more.
-    fn close_idle(&mut self, limit: usize) -> Vec<Rc<Seat>> {
+    /// Removes some idle ones of networks that have their share or more, the longest idle first.
+    fn evict_idle(&mut self, limit: usize) -> Vec<Rc<Slot>> {
         let share = self.share(self.networks.len(), limit);
-        let has_share = |seat: &Rc<Seat>| {
-            let held = self.networks.get(&seat.network);
+        let has_share = |slot: &Rc<Slot>| {
+            let held = self.networks.get(&slot.network);
             held.is_some_and(|held| *held >= share)
         };
-        let idle = self.seats.values().filter(|seat| seat.is_idle());
-        let mut idle: Vec<_> = idle.filter(|seat| has_share(seat)).cloned().collect();
-        idle.sort_unstable_by_key(|seat| seat.idle_since.get());
-        idle.truncate(limit.div_ceil(AT_A_TIME));
-        idle.retain(|seat| self.remove(seat));
+        let idle = self.slots.values().filter(|slot| slot.is_idle());
+        let mut idle: Vec<_> = idle.filter(|slot| has_share(slot)).cloned().collect();
+        idle.sort_unstable_by_key(|slot| slot.idle_since.get());
+        idle.truncate(limit.div_ceil(EVICTED_SHARE));
+        idle.retain(|slot| self.remove(slot));
         idle
     }
 }
 
-impl Held {
-    /// What tells of its requests.
-    pub(super) fn work(&self) -> Work {
-        Work {
+impl ConnectionGuard {
+    /// Tells it which requests were answered.
+    pub(super) fn tracker(&self) -> RequestTracker {
+        RequestTracker {
             connections: self.connections.clone(),
-            seat: Rc::clone(&self.seat),
+            slot: Rc::clone(&self.slot),
         }
     }
 
     /// So many more complete requests arrived.
-    pub(super) fn requested(&self, more: u64) {
-        self.seat.requests.set(self.seat.requests.get() + more);
+    pub(super) fn add_requests(&self, more: u64) {
+        self.slot.requests.set(self.slot.requests.get() + more);
     }
 
     /// Whether all requests that arrived were answered.
     pub(super) fn is_idle(&self) -> bool {
-        self.seat.requests.get() == 0
+        self.slot.requests.get() == 0
     }
 
-    /// Whether it is to be closed, its place being another's.
+    /// Whether it was evicted, and is to be closed.
     pub(super) fn is_closed(&self) -> bool {
-        self.seat.is_closed.get()
+        self.slot.is_closed.get()
     }
 
     /// Has `waker` called when it is to be closed. Nothing is there to be read.
-    pub(super) fn wait(&self, waker: &Waker) {
-        self.seat.is_fresh.set(false);
-        let mut kept = self.seat.waker.borrow_mut();
-        match &mut *kept {
-            Some(kept) => kept.clone_from(waker),
-            None => *kept = Some(waker.clone()),
+    pub(super) fn wake_on_close(&self, waker: &Waker) {
+        self.slot.is_new.set(false);
+        let mut current = self.slot.waker.borrow_mut();
+        match &mut *current {
+            Some(current) => current.clone_from(waker),
+            None => *current = Some(waker.clone()),
         }
     }
 
     /// Has `waker` called as well when all requests that arrived were answered.
-    pub(super) fn wait_until_idle(&self, waker: &Waker) {
-        self.wait(waker);
-        self.seat.is_awaited.set(true);
+    pub(super) fn wake_on_idle(&self, waker: &Waker) {
+        self.wake_on_close(waker);
+        self.slot.is_awaited.set(true);
     }
 }
 
-impl Work {
+impl RequestTracker {
     /// A request was answered.
     pub(super) fn answered(&self) {
-        let left = self.seat.requests.get().saturating_sub(1);
-        self.seat.requests.set(left);
+        let left = self.slot.requests.get().saturating_sub(1);
+        self.slot.requests.set(left);
         if left == 0 {
-            self.seat.idle_since.set(self.connections.now());
-            if self.seat.is_awaited.get() {
-                self.seat.wake();
+            self.slot.idle_since.set(self.connections.now());
+            if self.slot.is_awaited.get() {
+                self.slot.wake();
             }
         }
     }
 }
 
-impl Drop for Held {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let shared = &self.connections.0;
-        if shared.table.borrow_mut().remove(&self.seat) {
+        if shared.table.borrow_mut().remove(&self.slot) {
             shared.metrics.gone(1);
         }
     }
 }
 
-impl Seat {
+impl Slot {
     /// Whether it waits for its client.
     fn is_idle(&self) -> bool {
-        self.requests.get() == 0 && !self.is_fresh.get()
+        self.requests.get() == 0 && !self.is_new.get()
     }
 
     fn close(&self) {

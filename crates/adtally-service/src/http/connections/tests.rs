@@ -14,20 +14,20 @@ fn network(number: u8) -> ClientNetwork {
     ClientNetwork::from(IpAddr::from([203, 0, 113, number]))
 }
 
-fn admit(connections: &Connections, number: u8) -> Held {
-    let held = connections.admit(network(number)).unwrap();
-    held.wait(Waker::noop());
+fn acquire(connections: &Connections, number: u8) -> ConnectionGuard {
+    let held = connections.acquire(network(number)).unwrap();
+    held.wake_on_close(Waker::noop());
     held
 }
 
-fn open(held: &[Held]) -> usize {
+fn open(held: &[ConnectionGuard]) -> usize {
     held.iter().filter(|held| !held.is_closed()).count()
 }
 
 #[test]
 fn one_network_alone_may_have_all() {
     let (connections, registry) = connections();
-    let held: Vec<_> = (0..LIMIT).map(|_| admit(&connections, 1)).collect();
+    let held: Vec<_> = (0..LIMIT).map(|_| acquire(&connections, 1)).collect();
     assert_eq!(open(&held), LIMIT);
     let metrics = registry.render();
     assert!(
@@ -41,11 +41,11 @@ fn one_network_alone_may_have_all() {
 #[test]
 fn a_newcomer_takes_the_place_of_the_longest_idle() {
     let (connections, registry) = connections();
-    let held: Vec<_> = (0..LIMIT).map(|_| admit(&connections, 1)).collect();
+    let held: Vec<_> = (0..LIMIT).map(|_| acquire(&connections, 1)).collect();
     // The first has just been used, so the second is idle for the longest time.
-    held[0].requested(1);
-    held[0].work().answered();
-    let _newcomer = admit(&connections, 1);
+    held[0].add_requests(1);
+    held[0].tracker().answered();
+    let _newcomer = acquire(&connections, 1);
     let closed: Vec<_> = (0..LIMIT).filter(|&n| held[n].is_closed()).collect();
     assert_eq!(closed, [1, 2]);
     drop(held);
@@ -55,10 +55,10 @@ fn a_newcomer_takes_the_place_of_the_longest_idle() {
 #[test]
 fn whoever_has_less_than_their_share_is_closed_for_nobody() {
     let (connections, _) = connections();
-    let few: Vec<_> = (0..4).map(|_| admit(&connections, 1)).collect();
+    let few: Vec<_> = (0..4).map(|_| acquire(&connections, 1)).collect();
     let mut many = Vec::new();
     for _ in 0..10 * LIMIT {
-        many.push(admit(&connections, 2));
+        many.push(acquire(&connections, 2));
     }
     assert_eq!(open(&few), 4);
     assert!(open(&many) <= LIMIT);
@@ -69,20 +69,20 @@ fn what_is_at_work_is_never_closed_and_others_get_what_is_kept_for_them() {
     let (connections, registry) = connections();
     let busy: Vec<_> = (0..LIMIT)
         .map(|_| {
-            let held = admit(&connections, 1);
-            held.requested(1);
+            let held = acquire(&connections, 1);
+            held.add_requests(1);
             held
         })
         .collect();
-    assert!(connections.admit(network(1)).is_none());
+    assert!(connections.acquire(network(1)).is_none());
     let others: Vec<_> = (2..100)
         .map_while(|number| {
-            let held = connections.admit(network(number))?;
-            held.wait(Waker::noop());
+            let held = connections.acquire(network(number))?;
+            held.wake_on_close(Waker::noop());
             Some(held)
         })
         .collect();
-    assert_eq!(others.len(), at_most(LIMIT) - LIMIT);
+    assert_eq!(others.len(), max_connections(LIMIT) - LIMIT);
     assert_eq!(open(&busy), LIMIT);
     let metrics = registry.render();
     let refused = "adtally_http_connections_closed_total{reason=\"refused\"} 2";
@@ -93,15 +93,15 @@ fn what_is_at_work_is_never_closed_and_others_get_what_is_kept_for_them() {
 fn many_that_come_at_once_are_all_looked_at() {
     let (connections, _) = connections();
     let burst: Vec<_> = (0..2 * LIMIT)
-        .map(|_| connections.admit(network(1)).unwrap())
+        .map(|_| connections.acquire(network(1)).unwrap())
         .collect();
     assert_eq!(open(&burst), 2 * LIMIT);
     // Those that brought a request stay, the others make room.
     for held in &burst[1..] {
-        held.wait(Waker::noop());
+        held.wake_on_close(Waker::noop());
     }
-    burst[0].requested(1);
-    let _newcomer = admit(&connections, 1);
+    burst[0].add_requests(1);
+    let _newcomer = acquire(&connections, 1);
     assert!(open(&burst) < 2 * LIMIT && !burst[0].is_closed());
 }
 
@@ -112,9 +112,9 @@ fn readyz_tells_while_all_are_taken() {
     let metrics = ConnectionMetrics::new(&Registry::new(), LIMIT, check);
     let connections = Connections::new(LIMIT, metrics);
     let told = || serde_json::to_string(&health.readiness()).unwrap();
-    let mut held: Vec<_> = (1..LIMIT).map(|_| admit(&connections, 1)).collect();
+    let mut held: Vec<_> = (1..LIMIT).map(|_| acquire(&connections, 1)).collect();
     assert!(!told().contains("taken"), "{}", told());
-    held.push(admit(&connections, 1));
+    held.push(acquire(&connections, 1));
     assert!(
         told().contains("taken") && health.readiness().ready,
         "{}",
@@ -127,10 +127,10 @@ fn readyz_tells_while_all_are_taken() {
 #[test]
 fn a_closed_one_is_woken() {
     let (connections, _) = connections();
-    let held: Vec<_> = (0..LIMIT).map(|_| admit(&connections, 1)).collect();
+    let held: Vec<_> = (0..LIMIT).map(|_| acquire(&connections, 1)).collect();
     let woken = std::sync::Arc::new(Woken::default());
-    held[0].wait(&Waker::from(woken.clone()));
-    let _newcomer = admit(&connections, 1);
+    held[0].wake_on_close(&Waker::from(woken.clone()));
+    let _newcomer = acquire(&connections, 1);
     assert!(held[0].is_closed() && woken.0.load(std::sync::atomic::Ordering::SeqCst));
 }
 
