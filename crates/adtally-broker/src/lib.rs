@@ -45,8 +45,6 @@ mod random;
 mod state;
 mod topology;
 
-// For callers that have not moved on yet.
-pub use adtally_wire::{Envelope, HeaderValue, Headers, celery, pack};
 pub use backoff::Backoff;
 pub use config::BrokerConfig;
 pub use consumer::{ConsumerSession, Delivery, QueueState, Subscription, ack_all};
