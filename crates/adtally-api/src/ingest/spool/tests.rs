@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use adtally_domain::{AdId, EventId, EventKind};
 use tempfile::TempDir;
@@ -55,7 +56,21 @@ fn options(directory: &Path, max_bytes: u64) -> SpoolOptions {
 
 fn opened(directory: &TempDir, max_bytes: u64, disk: &TestDisk) -> Spool {
     let options = options(directory.path(), max_bytes);
-    Spool::open_on(&options, &Registry::new(), now, Box::new(disk.clone())).unwrap()
+    once_unlocked(|| Spool::open_on(&options, &Registry::new(), now, Box::new(disk.clone())))
+}
+
+/// What `open` opens. A child that another test just forked holds the lock of the last owner until it
+/// executes its program, so a locked directory is tried again.
+fn once_unlocked<T>(open: impl Fn() -> Result<T, Failure>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match open() {
+            Ok(opened) => return opened,
+            Err(failure) if !failure.message.contains("another process") => panic!("{failure}"),
+            Err(failure) => assert!(Instant::now() < deadline, "not within 20 s: {failure}"),
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Reads everything there is and confirms it.

@@ -1,7 +1,5 @@
 //! A disk that fails under a running spool.
 
-use std::time::Instant;
-
 use super::*;
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {

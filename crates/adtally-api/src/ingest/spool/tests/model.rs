@@ -68,8 +68,8 @@ impl Life {
         self.parts = None;
         meanwhile(self);
         let options = options(self.directory.path(), MAX_BYTES);
-        let disk = Box::new(self.disk.clone());
-        let mut parts = parts(&options, &Registry::new(), disk).unwrap();
+        let open = || parts(&options, &Registry::new(), Box::new(self.disk.clone()));
+        let mut parts = once_unlocked(open);
         parts.1.batch_events = 3;
         self.parts = Some(parts);
     }
