@@ -10,8 +10,8 @@ mod discard;
 mod list;
 mod purge;
 mod requeue;
+mod resolve;
 mod row;
-mod settle;
 
 use adtally_domain::{AdId, Event, EventId, Timestamp, event_dead_letter_id};
 use diesel::prelude::*;
@@ -24,8 +24,8 @@ pub use list::{
     DeadLetterBatch, DeadLetterCursor, DeadLetterFilter, DeadLetterPage, DeadLetterSummary,
 };
 pub use requeue::Requeued;
-pub(crate) use row::{bury, insert};
-pub(crate) use settle::settle;
+pub(crate) use resolve::resolve;
+pub(crate) use row::{insert, insert_from_events};
 
 use crate::schema::dead_letters::dsl;
 use crate::{Store, StoreError};

@@ -121,7 +121,7 @@ impl Store {
         let store = self.clone();
         self.run(move |conn| {
             let raw_from = conn.transaction(|conn| drop_through(conn, zone, day, final_after))?;
-            store.memory().partitions.clear();
+            store.hints().partitions.clear();
             Ok(raw_from)
         })
         .await

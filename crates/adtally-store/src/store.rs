@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::deadline::Deadline;
-use crate::events::Memory;
+use crate::events::Hints;
 use crate::obstacle::Faults;
 use crate::pool::Pool;
 use crate::{StoreConfig, StoreError, server, times};
@@ -28,7 +28,7 @@ pub struct Store {
 struct Inner {
     config: StoreConfig,
     pool: Pool,
-    memory: Memory,
+    hints: Hints,
     /// Whether the last call was answered.
     answers: AtomicBool,
     /// Permits of calls that may take long.
@@ -57,7 +57,7 @@ impl Store {
                 slow_calls: Arc::new(Semaphore::new(config.slow_calls())),
                 config,
                 pool,
-                memory: Memory::default(),
+                hints: Hints::default(),
                 answers: AtomicBool::new(false),
             }),
         }
@@ -104,8 +104,8 @@ impl Store {
         }
     }
 
-    pub(crate) fn memory(&self) -> &Memory {
-        &self.inner.memory
+    pub(crate) fn hints(&self) -> &Hints {
+        &self.inner.hints
     }
 
     /// Runs `work` with a connection on a thread for blocking work, for at most the call time-out.

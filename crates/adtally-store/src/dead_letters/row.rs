@@ -85,9 +85,9 @@ pub(crate) fn insert<'a>(
     Ok(changed)
 }
 
-/// Keeps `letters` of events that the table refused. An event that has a letter goes to that one, of
+/// Keeps `letters` of events that could not be stored. An event that has a letter goes to that one, of
 /// several to one that an operator put back. Says what [`insert`] says.
-pub(crate) fn bury(
+pub(crate) fn insert_from_events(
     conn: &mut PgConnection,
     letters: &[NewDeadLetter],
 ) -> QueryResult<BTreeMap<String, u64>> {
@@ -105,20 +105,20 @@ pub(crate) fn bury(
         .select((dsl::id, dsl::event_id, dsl::state))
         .for_update()
         .load(conn)?;
-    let home = |letter: &NewDeadLetter| {
+    let under_its_id = |letter: &NewDeadLetter| {
         let event = letter.event_id.map(EventId::as_uuid);
         let of_event = kept.iter().filter(|(_, kept, _)| *kept == event);
         // The one that an operator put back, or any other: one event needs no second letter.
-        let home = of_event.max_by_key(|(id, _, state)| {
+        let its_own = of_event.max_by_key(|(id, _, state)| {
             let is_requeued = state == DeadLetterState::Requeued.as_str();
             (is_requeued, *id == letter.id)
         });
         NewDeadLetter {
-            id: home.map_or(letter.id, |(id, ..)| *id),
+            id: its_own.map_or(letter.id, |(id, ..)| *id),
             ..letter.clone()
         }
     };
-    let letters: Vec<NewDeadLetter> = letters.iter().map(home).collect();
+    let letters: Vec<NewDeadLetter> = letters.iter().map(under_its_id).collect();
     insert(conn, letters.iter())
 }
 

@@ -1,4 +1,4 @@
-//! The fast way in: COPY straight into the table. One known id fails it all.
+//! The fast way in: COPY straight into the table. One id that exists fails it all.
 
 use std::io::Write;
 
@@ -6,9 +6,9 @@ use diesel::ExecuteCopyFromDsl;
 use diesel::pg::{CopyFormat, CopyTarget, PgConnection};
 use diesel::result::{Error, QueryResult};
 
-use super::passes::Passes;
-use super::row::{self, COLUMNS, Columns, HEADER, TRAILER};
-use super::rows::Row;
+use super::copy_buffer::RowRef;
+use super::insert_order::InsertOrder;
+use super::row::{self, COLUMNS, ColumnSet, HEADER, TRAILER};
 use crate::schema::events::{self, dsl};
 
 /// Bytes handed to the connection at once. A message for each row would cost more than the row; much
@@ -17,9 +17,9 @@ const CHUNK: usize = 64 * 1_024;
 
 /// Inserts the rows. A source that none of them has, and columns at the end that are NULL in all of them, are
 /// not sent: the server would read and convert each, row by row.
-pub(super) fn insert(conn: &mut PgConnection, passes: &Passes<'_>) -> QueryResult<usize> {
-    let all = passes.sorted.iter().map(Row::columns);
-    let used = all.fold(Columns::default(), |used, row| Columns {
+pub(super) fn insert(conn: &mut PgConnection, order: &InsertOrder<'_>) -> QueryResult<usize> {
+    let all = order.sorted.iter().map(RowRef::columns);
+    let used = all.fold(ColumnSet::default(), |used, row| ColumnSet {
         source: used.source || row.source,
         others: used.others.max(row.others),
     });
@@ -27,11 +27,11 @@ pub(super) fn insert(conn: &mut PgConnection, passes: &Passes<'_>) -> QueryResul
     macro_rules! send {
         ($others:expr, $($column:ident),*) => {{
             let others = $others;
-            let sent = Columns { source, others };
+            let sent = ColumnSet { source, others };
             if source {
-                copy(conn, (dsl::event_id, dsl::source, $(dsl::$column),*), passes, sent)
+                copy(conn, (dsl::event_id, dsl::source, $(dsl::$column),*), order, sent)
             } else {
-                copy(conn, (dsl::event_id, $(dsl::$column),*), passes, sent)
+                copy(conn, (dsl::event_id, $(dsl::$column),*), order, sent)
             }
         }};
     }
@@ -67,12 +67,12 @@ pub(super) fn insert(conn: &mut PgConnection, passes: &Passes<'_>) -> QueryResul
 fn copy(
     conn: &mut PgConnection,
     columns: impl CopyTarget<Table = events::table>,
-    passes: &Passes<'_>,
-    sent: Columns,
+    order: &InsertOrder<'_>,
+    sent: ColumnSet,
 ) -> QueryResult<usize> {
     diesel::copy_from(events::table)
         .from_raw_data(columns, |copy| {
-            write(copy, passes.rows(), sent).map_err(told_by_database)
+            write(copy, order.rows(), sent).map_err(told_by_database)
         })
         .with_format(CopyFormat::Binary)
         .execute(conn)
@@ -80,14 +80,14 @@ fn copy(
 
 fn write<'a>(
     copy: &mut dyn Write,
-    rows: impl Iterator<Item = &'a Row<'a>>,
-    sent: Columns,
+    rows: impl Iterator<Item = &'a RowRef<'a>>,
+    sent: ColumnSet,
 ) -> std::io::Result<()> {
     let mut chunk = Vec::with_capacity(CHUNK + CHUNK / 8);
     chunk.extend_from_slice(&HEADER);
     for row in rows {
-        let (fields, given) = (row.fields(), row.columns());
-        row::write(&mut chunk, row.id(), fields, given, sent);
+        let (fields, present) = (row.fields(), row.columns());
+        row::write(&mut chunk, row.id(), fields, present, sent);
         if chunk.len() >= CHUNK {
             copy.write_all(&chunk)?;
             chunk.clear();

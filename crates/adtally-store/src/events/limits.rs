@@ -1,6 +1,6 @@
 //! Which times an event may have to be stored.
 //!
-//! Senders are judged by the API, with its clock. These limits are the database's own: they hold for
+//! The API checks what senders send, with its clock. These limits are the database's own: they hold for
 //! whatever is on a queue, and for an API whose clock is wrong.
 
 use std::collections::BTreeSet;
@@ -65,13 +65,13 @@ impl Limits {
     }
 
     /// Whether a batch from `first` to `last` is all within the limits.
-    pub(super) fn hold(&self, first: Timestamp, last: Timestamp) -> bool {
+    pub(super) fn contain(&self, first: Timestamp, last: Timestamp) -> bool {
         let is_kept = self.raw_from.is_none_or(|raw_from| raw_from <= first);
         is_kept && !self.is_ahead(last) && self.closed.is_empty()
     }
 
     /// What is wrong with `time`, if anything is.
-    pub(super) fn judge(&self, zone: ReportingZone, time: Timestamp) -> Option<Untimely> {
+    pub(super) fn check(&self, zone: ReportingZone, time: Timestamp) -> Option<Untimely> {
         if self.is_ahead(time) {
             return Some(Untimely::Ahead);
         }
@@ -81,7 +81,7 @@ impl Limits {
     }
 
     /// What is wrong with `time` if its day is one of those `without` a partition.
-    pub(super) fn judge_without(
+    pub(super) fn check_without(
         &self,
         without: &BTreeSet<NaiveDate>,
         time: Timestamp,

@@ -1,32 +1,32 @@
 //! Storing events: each once, with the marks of the hours they changed, in one transaction.
 
-mod attempt;
-mod batch;
+mod after_insert;
 mod copy;
-mod finish;
-mod known;
+mod copy_buffer;
+mod existing;
+mod insert_order;
 mod limits;
-mod passes;
-mod refused;
+mod pending_insert;
+mod rejected;
 mod row;
-mod rows;
+mod transaction;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use adtally_domain::{Event, ReportingZone};
 
-pub(crate) use attempt::Memory;
+pub(crate) use transaction::Hints;
 
 use crate::{NewDeadLetter, Store, StoreError};
-use rows::Rows;
+use copy_buffer::CopyBuffer;
 
 /// Events to store, and dead letters to keep in the same transaction.
 ///
 /// An event becomes a row when it is added: nothing of it is copied again before it is sent.
 #[derive(Debug, Clone, Default)]
 pub struct EventBatch {
-    rows: Rows,
+    rows: CopyBuffer,
     /// What came with them and could not be read.
     pub dead_letters: Vec<NewDeadLetter>,
 }
@@ -36,7 +36,7 @@ impl EventBatch {
     #[must_use]
     pub fn new(events: &[Event], dead_letters: Vec<NewDeadLetter>) -> Self {
         let mut batch = Self {
-            rows: Rows::default(),
+            rows: CopyBuffer::default(),
             dead_letters,
         };
         for event in events {
@@ -136,8 +136,8 @@ impl Store {
     /// Stores a batch, all or nothing: when this returns `Ok`, it is committed and on disk, but for a few
     /// events that may be [put off](Stored::put_off).
     ///
-    /// Events stored before are left as they are, so a batch can be given again, in other company
-    /// and order, until it succeeds. Pass an `Arc` to keep the batch for that.
+    /// Events stored before are left as they are, so a batch can be given again, with other events
+    /// and in another order, until it succeeds. Half an `Arc` to keep the batch for that.
     ///
     /// Dead letters of its events, also of those stored before, are `requeued` afterwards.
     ///
@@ -151,7 +151,7 @@ impl Store {
     ) -> Result<Stored, StoreError> {
         let batch = batch.into();
         let store = self.clone();
-        self.run(move |conn| attempt::store(conn, store.memory(), zone, &batch))
+        self.run(move |conn| transaction::store(conn, store.hints(), zone, &batch))
             .await
     }
 }

@@ -26,8 +26,8 @@ const INET6: u8 = 3;
 const KIND: usize = 4 + 2;
 const RECEIVED_AT: usize = 4 + 8;
 
-/// What was added to the data.
-pub(super) struct Appended {
+/// What [`encode`] added to the data.
+pub(super) struct Encoded {
     /// Bytes before the payload, which is the rest: what the sender said, without when and through whom it
     /// came.
     pub(super) before_payload: usize,
@@ -38,7 +38,7 @@ pub(super) struct Appended {
 /// Adds the fields of a row to the data, in the order in which [`super::copy`] names its columns: those
 /// last that are empty most often, but the source first. The id, which comes before them, a source that is
 /// NULL and NULLs at the end are left out.
-pub(super) fn append<Text: AsRef<str>>(data: &mut Vec<u8>, event: &Event<Text>) -> Appended {
+pub(super) fn encode<Text: AsRef<str>>(data: &mut Vec<u8>, event: &Event<Text>) -> Encoded {
     let start = data.len();
     if let Some(source) = &event.source {
         field(data, source.as_ref().as_bytes());
@@ -67,7 +67,7 @@ pub(super) fn append<Text: AsRef<str>>(data: &mut Vec<u8>, event: &Event<Text>) 
     if columns == COLUMNS {
         nullable(data, event.impression_id.as_ref().map(Uuid::as_bytes));
     }
-    Appended {
+    Encoded {
         before_payload,
         columns,
     }
@@ -97,25 +97,31 @@ pub(super) fn has_source(before_payload: usize) -> bool {
     before_payload > RECEIVED_AT
 }
 
-/// Which columns COPY is told to expect.
+/// Some of the columns of the table.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Columns {
+pub(super) struct ColumnSet {
     pub(super) source: bool,
     /// The first so many of the others.
     pub(super) others: u8,
 }
 
 /// A row of the columns that are `sent`: how many there are, the id, `fields`, and NULLs. Those that are
-/// `given` are in `fields` and the id.
-pub(super) fn write(data: &mut Vec<u8>, id: EventId, fields: &[u8], given: Columns, sent: Columns) {
+/// `present` are in `fields` and the id.
+pub(super) fn write(
+    data: &mut Vec<u8>,
+    id: EventId,
+    fields: &[u8],
+    present: ColumnSet,
+    sent: ColumnSet,
+) {
     let count = i16::from(sent.others) + i16::from(sent.source);
     data.extend_from_slice(&count.to_be_bytes());
     field(data, id.as_uuid().as_bytes());
-    if sent.source && !given.source {
+    if sent.source && !present.source {
         data.extend_from_slice(&NULL);
     }
     data.extend_from_slice(fields);
-    for _ in given.others..sent.others {
+    for _ in present.others..sent.others {
         data.extend_from_slice(&NULL);
     }
 }
@@ -153,7 +159,7 @@ fn address(data: &mut Vec<u8>, ip: IpAddr) {
     }
 }
 
-/// The event whose fields [`append`] wrote. Id, kind and whether there is a source were kept beside them.
+/// The event whose fields [`encode`] wrote. Id, kind and whether there is a source were kept beside them.
 #[expect(clippy::expect_used, reason = "both were written from an event's own")]
 pub(super) fn event(id: EventId, kind: EventKind, has_source: bool, mut fields: &[u8]) -> Event {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

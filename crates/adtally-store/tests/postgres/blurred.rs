@@ -20,8 +20,8 @@ mod identities;
 mod locks;
 #[path = "partitions.rs"]
 mod partitions;
-#[path = "settling.rs"]
-mod settling;
+#[path = "resolving.rs"]
+mod resolving;
 
 /// A migrated database whose store is behind the proxy.
 fn store() -> TestStore {

@@ -4,7 +4,7 @@ use adtally_domain::AdId;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::row::{COLUMNS, Columns};
+use super::row::{COLUMNS, ColumnSet};
 use super::*;
 
 prop_compose! {
@@ -36,11 +36,11 @@ prop_compose! {
 proptest! {
     #[test]
     fn a_row_is_all_of_its_event(events in prop::collection::vec(any_event(), 0..20)) {
-        let mut rows = Rows::default();
+        let mut buffer = CopyBuffer::default();
         for event in &events {
-            rows.push(event);
+            buffer.push(event);
         }
-        let read: Vec<Event> = rows.iter().map(|row| row.event()).collect();
+        let read: Vec<Event> = buffer.iter().map(|row| row.event()).collect();
         prop_assert_eq!(read, events);
     }
 
@@ -50,16 +50,16 @@ proptest! {
         more in 0..=COLUMNS,
         source: bool,
     ) {
-        let mut rows = Rows::default();
-        rows.push(&event);
-        let row = rows.get(0).unwrap();
-        let given = row.columns();
-        let sent = Columns {
-            source: given.source || source,
-            others: COLUMNS.min(given.others + more),
+        let mut buffer = CopyBuffer::default();
+        buffer.push(&event);
+        let row = buffer.get(0).unwrap();
+        let present = row.columns();
+        let sent = ColumnSet {
+            source: present.source || source,
+            others: COLUMNS.min(present.others + more),
         };
         let mut data = Vec::new();
-        row::write(&mut data, row.id(), row.fields(), given, sent);
+        row::write(&mut data, row.id(), row.fields(), present, sent);
         let (count, mut fields) = data.split_first_chunk().unwrap();
         let count = i16::from_be_bytes(*count);
         prop_assert_eq!(count, i16::from(sent.others) + i16::from(sent.source));
@@ -71,7 +71,7 @@ proptest! {
             prop_assert_eq!(values[1], event.source.as_ref().map(|source| source.as_bytes()));
         }
         let last = values.iter().rposition(|value| value.is_some()).unwrap();
-        prop_assert!(last < usize::from(given.others) + usize::from(sent.source));
+        prop_assert!(last < usize::from(present.others) + usize::from(sent.source));
     }
 
     #[test]
@@ -80,16 +80,16 @@ proptest! {
         more in prop::collection::vec(any_event(), 0..20),
         is_sorted: bool,
     ) {
-        let mut rows = Rows::default();
-        events.iter().for_each(|event| rows.push(event));
+        let mut buffer = CopyBuffer::default();
+        events.iter().for_each(|event| buffer.push(event));
         if is_sorted {
-            rows.sort();
+            buffer.sort();
         }
-        let before = rows.clone();
-        more.iter().for_each(|event| rows.push(event));
-        rows.truncate(events.len());
-        prop_assert_eq!((&rows.first, &rows.second), (&before.first, &before.second));
-        prop_assert!(rows.iter().map(|row| row.event()).eq(before.iter().map(|row| row.event())));
+        let before = buffer.clone();
+        more.iter().for_each(|event| buffer.push(event));
+        buffer.truncate(events.len());
+        prop_assert_eq!((&buffer.first, &buffer.second), (&before.first, &before.second));
+        prop_assert!(buffer.iter().map(|row| row.event()).eq(before.iter().map(|row| row.event())));
     }
 
     #[test]
@@ -98,13 +98,13 @@ proptest! {
         picks in prop::collection::vec(0..5_usize, 0..300),
     ) {
         let ids = [9, 3, 7, 1, 5].map(|byte| EventId::v7(Timestamp::EPOCH, [byte; 10]));
-        let mut rows = Rows::default();
+        let mut buffer = CopyBuffer::default();
         for (arrival, pick) in picks.iter().enumerate() {
             let placement = Some(arrival.to_string());
-            rows.push(&Event { id: ids[*pick], placement, ..event.clone() });
+            buffer.push(&Event { id: ids[*pick], placement, ..event.clone() });
         }
-        rows.sort();
-        let sorted: Vec<(EventId, String)> = rows
+        buffer.sort();
+        let sorted: Vec<(EventId, String)> = buffer
             .iter()
             .map(|row| (row.id(), row.event().placement.unwrap()))
             .collect();
@@ -129,11 +129,11 @@ proptest! {
         }
         let id = |(millis, byte)| EventId::v7(Timestamp::from_millis(millis).unwrap(), [byte; 10]);
         let mut ids: Vec<EventId> = times.into_iter().map(id).collect();
-        let mut rows = Rows::default();
-        ids.iter().for_each(|&id| rows.push(&Event { id, ..event.clone() }));
-        rows.sort();
+        let mut buffer = CopyBuffer::default();
+        ids.iter().for_each(|&id| buffer.push(&Event { id, ..event.clone() }));
+        buffer.sort();
         ids.sort();
-        prop_assert!(rows.iter().map(|row| row.id()).eq(ids));
+        prop_assert!(buffer.iter().map(|row| row.id()).eq(ids));
     }
 
     #[test]
@@ -144,11 +144,11 @@ proptest! {
             source: other.source.clone(),
             ..event.clone()
         };
-        let mut rows = Rows::default();
-        rows.push(&event);
-        rows.push(&theirs);
-        rows.push(&other);
-        let payloads: Vec<&[u8]> = rows.iter().map(|row| row.payload()).collect();
+        let mut buffer = CopyBuffer::default();
+        buffer.push(&event);
+        buffer.push(&theirs);
+        buffer.push(&other);
+        let payloads: Vec<&[u8]> = buffer.iter().map(|row| row.payload()).collect();
         prop_assert_eq!(payloads[0], payloads[1]);
         // Another ad at least, in all likelihood.
         prop_assert_eq!(payloads[0] == payloads[2], event.ad_id == other.ad_id

@@ -1,12 +1,12 @@
 //! Which events of a batch are stored already.
 //!
-//! COPY knows no ON CONFLICT: one known id fails it all. Looking the ids up costs a small part of
+//! COPY knows no ON CONFLICT: one id that exists fails it all. Looking the ids up costs a small part of
 //! the COPY, and inserting every row with ON CONFLICT about four times as much. So a batch is copied
-//! as if all of it were new; when that fails, the known events are taken out and the rest is copied.
-//! Known ids come in runs (a redelivery, a file sent again), so some batches after that look first.
+//! as if all of it were new; when that fails, the existing events are taken out and the rest is copied.
+//! Existing ids come in runs (a redelivery, a file sent again), so some batches after that look first.
 //!
 //! Most ids of a batch are neighbours in the index. Reading whatever is between them costs much less
-//! than looking for each: where the batch is new that is hardly anything, and where it is known it is
+//! than looking for each: where the batch is new that is hardly anything, and where it exists it is
 //! little else than the batch.
 
 mod ranges;
@@ -24,20 +24,20 @@ use diesel::sql_types::{Array, BigInt, Inet, Nullable, SmallInt, Text, Uuid as S
 use ranges::Ranges;
 use uuid::Uuid;
 
+use super::copy_buffer::RowRef;
 use super::row::nullable;
-use super::rows::Row;
 use crate::partitions::utc_day;
 
-/// Batches that look first after one that held known ids.
-const CAUTIOUS: u32 = 4;
+/// Batches that look first after one that held duplicates.
+const LOOK_FIRST: u32 = 4;
 
 /// Rows read in the ranges of a batch for each of its events, before the rest is given up and each is
 /// looked up by its key.
 const ROWS_PER_EVENT: usize = 3;
 /// Bytes of a payload, more or less.
 const PAYLOAD_BYTES: usize = 128;
-/// Lookups by the keys alone after one between whose ids there was too much.
-const CROWDED: u32 = 16;
+/// Look-ups by the keys alone after one between whose ids there was too much.
+const SPARSE: u32 = 16;
 
 /// That the ids of a batch are neighbours no statistics tell: by itself the planner reads whole
 /// partitions, and compiles what it thinks to be expensive.
@@ -48,22 +48,22 @@ const BY_INDEX: &str = "SELECT set_config(name, 'off', true) \
 /// What is to be expected, by what came before. Batches that run at once may lose a count: it decides
 /// nothing but speed.
 #[derive(Debug, Default)]
-pub(crate) struct Expectation {
-    /// Batches to come in which known ids are likely.
-    known: AtomicU32,
-    /// Lookups to come between whose ids there is likely too much: between clicks, say, or when many
+pub(crate) struct DuplicateHint {
+    /// Batches to come in which duplicates are likely.
+    likely: AtomicU32,
+    /// Look-ups to come whose ids are likely sparse, with too much between them: between clicks, say, or when many
     /// workers share what was redelivered.
-    crowded: AtomicU32,
+    sparse: AtomicU32,
 }
 
-impl Expectation {
-    pub(super) fn is_known_likely(&self) -> bool {
-        self.known.load(Ordering::Relaxed) > 0
+impl DuplicateHint {
+    pub(super) fn expects_any(&self) -> bool {
+        self.likely.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes note of whether a batch held known ids.
-    pub(super) fn learn(&self, held_known: bool) {
-        count_down(&self.known, held_known.then_some(CAUTIOUS));
+    /// Takes note of whether a batch held duplicates.
+    pub(super) fn learn(&self, held_duplicates: bool) {
+        count_down(&self.likely, held_duplicates.then_some(LOOK_FIRST));
     }
 }
 
@@ -74,14 +74,14 @@ fn count_down(count: &AtomicU32, anew: Option<u32>) {
 }
 
 /// A stored event.
-pub(super) struct Known {
+pub(super) struct Existing {
     id: Uuid,
     /// What its sender said, as a row of COPY says it.
     payload: Vec<u8>,
 }
 
 /// The id, and the columns of a row's payload in their order.
-type Columns = (
+type PayloadColumns = (
     SqlUuid,
     BigInt,
     SmallInt,
@@ -95,18 +95,18 @@ type Columns = (
 const SELECT: &str = "SELECT event_id, ad_id, kind, ip, user_agent, referer, placement, visitor_id, \
                       impression_id FROM ";
 
-impl Known {
+impl Existing {
     pub(super) fn id(&self) -> Uuid {
         self.id
     }
 
-    pub(super) fn has_payload_of(&self, row: &Row<'_>) -> bool {
+    pub(super) fn has_payload_of(&self, row: &RowRef<'_>) -> bool {
         self.payload == row.payload()
     }
 }
 
 /// The server sends a column as COPY takes it. So the payload is compared as it came, not read.
-impl FromSqlRow<Columns, Pg> for Known {
+impl FromSqlRow<PayloadColumns, Pg> for Existing {
     fn build_from_row<'a>(row: &impl diesel::row::Row<'a, Pg>) -> deserialize::Result<Self> {
         let id = row.get_value::<SqlUuid, _, _>(0)?;
         let mut payload = Vec::with_capacity(PAYLOAD_BYTES);
@@ -127,35 +127,35 @@ impl FromSqlRow<Columns, Pg> for Known {
 /// sorted too.
 pub(super) fn among(
     conn: &mut PgConnection,
-    rows: &[Row<'_>],
-    expectation: &Expectation,
-) -> QueryResult<Vec<Known>> {
-    let mut known = Vec::new();
+    rows: &[RowRef<'_>],
+    hint: &DuplicateHint,
+) -> QueryResult<Vec<Existing>> {
+    let mut existing = Vec::new();
     // A transaction for each day: a statement plans and locks every partition between its bounds, and a
     // late event may be years before the others.
     for rows in rows.chunk_by(|row, next| utc_day(row.occurred_at()) == utc_day(next.occurred_at()))
     {
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id().as_uuid()).collect();
-        known.extend(of_one_day(conn, &ids, expectation)?);
+        existing.extend(of_one_day(conn, &ids, hint)?);
     }
-    known.sort_unstable_by_key(Known::id);
-    Ok(known)
+    existing.sort_unstable_by_key(Existing::id);
+    Ok(existing)
 }
 
 fn of_one_day(
     conn: &mut PgConnection,
     ids: &[Uuid],
-    expectation: &Expectation,
-) -> QueryResult<Vec<Known>> {
+    hint: &DuplicateHint,
+) -> QueryResult<Vec<Existing>> {
     conn.transaction(|conn| {
         conn.batch_execute(BY_INDEX)?;
-        if expectation.crowded.load(Ordering::Relaxed) == 0 {
-            if let Some(known) = in_ranges(conn, ids)? {
-                return Ok(known);
+        if hint.sparse.load(Ordering::Relaxed) == 0 {
+            if let Some(existing) = in_ranges(conn, ids)? {
+                return Ok(existing);
             }
-            count_down(&expectation.crowded, Some(CROWDED));
+            count_down(&hint.sparse, Some(SPARSE));
         } else {
-            count_down(&expectation.crowded, None);
+            count_down(&hint.sparse, None);
         }
         by_key(conn, ids)
     })
@@ -163,18 +163,18 @@ fn of_one_day(
 
 /// Reads everything between neighbouring `ids`, and looks for the others; `None` when there is too
 /// much between them.
-fn in_ranges(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Option<Vec<Known>>> {
+fn in_ranges(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Option<Vec<Existing>>> {
     let most = ids.len().saturating_mul(ROWS_PER_EVENT);
     let Ranges {
         firsts,
         lasts,
-        lone,
+        isolated,
     } = Ranges::of(ids);
     let (Some(&first), Some(&last)) = (firsts.first(), lasts.last()) else {
         return by_key(conn, ids).map(Some);
     };
     // The bounds leave out the partitions of other days, here and below. OFFSET keeps the planner from reading all between the first and the last range instead.
-    let mut found: Vec<Known> = sql::<Columns>(SELECT)
+    let mut found: Vec<Existing> = sql::<PayloadColumns>(SELECT)
         .sql("unnest(")
         .bind::<Array<SqlUuid>, _>(firsts)
         .sql(", ")
@@ -192,15 +192,15 @@ fn in_ranges(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Option<Vec<Kn
     if found.len() > most {
         return Ok(None);
     }
-    found.extend(by_key(conn, &lone)?);
+    found.extend(by_key(conn, &isolated)?);
     Ok(Some(found))
 }
 
-fn by_key(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Vec<Known>> {
+fn by_key(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Vec<Existing>> {
     let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
         return Ok(Vec::new());
     };
-    sql::<Columns>(SELECT)
+    sql::<PayloadColumns>(SELECT)
         .sql("events JOIN unnest(")
         .bind::<Array<SqlUuid>, _>(ids)
         .sql(") AS given (id) ON event_id = given.id WHERE event_id BETWEEN ")

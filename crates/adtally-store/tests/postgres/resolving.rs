@@ -47,7 +47,7 @@ async fn requeue_in_vain(store: &TestStore, id: Uuid) {
 }
 
 #[tokio::test]
-async fn an_event_whose_letter_was_sent_but_never_marked_settles_it_when_it_is_stored() {
+async fn an_event_whose_letter_was_sent_but_never_marked_resolves_it_when_it_is_stored() {
     let (store, event) = (store(), click(HOUR));
     let letter = letter_of(&event);
     keep(&store, std::slice::from_ref(&letter)).await;
@@ -58,7 +58,7 @@ async fn an_event_whose_letter_was_sent_but_never_marked_settles_it_when_it_is_s
 }
 
 #[tokio::test]
-async fn a_letter_that_was_sent_and_then_discarded_is_settled_when_its_event_arrives() {
+async fn a_letter_that_was_sent_and_then_discarded_is_resolved_when_its_event_arrives() {
     let (store, event) = (store(), click(HOUR));
     let letter = letter_of(&event);
     keep(&store, std::slice::from_ref(&letter)).await;
@@ -71,7 +71,7 @@ async fn a_letter_that_was_sent_and_then_discarded_is_settled_when_its_event_arr
 }
 
 #[tokio::test]
-async fn an_event_that_its_sender_sends_again_settles_all_its_letters_and_no_others() {
+async fn an_event_that_its_sender_sends_again_resolves_all_its_letters_and_no_others() {
     let store = store();
     let events: Vec<Event> = (0..3).map(|_| click(HOUR)).collect();
     let second = NewDeadLetter {
@@ -89,7 +89,7 @@ async fn an_event_that_its_sender_sends_again_settles_all_its_letters_and_no_oth
 }
 
 #[tokio::test]
-async fn an_event_that_is_delivered_again_settles_a_letter_that_was_missed() {
+async fn an_event_that_is_delivered_again_resolves_a_letter_that_was_missed() {
     let (store, event) = (store(), click(HOUR));
     // In one transaction known events are found by the failure of COPY, in the next by looking first.
     for _ in 0..2 {
@@ -104,7 +104,7 @@ async fn an_event_that_is_delivered_again_settles_a_letter_that_was_missed() {
 }
 
 #[tokio::test]
-async fn a_letter_that_comes_after_its_event_was_stored_is_settled_at_once() {
+async fn a_letter_that_comes_after_its_event_was_stored_is_resolved_at_once() {
     let (store, event) = (store(), click(HOUR));
     let other = click(HOUR);
     store.save(vec![event.clone()]).await;
@@ -116,7 +116,7 @@ async fn a_letter_that_comes_after_its_event_was_stored_is_settled_at_once() {
 }
 
 #[tokio::test]
-async fn exactly_the_letters_of_stored_events_are_settled_however_many_there_are() {
+async fn exactly_the_letters_of_stored_events_are_resolved_however_many_there_are() {
     let store = store();
     let events: Vec<Event> = (0..900).map(|_| click(HOUR)).collect();
     let letters: Vec<_> = events.iter().map(letter_of).collect();
@@ -124,8 +124,8 @@ async fn exactly_the_letters_of_stored_events_are_settled_however_many_there_are
     let sent: Vec<Event> = events.iter().step_by(3).cloned().collect();
     let first = sent[0].id;
     store.save(sent).await;
-    let settled = "SELECT count(*) FROM dead_letters WHERE state = 'requeued'";
-    assert_eq!(store.sql(settled).trim(), "300");
+    let resolved = "SELECT count(*) FROM dead_letters WHERE state = 'requeued'";
+    assert_eq!(store.sql(resolved).trim(), "300");
     let wrong = "SELECT count(*) FROM dead_letters FULL JOIN events USING (event_id) \
                  WHERE (kind IS NULL) = (state = 'requeued')";
     assert_eq!(store.sql(wrong).trim(), "0", "{first}");
@@ -159,7 +159,7 @@ async fn an_event_that_is_refused_gets_no_second_letter() {
 }
 
 #[tokio::test]
-async fn the_migration_settles_the_letters_of_events_that_were_stored_before() {
+async fn the_migration_resolves_the_letters_of_events_that_were_stored_before() {
     const UP: &str = include_str!(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../migrations/2026-11-22-000800_unsettled_dead_letters/up.sql"

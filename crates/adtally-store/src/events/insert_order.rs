@@ -4,7 +4,7 @@
 //! in halves (PostgreSQL's `nbtsplitloc.c`). Rows that come in the order of their ids and end where the
 //! index ends therefore leave full pages. Where others lie behind them, say clicks that were stored long
 //! before the impressions of their time, they leave one half-full page after the other: an index of twice
-//! the size, with twice the splits. In two passes, the second fills what the first left.
+//! the size, with twice the splits. In two halves, the second fills what the first left.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::rows::{Pass, Row};
+use super::copy_buffer::{Half, RowRef};
 use crate::partitions::{self, utc_day};
 use crate::schema::events::dsl;
 
@@ -24,48 +24,48 @@ const MANY: usize = 2_048;
 const LAST_PAGE: i64 = 400;
 
 /// Rows in the order in which they are inserted.
-pub(super) struct Passes<'a> {
+pub(super) struct InsertOrder<'a> {
     /// All of them, by id.
-    pub(super) sorted: &'a [Row<'a>],
-    /// A part of them goes first. Which part is a property of the id, so writers that both do this lock the
-    /// same ids in the same order. One that does and one that does not may meet in a deadlock, which is
-    /// tried again like any other.
-    are_two: bool,
+    pub(super) sorted: &'a [RowRef<'a>],
+    /// Whether one half of them goes first. Which half is a property of the id, so writers that both do this
+    /// lock the same ids in the same order. One that does and one that does not may meet in a deadlock, which
+    /// is tried again like any other.
+    in_halves: bool,
 }
 
-impl<'a> Passes<'a> {
+impl<'a> InsertOrder<'a> {
     /// The best order for rows that are `sorted` by id.
     pub(super) fn of(
         conn: &mut PgConnection,
-        behind: &PagesBehind,
-        sorted: &'a [Row<'a>],
+        tail: &IndexTail,
+        sorted: &'a [RowRef<'a>],
     ) -> QueryResult<Self> {
-        // Not the last one: a single event from a clock that is ahead would speak for all.
-        let are_two = match sorted.get(sorted.len() / 4 * 3) {
-            Some(row) if sorted.len() >= MANY => behind.any(conn, row.id())?,
+        // The row at 3/4: the last may come from a client whose clock is ahead.
+        let in_halves = match sorted.get(sorted.len() / 4 * 3) {
+            Some(row) if sorted.len() >= MANY => tail.is_behind(conn, row.id())?,
             _ => false,
         };
-        Ok(Self { sorted, are_two })
+        Ok(Self { sorted, in_halves })
     }
 
     /// Each row once, in this order.
-    pub(super) fn rows(&self) -> impl Iterator<Item = &Row<'a>> {
-        let second: &[Row<'a>] = if self.are_two { self.sorted } else { &[] };
+    pub(super) fn rows(&self) -> impl Iterator<Item = &RowRef<'a>> {
+        let second: &[RowRef<'a>] = if self.in_halves { self.sorted } else { &[] };
         let first = self.sorted.iter();
-        let first = first.filter(|row| !self.are_two || row.pass() == Pass::First);
-        first.chain(second.iter().filter(|row| row.pass() == Pass::Second))
+        let first = first.filter(|row| !self.in_halves || row.half() == Half::First);
+        first.chain(second.iter().filter(|row| row.half() == Half::Second))
     }
 }
 
 /// The last id found with more than a page of others behind it, if any. Events are not deleted one by
 /// one, so this holds for all ids before it that are of its day. A backlog need not ask for each batch.
 #[derive(Debug, Default)]
-pub(crate) struct PagesBehind(Mutex<Option<EventId>>);
+pub(crate) struct IndexTail(Mutex<Option<EventId>>);
 
-impl PagesBehind {
-    /// Whether there are more ids behind this one than a page takes, in the partition of its day: each
+impl IndexTail {
+    /// Whether more ids are behind this one than a page takes, in the partition of its day: each
     /// has an index of its own.
-    fn any(&self, conn: &mut PgConnection, id: EventId) -> QueryResult<bool> {
+    fn is_behind(&self, conn: &mut PgConnection, id: EventId) -> QueryResult<bool> {
         let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_some_and(|last| id < last && utc_day(id.time()) == utc_day(last.time())) {
             return Ok(true);

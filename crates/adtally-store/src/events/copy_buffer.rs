@@ -8,22 +8,22 @@ mod tests;
 
 use adtally_domain::{Event, EventId, EventKind, Timestamp};
 
-use super::row::{self, Columns};
+use super::row::{self, ColumnSet};
 
-/// How many of the 256 values of an id's last byte are of the first pass. A little more than half: what
+/// How many of the 256 values of an id's last byte are of the first half. They are a little more than half: what
 /// then comes between the ids of a page of the index is seldom more than the page still takes, although
 /// chance decides.
 const FIRST: u8 = 144;
 
-/// Where rows enter the index in two passes ([`Passes`](super::passes::Passes)), which goes first: a property
-/// of the id.
+/// Where rows enter the index in two halves ([`InsertOrder`](super::insert_order::InsertOrder)), in which
+/// of them: a property of the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pass {
+pub(super) enum Half {
     First,
     Second,
 }
 
-impl Pass {
+impl Half {
     /// The last byte is random: an id is a UUIDv7 or a hash. With ids of a client's own that are not, less is
     /// gained.
     fn of(id: EventId) -> Self {
@@ -36,19 +36,19 @@ impl Pass {
     }
 }
 
-/// Rows, one after the other in a buffer for each pass: so a pass reads memory in its order, where it
-/// would wait for every other row.
+/// Rows, one after the other, those of each half in data of its own: so COPY reads memory in its order, where
+/// it would wait for every other row.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rows {
+pub(super) struct CopyBuffer {
     first: Vec<u8>,
     second: Vec<u8>,
-    places: Vec<Place>,
+    index: Vec<RowIndex>,
 }
 
 /// Where a row is, and what is in it. There are as many as rows, and they are moved to sort them: each
 /// byte counts.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct RowIndex {
     id: EventId,
     start: u32,
     payload: u32,
@@ -59,26 +59,26 @@ struct Place {
 
 /// One row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row<'a> {
-    rows: &'a Rows,
-    place: &'a Place,
+pub(super) struct RowRef<'a> {
+    buffer: &'a CopyBuffer,
+    index: &'a RowIndex,
 }
 
-impl Rows {
+impl CopyBuffer {
     pub(super) fn push<Text: AsRef<str>>(&mut self, event: &Event<Text>) {
-        let data = match Pass::of(event.id) {
-            Pass::First => &mut self.first,
-            Pass::Second => &mut self.second,
+        let data = match Half::of(event.id) {
+            Half::First => &mut self.first,
+            Half::Second => &mut self.second,
         };
         let start = offset(data.len());
-        let appended = row::append(data, event);
-        self.places.push(Place {
+        let encoded = row::encode(data, event);
+        self.index.push(RowIndex {
             id: event.id,
             kind: event.kind,
             start,
-            payload: start.saturating_add(offset(appended.before_payload)),
+            payload: start.saturating_add(offset(encoded.before_payload)),
             end: offset(data.len()),
-            columns: appended.columns,
+            columns: encoded.columns,
         });
     }
 
@@ -86,7 +86,7 @@ impl Rows {
     /// and memory that grows is left behind in pieces.
     pub(super) fn reserve_as_for(&mut self, other: &Self) {
         let room = |len: usize| len + len / 16;
-        self.places.reserve_exact(room(other.places.len()));
+        self.index.reserve_exact(room(other.index.len()));
         self.first.reserve_exact(room(other.first.len()));
         self.second.reserve_exact(room(other.second.len()));
     }
@@ -94,60 +94,63 @@ impl Rows {
     pub(super) fn clear(&mut self) {
         self.first.clear();
         self.second.clear();
-        self.places.clear();
+        self.index.clear();
     }
 
     /// Takes out the rows that were added last, beyond the first `count`. Those have not been sorted.
     pub(super) fn truncate(&mut self, count: usize) {
-        let added = self.places.get(count..).unwrap_or_default();
+        let added = self.index.get(count..).unwrap_or_default();
         let both = [
-            (Pass::First, &mut self.first),
-            (Pass::Second, &mut self.second),
+            (Half::First, &mut self.first),
+            (Half::Second, &mut self.second),
         ];
-        for (pass, data) in both {
-            if let Some(place) = added.iter().find(|place| place.pass() == pass) {
-                data.truncate(place.start as usize);
+        for (half, data) in both {
+            if let Some(row) = added.iter().find(|row| row.half() == half) {
+                data.truncate(row.start as usize);
             }
         }
-        self.places.truncate(count);
+        self.index.truncate(count);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.index.len()
     }
 
     /// By id. Of events with one id the first stays first.
     pub(super) fn sort(&mut self) {
         // Ids begin with their time, in whose order events mostly come.
-        if self.places.is_sorted_by_key(Place::time) {
-            let of_one_time = |one: &Place, next: &Place| one.time() == next.time();
-            for places in self.places.chunk_by_mut(of_one_time) {
-                places.sort_unstable_by_key(Place::order);
+        if self.index.is_sorted_by_key(RowIndex::time) {
+            let of_one_time = |one: &RowIndex, next: &RowIndex| one.time() == next.time();
+            for rows in self.index.chunk_by_mut(of_one_time) {
+                rows.sort_unstable_by_key(RowIndex::order);
             }
         } else {
-            self.places.sort_unstable_by_key(Place::order);
+            self.index.sort_unstable_by_key(RowIndex::order);
         }
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<Row<'_>> {
-        self.places.get(index).map(|place| self.row(place))
+    pub(super) fn get(&self, index: usize) -> Option<RowRef<'_>> {
+        self.index.get(index).map(|index| self.row(index))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Row<'_>> + Clone {
-        self.places.iter().map(|place| self.row(place))
+    pub(super) fn iter(&self) -> impl Iterator<Item = RowRef<'_>> + Clone {
+        self.index.iter().map(|index| self.row(index))
     }
 
-    fn row<'a>(&'a self, place: &'a Place) -> Row<'a> {
-        Row { rows: self, place }
+    fn row<'a>(&'a self, index: &'a RowIndex) -> RowRef<'a> {
+        RowRef {
+            buffer: self,
+            index,
+        }
     }
 }
 
-impl Place {
-    fn pass(&self) -> Pass {
-        Pass::of(self.id)
+impl RowIndex {
+    fn half(&self) -> Half {
+        Half::of(self.id)
     }
 
-    /// What rows are sorted by: the id, and for one id the place. A stable sort would need memory for
+    /// What rows are sorted by: the id, and for one id the order of arrival. A stable sort would need memory for
     /// half of the rows each time, which the allocator then keeps for each thread that has sorted.
     fn order(&self) -> (u128, u32) {
         // Compared as one number: as bytes, each comparison would be a call.
@@ -159,18 +162,18 @@ impl Place {
     }
 }
 
-impl<'a> Row<'a> {
+impl<'a> RowRef<'a> {
     /// By id, and for one id by arrival.
     pub(super) fn order(&self) -> (u128, u32) {
-        self.place.order()
+        self.index.order()
     }
 
     pub(super) fn id(&self) -> EventId {
-        self.place.id
+        self.index.id
     }
 
     pub(super) fn kind(&self) -> EventKind {
-        self.place.kind
+        self.index.kind
     }
 
     /// The ad, with which the payload begins.
@@ -179,37 +182,37 @@ impl<'a> Row<'a> {
     }
 
     pub(super) fn occurred_at(&self) -> Timestamp {
-        self.place.time()
+        self.index.time()
     }
 
-    pub(super) fn pass(&self) -> Pass {
-        self.place.pass()
+    pub(super) fn half(&self) -> Half {
+        self.index.half()
     }
 
     /// Its source if it has one, and the other columns up to the last one that is not NULL.
-    pub(super) fn columns(&self) -> Columns {
-        let before_payload = self.place.payload.saturating_sub(self.place.start);
-        Columns {
+    pub(super) fn columns(&self) -> ColumnSet {
+        let before_payload = self.index.payload.saturating_sub(self.index.start);
+        ColumnSet {
             source: row::has_source(before_payload as usize),
-            others: self.place.columns,
+            others: self.index.columns,
         }
     }
 
     /// The fields of its columns but the id, as COPY takes them.
     pub(super) fn fields(&self) -> &'a [u8] {
-        self.from(self.place.start)
+        self.from(self.index.start)
     }
 
     /// What its sender said. When and through whom it came is not the sender's.
     pub(super) fn payload(&self) -> &'a [u8] {
-        self.from(self.place.payload)
+        self.from(self.index.payload)
     }
 
     fn from(&self, start: u32) -> &'a [u8] {
-        let range = start as usize..self.place.end as usize;
-        let data = match self.pass() {
-            Pass::First => &self.rows.first,
-            Pass::Second => &self.rows.second,
+        let range = start as usize..self.index.end as usize;
+        let data = match self.half() {
+            Half::First => &self.buffer.first,
+            Half::Second => &self.buffer.second,
         };
         // Both ends were taken from the data's own length.
         data.get(range).unwrap_or_default()
@@ -221,7 +224,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A place in the data. Rows are hardly longer than the JSON they were read from, and of that a batch has a few
+/// An offset in the data. Rows are hardly longer than the JSON they were read from, and of that a batch has a few
 /// megabytes and one message, which RabbitMQ bounds at 512 MB.
 fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)

@@ -7,26 +7,26 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, Binary, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
-use super::batch::Marks;
 use super::limits::Limits;
+use super::pending_insert::Marks;
 use crate::times;
 
-/// The statement of [`finish`]. Every batch has it, so it is one that diesel prepares once for each
+/// The statement of [`after_insert`]. Every batch has it, so it is one that diesel prepares once for each
 /// connection; what `sql_query` is given is parsed and planned each time.
 #[derive(Debug)]
-struct Finish<'a> {
+struct AfterInsert<'a> {
     marks: &'a Marks,
     first: Option<Uuid>,
     last: Option<Uuid>,
 }
 
-impl QueryId for Finish<'_> {
-    type QueryId = Finish<'static>;
+impl QueryId for AfterInsert<'_> {
+    type QueryId = AfterInsert<'static>;
 
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl QueryFragment<Pg> for Finish<'_> {
+impl QueryFragment<Pg> for AfterInsert<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "WITH marks AS (INSERT INTO dirty_hours (hour, added) SELECT hour, added FROM unnest(",
@@ -54,7 +54,7 @@ impl QueryFragment<Pg> for Finish<'_> {
     }
 }
 
-impl Query for Finish<'_> {
+impl Query for AfterInsert<'_> {
     type SqlType = (
         Timestamptz,
         Nullable<Text>,
@@ -64,9 +64,9 @@ impl Query for Finish<'_> {
     );
 }
 
-impl RunQueryDsl<PgConnection> for Finish<'_> {}
+impl RunQueryDsl<PgConnection> for AfterInsert<'_> {}
 
-/// A row of [`Finish`].
+/// A row of [`AfterInsert`].
 type Row = (
     DateTime<Utc>,
     Option<String>,
@@ -86,14 +86,14 @@ pub(super) struct Found {
 }
 
 /// Appends `marks`, and looks for what concerns a batch whose first and last ids are `ends`.
-pub(super) fn finish(
+pub(super) fn after_insert(
     conn: &mut PgConnection,
     marks: &Marks,
     ends: Option<(Uuid, Uuid)>,
 ) -> QueryResult<Found> {
     let (first, last) = ends.unzip();
-    let finish = Finish { marks, first, last };
-    let (now, zone, raw_from, closed, has_letters): Row = finish.get_result(conn)?;
+    let statement = AfterInsert { marks, first, last };
+    let (now, zone, raw_from, closed, has_letters): Row = statement.get_result(conn)?;
     Ok(Found {
         limits: Limits {
             now: times::timestamp(now),

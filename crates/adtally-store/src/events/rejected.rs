@@ -10,11 +10,11 @@ use diesel::sql_types::{
 use ipnet::IpNet;
 use uuid::Uuid;
 
-use super::rows::Row;
+use super::copy_buffer::RowRef;
 
-/// An event the table refuses because of what is in it.
+/// An event the table rejects because of what is in it.
 #[derive(QueryableByName)]
-pub(super) struct Refusal {
+pub(super) struct RejectedRow {
     #[diesel(sql_type = SqlUuid)]
     pub(super) event_id: Uuid,
     /// The SQLSTATE, of class 22 or 23.
@@ -26,21 +26,21 @@ pub(super) struct Refusal {
 
 /// Tries each of `rows` alone, inside the database, and leaves nothing behind.
 ///
-/// None refused means that the batch did not fail for its events.
-pub(super) fn among(conn: &mut PgConnection, rows: &[Row<'_>]) -> QueryResult<Vec<Refusal>> {
-    let rows: Vec<Event> = rows.iter().map(Row::event).collect();
-    let mut refusals = Vec::new();
+/// None rejected means that the batch did not fail for its events.
+pub(super) fn among(conn: &mut PgConnection, rows: &[RowRef<'_>]) -> QueryResult<Vec<RejectedRow>> {
+    let rows: Vec<Event> = rows.iter().map(RowRef::event).collect();
+    let mut rejected = Vec::new();
     let outcome = conn.transaction::<(), diesel::result::Error, _>(|conn| {
-        refusals = examine(conn, &rows)?;
+        rejected = examine(conn, &rows)?;
         Err(diesel::result::Error::RollbackTransaction)
     });
     match outcome {
-        Err(diesel::result::Error::RollbackTransaction) | Ok(()) => Ok(refusals),
+        Err(diesel::result::Error::RollbackTransaction) | Ok(()) => Ok(rejected),
         Err(error) => Err(error),
     }
 }
 
-fn examine(conn: &mut PgConnection, rows: &[Event]) -> QueryResult<Vec<Refusal>> {
+fn examine(conn: &mut PgConnection, rows: &[Event]) -> QueryResult<Vec<RejectedRow>> {
     diesel::sql_query(
         "SELECT event_id, code, detail \
          FROM adtally_refused_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",

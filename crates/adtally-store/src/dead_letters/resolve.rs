@@ -23,7 +23,7 @@ type Letter = (Uuid, Option<Uuid>);
 
 /// Marks the letters of those of `events` that are stored as `requeued`. Run it as a transaction's last
 /// statement: it may wait for whoever is putting one of these letters back.
-pub(crate) fn settle(
+pub(crate) fn resolve(
     conn: &mut PgConnection,
     events: impl Iterator<Item = Uuid> + Clone,
 ) -> QueryResult<()> {
@@ -32,7 +32,7 @@ pub(crate) fn settle(
     };
     let mut letters: Vec<Letter> = dsl::dead_letters
         .filter(dsl::event_id.between(first, last))
-        .filter(is_unsettled())
+        .filter(is_unresolved())
         // The order of the index, so that no plan reads letters outside of the bounds.
         .order(dsl::event_id)
         .limit(i64::try_from(FEW).unwrap_or(i64::MAX).saturating_add(1))
@@ -45,7 +45,7 @@ pub(crate) fn settle(
     if letters.len() > FEW {
         letters = dsl::dead_letters
             .filter(dsl::event_id.eq_any(events))
-            .filter(is_unsettled())
+            .filter(is_unresolved())
             .select((dsl::id, dsl::event_id))
             .load(conn)?;
     } else {
@@ -64,7 +64,7 @@ fn bounds(events: impl Iterator<Item = Uuid> + Clone) -> Option<(Uuid, Uuid)> {
 }
 
 /// In the words of the partial index, or it is of no use.
-fn is_unsettled() -> diesel::expression::SqlLiteral<Bool> {
+fn is_unresolved() -> diesel::expression::SqlLiteral<Bool> {
     sql("state <> 'requeued'")
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Ranges {
     /// The last id of each range.
     pub(super) lasts: Vec<Uuid>,
     /// The ids that are in no range: late events, say, or a few that are repeated.
-    pub(super) lone: Vec<Uuid>,
+    pub(super) isolated: Vec<Uuid>,
 }
 
 impl Ranges {
@@ -30,7 +30,7 @@ impl Ranges {
                     ranges.firsts.push(*first);
                     ranges.lasts.push(*last);
                 }
-                few => ranges.lone.extend(few),
+                few => ranges.isolated.extend(few),
             }
         }
         ranges
@@ -78,7 +78,7 @@ mod tests {
     fn few_ids_are_no_range() {
         assert_eq!(Ranges::of(&[]), Ranges::default());
         let few = ids(0..63);
-        assert_eq!(Ranges::of(&few).lone, few);
+        assert_eq!(Ranges::of(&few).isolated, few);
         let enough = Ranges::of(&ids(0..64));
         assert_eq!((enough.firsts, enough.lasts), (ids([0]), ids([63])));
     }
@@ -87,7 +87,7 @@ mod tests {
     fn a_new_millisecond_is_no_distance() {
         let busy: Vec<Uuid> = ids((0..4_096).map(|number| number * 512));
         assert_eq!(Ranges::of(&busy).firsts, ids([0]));
-        assert!(Ranges::of(&busy).lone.is_empty());
+        assert!(Ranges::of(&busy).isolated.is_empty());
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
         let repeated = (0..100).map(|number| number * 1_000);
         let new = (200_000..210_000).map(|number| number * 10);
         let ranges = Ranges::of(&ids(repeated.clone().chain(new)));
-        assert_eq!(ranges.lone, ids(repeated));
+        assert_eq!(ranges.isolated, ids(repeated));
         assert_eq!(ranges.firsts, ids([2_000_000]));
         assert_eq!(ranges.lasts, ids([2_099_990]));
     }
@@ -107,12 +107,12 @@ mod tests {
             far in prop::collection::btree_set(0_u64..1 << 60, 0..90),
         ) {
             let ids = ids(near.union(&far).copied());
-            let Ranges { firsts, lasts, lone } = Ranges::of(&ids);
+            let Ranges { firsts, lasts, isolated } = Ranges::of(&ids);
             prop_assert_eq!(firsts.len(), lasts.len());
             for id in &ids {
                 let ranges = firsts.iter().zip(&lasts);
                 let holding = ranges.filter(|(first, last)| *first <= id && id <= *last).count();
-                prop_assert_eq!(holding + usize::from(lone.binary_search(id).is_ok()), 1);
+                prop_assert_eq!(holding + usize::from(isolated.binary_search(id).is_ok()), 1);
             }
         }
     }

@@ -1,22 +1,22 @@
-//! Attempts to store a batch, each a transaction, until one commits or the database is to blame.
+//! The transaction that stores a batch, run again until it commits or the database is to blame.
 
 use adtally_domain::{EventId, EventKind, ReportingZone};
 use diesel::pg::PgConnection;
 use diesel::result::Error;
 use uuid::Uuid;
 
-use super::batch::Batch;
-use super::finish::finish;
-use super::known::Expectation;
+use super::after_insert::after_insert;
+use super::existing::DuplicateHint;
+use super::insert_order::{IndexTail, InsertOrder};
 use super::limits::Limits;
-use super::passes::{self, Passes};
-use super::{EventBatch, Stored, copy, known, refused};
+use super::pending_insert::PendingInsert;
+use super::{EventBatch, Stored, copy, existing, rejected};
 use crate::error::{is_contention, is_lost};
 use crate::partitions::{PartitionCache, utc_day};
 use crate::settings::same_zone;
 use crate::{StoreError, dead_letters};
 
-/// Attempts of one call before its batch is handed back. Each takes the batch a step further, or met
+/// Transactions of one call before its batch is handed back. Each takes the batch a step further, or met
 /// another transaction.
 const ATTEMPTS: u32 = 12;
 
@@ -24,15 +24,15 @@ const ATTEMPTS: u32 = 12;
 /// storing may as well wait: they would only go round and round.
 const MOST_PUT_OFF: usize = 1_024;
 
-/// What one process remembers from batch to batch.
+/// What one process has learnt from the batches before. It decides nothing but speed.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct Hints {
     pub(crate) partitions: PartitionCache,
-    pub(crate) known: Expectation,
-    pub(crate) pages_behind: passes::PagesBehind,
+    pub(crate) duplicates: DuplicateHint,
+    pub(crate) index_tail: IndexTail,
 }
 
-/// What an attempt met.
+/// Why a transaction did not commit.
 enum Setback {
     /// The statement that inserts events failed.
     Events(Error),
@@ -52,28 +52,30 @@ impl From<Error> for Setback {
 
 pub(super) fn store(
     conn: &mut PgConnection,
-    memory: &Memory,
+    hints: &Hints,
     zone: ReportingZone,
     given: &EventBatch,
 ) -> Result<Stored, StoreError> {
-    let mut batch = Batch::of(given);
-    let mut held_known = false;
+    let mut batch = PendingInsert::of(given);
+    let mut held_duplicates = false;
     let mut last = None;
-    make_ready(conn, memory, &mut batch)?;
-    if memory.known.is_known_likely() {
-        held_known = drop_known(conn, memory, &mut batch)?;
+    make_ready(conn, hints, &mut batch)?;
+    if hints.duplicates.expects_any() {
+        held_duplicates = take_out_existing(conn, hints, &mut batch)?;
     }
     for _ in 0..ATTEMPTS {
-        match attempt(conn, memory, zone, &batch, given) {
+        match transaction(conn, hints, zone, &batch, given) {
             Ok(stored) => {
-                memory.known.learn(held_known);
+                hints.duplicates.learn(held_duplicates);
                 return Ok(stored);
             }
-            Err(Setback::Untimely(limits)) => batch.bury_untimely(|time| limits.judge(zone, time)),
+            Err(Setback::Untimely(limits)) => {
+                batch.take_out_untimely(|time| limits.check(zone, time))
+            }
             Err(Setback::Events(error)) => {
-                match remove_cause(conn, memory, &mut batch, &error)? {
-                    Some(Cause::KnownIds) => held_known = true,
-                    Some(Cause::Partitions | Cause::Refused) => {}
+                match remove_cause(conn, hints, &mut batch, &error)? {
+                    Some(Cause::Duplicates) => held_duplicates = true,
+                    Some(Cause::Partitions | Cause::Rejected) => {}
                     None if is_contention(&error) => {}
                     None => return Err(error.into()),
                 }
@@ -94,13 +96,13 @@ pub(super) fn store(
 /// locked now. Says whether an insert that failed before may succeed now.
 fn make_ready(
     conn: &mut PgConnection,
-    memory: &Memory,
-    batch: &mut Batch<'_>,
+    hints: &Hints,
+    batch: &mut PendingInsert<'_>,
 ) -> Result<bool, StoreError> {
-    let days = memory.partitions.ensure(conn, batch.days())?;
+    let days = hints.partitions.ensure(conn, batch.days())?;
     if !days.without.is_empty() {
         let limits = Limits::load(conn)?;
-        batch.bury_untimely(|time| limits.judge_without(&days.without, time));
+        batch.take_out_untimely(|time| limits.check_without(&days.without, time));
     }
     if let Some(day) = days.locked.first() {
         batch.put_off(|time| days.locked.contains(&utc_day(time)));
@@ -115,17 +117,17 @@ fn make_ready(
 
 /// Takes out the events that are stored already, before an insert meets them. Where they cannot be looked
 /// for, as while somebody holds a lock on a partition, the batch is made ready anew and does without.
-fn drop_known(
+fn take_out_existing(
     conn: &mut PgConnection,
-    memory: &Memory,
-    batch: &mut Batch<'_>,
+    hints: &Hints,
+    batch: &mut PendingInsert<'_>,
 ) -> Result<bool, StoreError> {
-    match known::among(conn, &batch.rows, &memory.known) {
-        Ok(known) => Ok(batch.drop_known(&known)),
+    match existing::among(conn, &batch.rows, &hints.duplicates) {
+        Ok(existing) => Ok(batch.take_out_existing(&existing)),
         Err(error) if is_lost(&error) => Err(StoreError::of(&error)),
         Err(_) => {
-            memory.partitions.clear();
-            make_ready(conn, memory, batch)?;
+            hints.partitions.clear();
+            make_ready(conn, hints, batch)?;
             Ok(false)
         }
     }
@@ -136,9 +138,9 @@ enum Cause {
     /// A partition was missing or locked.
     Partitions,
     /// Some of its events are stored already.
-    KnownIds,
-    /// The table refuses some of its events.
-    Refused,
+    Duplicates,
+    /// The table rejects some of its events.
+    Rejected,
 }
 
 /// Looks for what made the insert of a batch fail, and removes it. `None` means that the database is
@@ -147,30 +149,30 @@ enum Cause {
 /// The error is not asked: what lies between us and the server may have replaced its code.
 fn remove_cause(
     conn: &mut PgConnection,
-    memory: &Memory,
-    batch: &mut Batch<'_>,
+    hints: &Hints,
+    batch: &mut PendingInsert<'_>,
     error: &Error,
 ) -> Result<Option<Cause>, StoreError> {
     if is_lost(error) {
         return Err(StoreError::of(error));
     }
-    memory.partitions.clear();
-    if make_ready(conn, memory, batch)? {
+    hints.partitions.clear();
+    if make_ready(conn, hints, batch)? {
         return Ok(Some(Cause::Partitions));
     }
-    if batch.drop_known(&known::among(conn, &batch.rows, &memory.known)?) {
-        return Ok(Some(Cause::KnownIds));
+    if batch.take_out_existing(&existing::among(conn, &batch.rows, &hints.duplicates)?) {
+        return Ok(Some(Cause::Duplicates));
     }
-    let refusals = refused::among(conn, &batch.rows)?;
-    if refusals.is_empty() {
+    let rejected = rejected::among(conn, &batch.rows)?;
+    if rejected.is_empty() {
         return Ok(None);
     }
-    batch.bury_refused(refusals);
-    Ok(Some(Cause::Refused))
+    batch.take_out_rejected(rejected);
+    Ok(Some(Cause::Rejected))
 }
 
-/// The ids of all events, those that only a letter holds and those that are known included: the mark
-/// of a letter may have been lost when its event was stored.
+/// The ids of all events, also of those that only a letter holds and those that were stored before: the
+/// mark of a letter may have been lost when its event was stored.
 fn ids_of(given: &EventBatch) -> impl Iterator<Item = Uuid> + Clone {
     let of_letters = given
         .dead_letters
@@ -180,32 +182,32 @@ fn ids_of(given: &EventBatch) -> impl Iterator<Item = Uuid> + Clone {
     of_events.chain(of_letters).map(EventId::as_uuid)
 }
 
-fn attempt(
+fn transaction(
     conn: &mut PgConnection,
-    memory: &Memory,
+    hints: &Hints,
     zone: ReportingZone,
-    batch: &Batch<'_>,
+    batch: &PendingInsert<'_>,
     given: &EventBatch,
 ) -> Result<Stored, Setback> {
     let marks = batch.marks(zone);
     conn.build_transaction().read_committed().run(|conn| {
-        let passes = Passes::of(conn, &memory.pages_behind, &batch.rows)?;
-        copy::insert(conn, &passes).map_err(Setback::Events)?;
+        let order = InsertOrder::of(conn, &hints.index_tail, &batch.rows)?;
+        copy::insert(conn, &order).map_err(Setback::Events)?;
         // From here on this transaction holds its lock on events, so nothing is dropped under it.
-        let found = finish(conn, &marks, batch.ends())?;
+        let found = after_insert(conn, &marks, batch.ends())?;
         same_zone(found.zone.as_deref(), zone).map_err(Setback::Zone)?;
         if let Some((first, last)) = batch.span()
-            && !found.limits.hold(first, last)
+            && !found.limits.contain(first, last)
         {
             return Err(Setback::Untimely(found.limits));
         }
-        let mut letters = dead_letters::bury(conn, &batch.buried)?;
+        let mut letters = dead_letters::insert_from_events(conn, &batch.dead)?;
         for (reason, new) in dead_letters::insert(conn, given.dead_letters.iter())? {
             *letters.entry(reason).or_default() += new;
         }
-        let keeps_letters = !batch.buried.is_empty() || !given.dead_letters.is_empty();
+        let keeps_letters = !batch.dead.is_empty() || !given.dead_letters.is_empty();
         if found.has_letters || keeps_letters {
-            dead_letters::settle(conn, ids_of(given))?;
+            dead_letters::resolve(conn, ids_of(given))?;
         }
         Ok(Stored {
             inserted_impressions: batch.count(EventKind::Impression),

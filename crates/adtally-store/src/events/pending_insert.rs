@@ -6,24 +6,24 @@ use adtally_domain::{EventId, EventKind, ReportingZone, Timestamp};
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::known::Known;
+use super::copy_buffer::RowRef;
+use super::existing::Existing;
 use super::limits::Untimely;
-use super::refused::Refusal;
-use super::rows::Row;
+use super::rejected::RejectedRow;
 use super::{EventBatch, Stored};
 use crate::NewDeadLetter;
 use crate::marks::Added;
 use crate::partitions::{self, utc_day};
 
 /// Events without repetition, sorted by id: so writers lock the same ids in the same order (but see
-/// [`Passes`](super::passes::Passes)), and the index is written at its end.
-pub(super) struct Batch<'a> {
-    pub(super) rows: Vec<Row<'a>>,
+/// [`InsertOrder`](super::insert_order::InsertOrder)), and the index is written at its end.
+pub(super) struct PendingInsert<'a> {
+    pub(super) rows: Vec<RowRef<'a>>,
     /// Dead letters made of events that cannot be stored.
-    pub(super) buried: Vec<NewDeadLetter>,
+    pub(super) dead: Vec<NewDeadLetter>,
     pub(super) stored: Stored,
     /// Later events with the id of one of the rows.
-    repeats: HashMap<EventId, Vec<Row<'a>>>,
+    repeats: HashMap<EventId, Vec<RowRef<'a>>>,
     /// The first and the last id, also when their events were taken out since.
     ends: Option<(EventId, EventId)>,
 }
@@ -35,17 +35,17 @@ pub(super) struct Marks {
     pub(super) added: Vec<Vec<u8>>,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> PendingInsert<'a> {
     pub(super) fn of(given: &'a EventBatch) -> Self {
         let mut batch = Self {
             rows: given.rows.iter().collect(),
-            buried: Vec::new(),
+            dead: Vec::new(),
             stored: Stored::default(),
             repeats: HashMap::new(),
             ends: None,
         };
         // Most batches come in order and repeat nothing, and a connection waits meanwhile.
-        let in_order = |row: &Row<'_>, next: &Row<'_>| row.order().0 < next.order().0;
+        let in_order = |row: &RowRef<'_>, next: &RowRef<'_>| row.order().0 < next.order().0;
         if !batch.rows.is_sorted_by(in_order) {
             batch.sort();
         }
@@ -57,7 +57,7 @@ impl<'a> Batch<'a> {
     /// Sorts the rows and takes out those that repeat another's id.
     fn sort(&mut self) {
         let (stored, repeats) = (&mut self.stored, &mut self.repeats);
-        self.rows.sort_unstable_by_key(Row::order);
+        self.rows.sort_unstable_by_key(RowRef::order);
         self.rows.dedup_by(|later, first| {
             let repeated = later.id() == first.id();
             if repeated {
@@ -123,45 +123,44 @@ impl<'a> Batch<'a> {
         periods
     }
 
-    /// Takes out the events that are `known`, which are sorted by id, and says whether there were any.
-    pub(super) fn drop_known(&mut self, known: &[Known]) -> bool {
+    /// Takes out the events that are among the `existing`, which are sorted by id, and says whether there
+    /// were any.
+    pub(super) fn take_out_existing(&mut self, existing: &[Existing]) -> bool {
         let (stored, repeats) = (&mut self.stored, &self.repeats);
         let before = self.rows.len();
-        let mut known = known.iter().peekable();
+        let mut existing = existing.iter().peekable();
         self.rows.retain(|row| {
-            while known
-                .next_if(|known| known.id() < row.id().as_uuid())
-                .is_some()
-            {}
-            let Some(known) = known.next_if(|known| known.id() == row.id().as_uuid()) else {
+            let id = row.id().as_uuid();
+            while existing.next_if(|first| first.id() < id).is_some() {}
+            let Some(first) = existing.next_if(|first| first.id() == id) else {
                 return true;
             };
             stored.duplicates += 1;
-            stored.conflicts += u64::from(!known.has_payload_of(row));
+            stored.conflicts += u64::from(!first.has_payload_of(row));
             // The event they repeat was not the first after all.
             for repeat in repeats.get(&row.id()).into_iter().flatten() {
                 stored.conflicts -= u64::from(repeat.payload() != row.payload());
-                stored.conflicts += u64::from(!known.has_payload_of(repeat));
+                stored.conflicts += u64::from(!first.has_payload_of(repeat));
             }
             false
         });
         self.rows.len() < before
     }
 
-    /// Takes out the events whose times `judge` finds fault with.
-    pub(super) fn bury_untimely(&mut self, judge: impl Fn(Timestamp) -> Option<Untimely>) {
-        let buried = &mut self.buried;
+    /// Takes out the events whose times `check` finds fault with.
+    pub(super) fn take_out_untimely(&mut self, check: impl Fn(Timestamp) -> Option<Untimely>) {
+        let dead = &mut self.dead;
         self.rows.retain(|row| {
-            let fault = judge(row.occurred_at());
+            let fault = check(row.occurred_at());
             if let Some(fault) = fault {
                 let event = row.event();
                 let letter = NewDeadLetter::of_event(&event, fault.reason(), fault.detail());
-                buried.push(letter);
+                dead.push(letter);
             }
             fault.is_none()
         });
-        self.stored.too_old = self.count_buried(Untimely::Closed.reason());
-        self.stored.in_future = self.count_buried(Untimely::Ahead.reason());
+        self.stored.too_old = self.count_dead(Untimely::Closed.reason());
+        self.stored.in_future = self.count_dead(Untimely::Ahead.reason());
     }
 
     /// Takes out the events that `is_locked` holds for: their day cannot be written to now.
@@ -176,30 +175,30 @@ impl<'a> Batch<'a> {
         });
     }
 
-    /// Takes out the events the table refuses.
-    pub(super) fn bury_refused(&mut self, refusals: Vec<Refusal>) {
-        let refusals: HashMap<Uuid, Refusal> = refusals
+    /// Takes out the events the table rejects.
+    pub(super) fn take_out_rejected(&mut self, rejected: Vec<RejectedRow>) {
+        let rejected: HashMap<Uuid, RejectedRow> = rejected
             .into_iter()
-            .map(|refusal| (refusal.event_id, refusal))
+            .map(|rejected| (rejected.event_id, rejected))
             .collect();
-        let buried = &mut self.buried;
+        let dead = &mut self.dead;
         self.rows.retain(|row| {
-            let refusal = refusals.get(&row.id().as_uuid());
-            if let Some(refusal) = refusal {
-                let detail = format!("{} (SQLSTATE {})", refusal.detail, refusal.code);
-                buried.push(NewDeadLetter::of_event(
+            let rejected = rejected.get(&row.id().as_uuid());
+            if let Some(RejectedRow { code, detail, .. }) = rejected {
+                let detail = format!("{detail} (SQLSTATE {code})");
+                dead.push(NewDeadLetter::of_event(
                     &row.event(),
                     "invalid_event",
                     detail,
                 ));
             }
-            refusal.is_none()
+            rejected.is_none()
         });
-        self.stored.invalid = self.count_buried("invalid_event");
+        self.stored.invalid = self.count_dead("invalid_event");
     }
 
-    fn count_buried(&self, reason: &str) -> u64 {
-        let of_reason = self.buried.iter().filter(|letter| letter.reason == reason);
+    fn count_dead(&self, reason: &str) -> u64 {
+        let of_reason = self.dead.iter().filter(|letter| letter.reason == reason);
         of_reason.count() as u64
     }
 
