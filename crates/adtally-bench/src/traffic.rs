@@ -56,18 +56,12 @@ impl Traffic {
     pub(crate) fn event(&mut self, time: Timestamp) -> Event {
         let ad = self.ads.sample(&mut self.random);
         let network = [198, 51, self.random.random::<u8>(), 0];
+        let id = EventId::v7(time, self.random.random());
+        let event = Event::new(id, self.kind(), ad_id(ad), time);
         Event {
-            id: EventId::v7(time, self.random.random()),
-            kind: self.kind(),
-            ad_id: ad_id(ad),
-            received_at: time,
-            impression_id: None,
             ip: Some(network.into()),
-            visitor_id: None,
             user_agent: Some(self.user_agent().to_owned()),
-            referer: None,
-            placement: None,
-            source: None,
+            ..event
         }
     }
 

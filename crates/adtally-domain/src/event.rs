@@ -108,18 +108,52 @@ pub struct Event<Text = String> {
 }
 
 impl<Text> Event<Text> {
+    /// An event with nothing but what every event has.
+    #[must_use]
+    pub const fn new(id: EventId, kind: EventKind, ad_id: AdId, received_at: Timestamp) -> Self {
+        Self {
+            id,
+            kind,
+            ad_id,
+            received_at,
+            impression_id: None,
+            ip: None,
+            visitor_id: None,
+            user_agent: None,
+            referer: None,
+            placement: None,
+            source: None,
+        }
+    }
+
     /// When it happened: the time its id holds.
     #[must_use]
     pub fn occurred_at(&self) -> Timestamp {
         self.id.time()
     }
-}
 
-impl Event<Cow<'_, str>> {
-    /// The same event with texts of its own.
-    #[must_use]
-    pub fn into_owned(self) -> Event {
-        let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+    /// The texts it has. They are of any length, and from outside.
+    pub fn texts(&self) -> impl Iterator<Item = &Text> {
+        // Every field is named, so that a new one has to say here what it is.
+        let Self {
+            id: _,
+            kind: _,
+            ad_id: _,
+            received_at: _,
+            impression_id: _,
+            ip: _,
+            visitor_id,
+            user_agent,
+            referer,
+            placement,
+            source,
+        } = self;
+        let texts = [visitor_id, user_agent, referer, placement, source];
+        texts.into_iter().flatten()
+    }
+
+    /// The same event with each text replaced by what `f` makes of it.
+    pub fn map_texts<Other>(self, mut f: impl FnMut(Text) -> Other) -> Event<Other> {
         Event {
             id: self.id,
             kind: self.kind,
@@ -127,11 +161,88 @@ impl Event<Cow<'_, str>> {
             received_at: self.received_at,
             impression_id: self.impression_id,
             ip: self.ip,
-            visitor_id: owned(self.visitor_id),
-            user_agent: owned(self.user_agent),
-            referer: owned(self.referer),
-            placement: owned(self.placement),
-            source: owned(self.source),
+            visitor_id: self.visitor_id.map(&mut f),
+            user_agent: self.user_agent.map(&mut f),
+            referer: self.referer.map(&mut f),
+            placement: self.placement.map(&mut f),
+            source: self.source.map(&mut f),
         }
+    }
+}
+
+impl<Text: AsRef<str>> Event<Text> {
+    /// The same event with its texts borrowed.
+    #[must_use]
+    #[inline]
+    pub fn as_deref(&self) -> Event<&str> {
+        fn borrowed<Text: AsRef<str>>(text: &Option<Text>) -> Option<&str> {
+            text.as_ref().map(AsRef::as_ref)
+        }
+        Event {
+            id: self.id,
+            kind: self.kind,
+            ad_id: self.ad_id,
+            received_at: self.received_at,
+            impression_id: self.impression_id,
+            ip: self.ip,
+            visitor_id: borrowed(&self.visitor_id),
+            user_agent: borrowed(&self.user_agent),
+            referer: borrowed(&self.referer),
+            placement: borrowed(&self.placement),
+            source: borrowed(&self.source),
+        }
+    }
+}
+
+impl Event<&str> {
+    /// The same event with texts of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Event {
+        self.map_texts(str::to_owned)
+    }
+}
+
+impl Event<Cow<'_, str>> {
+    /// The same event with texts of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Event {
+        self.map_texts(Cow::into_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        let ad_id = AdId::new(7).unwrap();
+        let id = EventId::v7(Timestamp::EPOCH, [3; 10]);
+        Event::new(id, EventKind::Click, ad_id, Timestamp::EPOCH)
+    }
+
+    #[test]
+    fn its_texts_are_those_that_are_there() {
+        assert_eq!(event().texts().count(), 0);
+        let event = Event {
+            visitor_id: Some("visitor".to_owned()),
+            user_agent: Some("browser".to_owned()),
+            referer: Some("page".to_owned()),
+            placement: Some("place".to_owned()),
+            source: Some("sender".to_owned()),
+            ..event()
+        };
+        let texts: Vec<&String> = event.texts().collect();
+        assert_eq!(texts, ["visitor", "browser", "page", "place", "sender"]);
+    }
+
+    #[test]
+    fn an_event_whose_texts_are_borrowed_is_the_same_event() {
+        let event = Event {
+            referer: Some("page".to_owned()),
+            source: Some(String::new()),
+            ..event()
+        };
+        assert_eq!(event.as_deref().into_owned(), event);
+        assert_eq!(event.clone().map_texts(Cow::Owned).into_owned(), event);
     }
 }

@@ -33,17 +33,9 @@ fn event(number: u32) -> Option<Event> {
     let time = Timestamp::from_millis(TIME).ok()?;
     let [.., third, fourth] = number.to_be_bytes();
     Some(Event {
-        id: EventId::v7(time, [fourth; 10]),
-        kind: EventKind::Impression,
-        ad_id: AdId::new(i64::from(number) * 19)?,
-        received_at: time,
-        impression_id: None,
         ip: Some([198, 51, 100 + third, fourth].into()),
-        visitor_id: None,
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0".to_owned()),
-        referer: None,
-        placement: None,
-        source: None,
+        ..Event::new(EventId::v7(time, [fourth; 10]), EventKind::Impression, AdId::new(i64::from(number) * 19)?, time)
     })
 }
 

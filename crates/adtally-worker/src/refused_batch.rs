@@ -85,19 +85,12 @@ mod tests {
     }
 
     fn event(number: u8) -> Event {
-        Event {
-            id: EventId::v7(Timestamp::EPOCH, [number; 10]),
-            kind: EventKind::Click,
-            ad_id: AdId::new(1).unwrap(),
-            received_at: Timestamp::EPOCH,
-            impression_id: None,
-            ip: None,
-            visitor_id: None,
-            user_agent: None,
-            referer: None,
-            placement: None,
-            source: None,
-        }
+        Event::new(
+            EventId::v7(Timestamp::EPOCH, [number; 10]),
+            EventKind::Click,
+            AdId::new(1).unwrap(),
+            Timestamp::EPOCH,
+        )
     }
 
     #[test]

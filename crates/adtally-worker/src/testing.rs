@@ -125,19 +125,12 @@ impl TestServers {
 /// A click of now.
 pub(crate) fn click() -> Event {
     let time = Timestamp::try_from(adtally_service::clock::now()).unwrap();
-    Event {
-        id: EventId::v7(time, [7; 10]),
-        kind: EventKind::Click,
-        ad_id: AdId::new(1).unwrap(),
-        received_at: time,
-        impression_id: None,
-        ip: None,
-        visitor_id: None,
-        user_agent: None,
-        referer: None,
-        placement: None,
-        source: None,
-    }
+    Event::new(
+        EventId::v7(time, [7; 10]),
+        EventKind::Click,
+        AdId::new(1).unwrap(),
+        time,
+    )
 }
 
 /// The next message.

@@ -33,20 +33,10 @@ const ITEM_BYTES: usize = size_of::<Event>() + 320;
 impl Validated {
     /// About how many bytes it holds, now and until the request is answered.
     pub(crate) fn bytes(&self) -> usize {
-        let texts: usize = self.events.iter().map(text_bytes).sum();
+        let texts = self.events.iter().flat_map(Event::texts);
+        let texts: usize = texts.map(String::len).sum();
         (self.events.len() + self.rejected.len()) * ITEM_BYTES + texts
     }
-}
-
-fn text_bytes(event: &Event) -> usize {
-    let texts = [
-        &event.visitor_id,
-        &event.user_agent,
-        &event.referer,
-        &event.placement,
-        &event.source,
-    ];
-    texts.into_iter().flatten().map(String::len).sum()
 }
 
 /// Validates `items`, received at `now` from `source`.

@@ -60,18 +60,13 @@ impl Bench {
 
     async fn commands(&self, kind: EventKind, count: u8) -> (Vec<Command>, Vec<Answer>) {
         let time = Timestamp::from_millis(1_795_327_200_123).unwrap();
-        let event = |number: u8| Event {
-            id: EventId::v7(time, [number; 10]),
-            kind,
-            ad_id: AdId::new(1).unwrap(),
-            received_at: time,
-            impression_id: None,
-            ip: None,
-            visitor_id: None,
-            user_agent: None,
-            referer: None,
-            placement: None,
-            source: None,
+        let event = |number: u8| {
+            Event::new(
+                EventId::v7(time, [number; 10]),
+                kind,
+                AdId::new(1).unwrap(),
+                time,
+            )
         };
         let events: Vec<_> = (0..count).map(event).collect();
         let (mut commands, mut answers) = (Vec::new(), Vec::new());

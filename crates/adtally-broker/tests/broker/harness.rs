@@ -63,17 +63,14 @@ pub(crate) fn events(kind: EventKind, seed: u8, count: u32) -> Vec<Event> {
     let event = |number: u32| {
         let [a, b, c, d] = number.to_be_bytes();
         Event {
-            id: EventId::v7(time, [kind.code(), seed, a, b, c, d, 0, 0, 0, 0]),
-            kind,
-            ad_id: AdId::new(i64::from(number) + 1).unwrap(),
-            received_at: time,
-            impression_id: None,
-            ip: None,
             visitor_id: Some(format!("visitor-{number}")),
             user_agent: Some("Mozilla/5.0 (X11; Linux x86_64)".to_owned()),
-            referer: None,
-            placement: None,
-            source: None,
+            ..Event::new(
+                EventId::v7(time, [kind.code(), seed, a, b, c, d, 0, 0, 0, 0]),
+                kind,
+                AdId::new(i64::from(number) + 1).unwrap(),
+                time,
+            )
         }
     };
     (0..count).map(event).collect()

@@ -184,17 +184,15 @@ pub(crate) fn impression(time: &str) -> Event {
     random[2..].copy_from_slice(&number);
     let time = at(time);
     Event {
-        id: EventId::v7(time, random),
-        kind: EventKind::Impression,
-        ad_id: ad(1),
-        received_at: time.saturating_add_millis(250),
-        impression_id: None,
         ip: Some("203.0.113.0".parse().unwrap()),
         visitor_id: Some("v-1".to_owned()),
-        user_agent: None,
-        referer: None,
-        placement: None,
         source: Some("tests".to_owned()),
+        ..Event::new(
+            EventId::v7(time, random),
+            EventKind::Impression,
+            ad(1),
+            time.saturating_add_millis(250),
+        )
     }
 }
 

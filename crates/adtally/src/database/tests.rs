@@ -37,19 +37,12 @@ pub(crate) fn store(database: &TestDatabase<'_>) -> Store {
 /// An event some hours after 2026-01-01T00:00:00Z.
 pub(crate) fn event(hours: i64, ad: i64, kind: EventKind, number: u8) -> Event {
     let time = Timestamp::from_millis(1_767_225_600_000 + hours * 3_600_000).unwrap();
-    Event {
-        id: EventId::v7(time, [number; 10]),
+    Event::new(
+        EventId::v7(time, [number; 10]),
         kind,
-        ad_id: AdId::new(ad).unwrap(),
-        received_at: time,
-        impression_id: None,
-        ip: None,
-        visitor_id: None,
-        user_agent: None,
-        referer: None,
-        placement: None,
-        source: None,
-    }
+        AdId::new(ad).unwrap(),
+        time,
+    )
 }
 
 async fn store_events(database: &TestDatabase<'_>, events: Vec<Event>) {

@@ -29,17 +29,13 @@ fn event(number: u32) -> Event {
     let mut random = [0; 10];
     random[..4].copy_from_slice(&number.to_be_bytes());
     Event {
-        id: EventId::v7(now(), random),
-        kind: EventKind::ALL[number as usize % 2],
-        ad_id: AdId::new(i64::from(number) + 1).unwrap(),
-        received_at: now(),
-        impression_id: None,
-        ip: None,
-        visitor_id: None,
         user_agent: Some("م".repeat(number as usize % 7)),
-        referer: None,
-        placement: None,
-        source: None,
+        ..Event::new(
+            EventId::v7(now(), random),
+            EventKind::ALL[number as usize % 2],
+            AdId::new(i64::from(number) + 1).unwrap(),
+            now(),
+        )
     }
 }
 

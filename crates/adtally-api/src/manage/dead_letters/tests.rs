@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::test::TestRequest;
 use adtally_broker::{BrokerConfig, ConsumerSession, Delivery};
 use adtally_devstack::testing::{TestDatabase, TestStack};
-use adtally_domain::{EventId, EventKind, requeued_message_id};
+use adtally_domain::{AdId, Event, EventId, EventKind, requeued_message_id};
 use adtally_store::NewDeadLetter;
 use adtally_wire::pack;
 use serde_json::{Value, json};
@@ -17,19 +17,7 @@ use crate::testing::{Answer, TestApi, at};
 fn letter(ad: i64, reason: &str) -> NewDeadLetter {
     let time = at("2026-06-01T10:00:00Z");
     let id = EventId::v7(time, rand::random());
-    let event = adtally_domain::Event {
-        id,
-        kind: EventKind::Click,
-        ad_id: adtally_domain::AdId::new(ad).unwrap(),
-        received_at: time,
-        impression_id: None,
-        ip: None,
-        visitor_id: None,
-        user_agent: None,
-        referer: None,
-        placement: None,
-        source: None,
-    };
+    let event = Event::new(id, EventKind::Click, AdId::new(ad).unwrap(), time);
     NewDeadLetter::of_event(&event, reason, "why")
 }
 
