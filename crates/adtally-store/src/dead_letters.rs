@@ -27,6 +27,7 @@ pub use requeue::Requeued;
 pub(crate) use resolve::resolve;
 pub(crate) use row::{insert, insert_from_events};
 
+use crate::events::to_json;
 use crate::schema::dead_letters::dsl;
 use crate::{Store, StoreError};
 use row::Row;
@@ -63,38 +64,13 @@ impl NewDeadLetter {
             source: "store".to_owned(),
             reason: reason.to_owned(),
             detail: detail.into(),
-            body: event_body(event),
+            body: Value::Object(to_json(event)).to_string().into_bytes(),
             headers: Value::Object(Map::new()),
             event_id: Some(event.id),
             ad_id: Some(event.ad_id),
             occurred_at: Some(event.occurred_at()),
         }
     }
-}
-
-/// The event as an object with names, so that it can be put into a pack again.
-fn event_body(event: &Event) -> Vec<u8> {
-    let mut fields = Map::new();
-    let mut put = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            fields.insert(name.to_owned(), Value::String(value));
-        }
-    };
-    put("event_id", Some(event.id.to_string()));
-    put("kind", Some(event.kind.to_string()));
-    put("received_at", Some(event.received_at.to_string()));
-    put(
-        "impression_id",
-        event.impression_id.map(|id| id.to_string()),
-    );
-    put("ip", event.ip.map(|ip| ip.to_string()));
-    put("visitor_id", event.visitor_id.clone());
-    put("user_agent", event.user_agent.clone());
-    put("referer", event.referer.clone());
-    put("placement", event.placement.clone());
-    put("source", event.source.clone());
-    fields.insert("ad_id".to_owned(), event.ad_id.get().into());
-    Value::Object(fields).to_string().into_bytes()
 }
 
 /// What is to become of a dead letter.

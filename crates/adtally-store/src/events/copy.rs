@@ -2,18 +2,25 @@
 
 use std::io::Write;
 
+use adtally_domain::EventId;
 use diesel::ExecuteCopyFromDsl;
 use diesel::pg::{CopyFormat, CopyTarget, PgConnection};
 use diesel::result::{Error, QueryResult};
 
+use super::column_value::{put, put_nullable};
+use super::columns::{ColumnSet, CopyList, Longest, Middle, Shortest};
 use super::copy_buffer::RowRef;
 use super::insert_order::InsertOrder;
-use super::row::{self, COLUMNS, ColumnSet, HEADER, TRAILER};
-use crate::schema::events::{self, dsl};
+use crate::schema::events;
 
 /// Bytes handed to the connection at once. A message for each row would cost more than the row; much
 /// larger ones would leave the server waiting while they are made.
 const CHUNK: usize = 64 * 1_024;
+
+/// What the data begins with: signature, flags, length of an extension.
+const HEADER: [u8; 19] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What it ends with.
+const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// Inserts the rows. A source that none of them has, and columns at the end that are NULL in all of them, are
 /// not sent: the server would read and convert each, row by row.
@@ -23,43 +30,30 @@ pub(super) fn insert(conn: &mut PgConnection, order: &InsertOrder<'_>) -> QueryR
         source: used.source || row.source,
         others: used.others.max(row.others),
     });
-    let source = used.source;
-    macro_rules! send {
-        ($others:expr, $($column:ident),*) => {{
-            let others = $others;
-            let sent = ColumnSet { source, others };
-            if source {
-                copy(conn, (dsl::event_id, dsl::source, $(dsl::$column),*), order, sent)
-            } else {
-                copy(conn, (dsl::event_id, $(dsl::$column),*), order, sent)
-            }
-        }};
+    if used.others == 0 {
+        Ok(0)
+    } else if used.others <= Shortest::OTHERS {
+        copy_list::<Shortest>(conn, used.source, order)
+    } else if used.others <= Middle::OTHERS {
+        copy_list::<Middle>(conn, used.source, order)
+    } else {
+        copy_list::<Longest>(conn, used.source, order)
     }
-    match used.others {
-        0 => Ok(0),
-        1..=6 => send!(6, received_at, ad_id, kind, ip, user_agent),
-        7 | 8 => send!(
-            8,
-            received_at,
-            ad_id,
-            kind,
-            ip,
-            user_agent,
-            referer,
-            placement
-        ),
-        _ => send!(
-            COLUMNS,
-            received_at,
-            ad_id,
-            kind,
-            ip,
-            user_agent,
-            referer,
-            placement,
-            visitor_id,
-            impression_id
-        ),
+}
+
+fn copy_list<List: CopyList>(
+    conn: &mut PgConnection,
+    source: bool,
+    order: &InsertOrder<'_>,
+) -> QueryResult<usize> {
+    let sent = ColumnSet {
+        source,
+        others: List::OTHERS,
+    };
+    if source {
+        copy(conn, List::WITH_SOURCE, order, sent)
+    } else {
+        copy(conn, List::WITHOUT_SOURCE, order, sent)
     }
 }
 
@@ -86,8 +80,7 @@ fn write<'a>(
     let mut chunk = Vec::with_capacity(CHUNK + CHUNK / 8);
     chunk.extend_from_slice(&HEADER);
     for row in rows {
-        let (fields, present) = (row.fields(), row.columns());
-        row::write(&mut chunk, row.id(), fields, present, sent);
+        write_row(&mut chunk, row.id(), row.fields(), row.columns(), sent);
         if chunk.len() >= CHUNK {
             copy.write_all(&chunk)?;
             chunk.clear();
@@ -95,6 +88,27 @@ fn write<'a>(
     }
     chunk.extend_from_slice(&TRAILER);
     copy.write_all(&chunk)
+}
+
+/// A row of the columns that are `sent`: how many there are, the id, `fields`, and NULLs. Those that are
+/// `present` are in `fields` and the id.
+pub(super) fn write_row(
+    data: &mut Vec<u8>,
+    id: EventId,
+    fields: &[u8],
+    present: ColumnSet,
+    sent: ColumnSet,
+) {
+    let count = i16::from(sent.others) + i16::from(sent.source);
+    data.extend_from_slice(&count.to_be_bytes());
+    put(data, id.as_uuid().as_bytes());
+    if sent.source && !present.source {
+        put_nullable(data, None);
+    }
+    data.extend_from_slice(fields);
+    for _ in present.others..sent.others {
+        put_nullable(data, None);
+    }
 }
 
 /// The connection's own error, which the writer wraps.

@@ -8,7 +8,7 @@ mod tests;
 
 use adtally_domain::{Event, EventId, EventKind, Timestamp};
 
-use super::row::{self, ColumnSet};
+use super::columns::{self, ColumnSet};
 
 /// How many of the 256 values of an id's last byte are of the first half. They are a little more than half: what
 /// then comes between the ids of a page of the index is seldom more than the page still takes, although
@@ -71,14 +71,14 @@ impl CopyBuffer {
             Half::Second => &mut self.second,
         };
         let start = offset(data.len());
-        let encoded = row::encode(data, event);
+        let extent = columns::encode(data, event);
         self.index.push(RowIndex {
             id: event.id,
             kind: event.kind,
             start,
-            payload: start.saturating_add(offset(encoded.before_payload)),
+            payload: start.saturating_add(offset(extent.before_payload)),
             end: offset(data.len()),
-            columns: encoded.columns,
+            columns: extent.columns,
         });
     }
 
@@ -178,7 +178,8 @@ impl<'a> RowRef<'a> {
 
     /// The ad, with which the payload begins.
     pub(super) fn ad_id(&self) -> i64 {
-        row::ad_id(self.payload())
+        let id = self.payload().get(4..).and_then(|rest| rest.first_chunk());
+        id.map_or(0, |id| i64::from_be_bytes(*id))
     }
 
     pub(super) fn occurred_at(&self) -> Timestamp {
@@ -193,7 +194,7 @@ impl<'a> RowRef<'a> {
     pub(super) fn columns(&self) -> ColumnSet {
         let before_payload = self.index.payload.saturating_sub(self.index.start);
         ColumnSet {
-            source: row::has_source(before_payload as usize),
+            source: columns::has_source(before_payload as usize),
             others: self.index.columns,
         }
     }
@@ -218,9 +219,14 @@ impl<'a> RowRef<'a> {
         data.get(range).unwrap_or_default()
     }
 
+    /// The values of all columns but the id, in their order.
+    pub(super) fn values(&self) -> impl Iterator<Item = Option<&'a [u8]>> {
+        columns::values(self.columns().source, self.fields())
+    }
+
     /// The event itself.
     pub(super) fn event(&self) -> Event {
-        row::event(self.id(), self.kind(), self.columns().source, self.fields())
+        columns::decode(self.id(), self.columns().source, self.fields()).into_owned()
     }
 }
 

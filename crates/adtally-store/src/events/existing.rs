@@ -20,12 +20,13 @@ use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::result::UnexpectedEndOfRow;
 use diesel::row::Field;
-use diesel::sql_types::{Array, BigInt, Inet, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
 use ranges::Ranges;
 use uuid::Uuid;
 
+use super::column_value::put_nullable;
+use super::columns::{Payload, SELECT_PAYLOAD};
 use super::copy_buffer::RowRef;
-use super::row::nullable;
 use crate::partitions::utc_day;
 
 /// Batches that look first after one that held duplicates.
@@ -80,21 +81,6 @@ pub(super) struct Existing {
     payload: Vec<u8>,
 }
 
-/// The id, and the columns of a row's payload in their order.
-type PayloadColumns = (
-    SqlUuid,
-    BigInt,
-    SmallInt,
-    Nullable<Inet>,
-    Nullable<Text>,
-    Nullable<Text>,
-    Nullable<Text>,
-    Nullable<Text>,
-    Nullable<SqlUuid>,
-);
-const SELECT: &str = "SELECT event_id, ad_id, kind, ip, user_agent, referer, placement, visitor_id, \
-                      impression_id FROM ";
-
 impl Existing {
     pub(super) fn id(&self) -> Uuid {
         self.id
@@ -106,14 +92,14 @@ impl Existing {
 }
 
 /// The server sends a column as COPY takes it. So the payload is compared as it came, not read.
-impl FromSqlRow<PayloadColumns, Pg> for Existing {
+impl FromSqlRow<Payload, Pg> for Existing {
     fn build_from_row<'a>(row: &impl diesel::row::Row<'a, Pg>) -> deserialize::Result<Self> {
         let id = row.get_value::<SqlUuid, _, _>(0)?;
         let mut payload = Vec::with_capacity(PAYLOAD_BYTES);
         let mut without_trailing = 0;
         for column in 1..row.field_count() {
             let field = row.get(column).ok_or(UnexpectedEndOfRow)?;
-            nullable(&mut payload, field.value().map(|value| value.as_bytes()));
+            put_nullable(&mut payload, field.value().map(|value| value.as_bytes()));
             if !field.is_null() {
                 without_trailing = payload.len();
             }
@@ -174,7 +160,7 @@ fn in_ranges(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Option<Vec<Ex
         return by_key(conn, ids).map(Some);
     };
     // The bounds leave out the partitions of other days, here and below. OFFSET keeps the planner from reading all between the first and the last range instead.
-    let mut found: Vec<Existing> = sql::<PayloadColumns>(SELECT)
+    let mut found: Vec<Existing> = sql::<Payload>(SELECT_PAYLOAD)
         .sql("unnest(")
         .bind::<Array<SqlUuid>, _>(firsts)
         .sql(", ")
@@ -200,7 +186,7 @@ fn by_key(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Vec<Existing>> {
     let (Some(first), Some(last)) = (ids.first(), ids.last()) else {
         return Ok(Vec::new());
     };
-    sql::<PayloadColumns>(SELECT)
+    sql::<Payload>(SELECT_PAYLOAD)
         .sql("events JOIN unnest(")
         .bind::<Array<SqlUuid>, _>(ids)
         .sql(") AS given (id) ON event_id = given.id WHERE event_id BETWEEN ")

@@ -1,6 +1,8 @@
 //! Storing events: each once, with the marks of the hours they changed, in one transaction.
 
 mod after_insert;
+mod column_value;
+mod columns;
 mod copy;
 mod copy_buffer;
 mod existing;
@@ -8,7 +10,6 @@ mod insert_order;
 mod limits;
 mod pending_insert;
 mod rejected;
-mod row;
 mod transaction;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use adtally_domain::{Event, ReportingZone};
 
+pub(crate) use columns::to_json;
 pub(crate) use transaction::Hints;
 
 use crate::{NewDeadLetter, Store, StoreError};

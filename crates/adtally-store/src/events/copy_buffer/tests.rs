@@ -4,7 +4,9 @@ use adtally_domain::AdId;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::row::{COLUMNS, ColumnSet};
+use super::super::column_value::next_field;
+use super::super::columns::{CopyList, Longest, to_json};
+use super::super::copy::write_row;
 use super::*;
 
 prop_compose! {
@@ -41,13 +43,28 @@ proptest! {
             buffer.push(event);
         }
         let read: Vec<Event> = buffer.iter().map(|row| row.event()).collect();
-        prop_assert_eq!(read, events);
+        prop_assert_eq!(&read, &events);
+        let ads: Vec<i64> = buffer.iter().map(|row| row.ad_id()).collect();
+        prop_assert!(events.iter().map(|event| event.ad_id.get()).eq(ads));
+    }
+
+    #[test]
+    fn the_body_of_a_letter_names_every_field_that_is_there(event in any_event()) {
+        let body = to_json(&event);
+        let nullable = event.texts().count()
+            + usize::from(event.ip.is_some())
+            + usize::from(event.impression_id.is_some());
+        prop_assert_eq!(body.len(), 4 + nullable);
+        prop_assert_eq!(&body["event_id"], &event.id.to_string());
+        prop_assert_eq!(&body["kind"], event.kind.as_str());
+        prop_assert_eq!(&body["ad_id"], event.ad_id.get());
+        prop_assert_eq!(&body["received_at"], &event.received_at.to_string());
     }
 
     #[test]
     fn what_copy_takes_has_as_many_fields_as_it_says(
         event in any_event(),
-        more in 0..=COLUMNS,
+        more in 0..=Longest::OTHERS,
         source: bool,
     ) {
         let mut buffer = CopyBuffer::default();
@@ -56,14 +73,14 @@ proptest! {
         let present = row.columns();
         let sent = ColumnSet {
             source: present.source || source,
-            others: COLUMNS.min(present.others + more),
+            others: Longest::OTHERS.min(present.others + more),
         };
         let mut data = Vec::new();
-        row::write(&mut data, row.id(), row.fields(), present, sent);
+        write_row(&mut data, row.id(), row.fields(), present, sent);
         let (count, mut fields) = data.split_first_chunk().unwrap();
         let count = i16::from_be_bytes(*count);
         prop_assert_eq!(count, i16::from(sent.others) + i16::from(sent.source));
-        let values: Vec<_> = (0..count).map(|_| row::next_value(&mut fields)).collect();
+        let values: Vec<_> = (0..count).map(|_| next_field(&mut fields)).collect();
         prop_assert!(fields.is_empty());
         let id = event.id.as_uuid();
         prop_assert_eq!(values[0], Some(id.as_bytes().as_slice()));
