@@ -5,6 +5,7 @@
 //! can be tested without a server and gives the same answer in every process.
 
 mod age;
+mod dead_letter;
 mod derived_id;
 mod entry;
 mod event;
@@ -21,6 +22,7 @@ mod timestamp;
 mod zone;
 
 pub use age::{InvalidAge, parse_age};
+pub use dead_letter::DeadLetterReason;
 pub use derived_id::{
     body_dead_letter_id, event_dead_letter_id, named_task_id, requeued_dead_letter_id,
     requeued_message_id, slot_task_id, sweep_task_id,

@@ -13,7 +13,7 @@ mod requeue;
 mod resolve;
 mod row;
 
-use adtally_domain::{AdId, Event, EventId, Timestamp, event_dead_letter_id};
+use adtally_domain::{AdId, DeadLetterReason, Event, EventId, Timestamp, event_dead_letter_id};
 use diesel::prelude::*;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -33,14 +33,16 @@ use crate::{Store, StoreError};
 use row::Row;
 
 /// A dead letter to keep.
+///
+/// In one that was read, `Reason` is a text: another build may have known more reasons.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NewDeadLetter {
+pub struct NewDeadLetter<Reason = DeadLetterReason> {
     /// Derived from the message, so that a redelivery adds nothing.
     pub id: Uuid,
     /// Where it was found: a queue, or `store`.
     pub source: String,
-    /// The stable name of the reason.
-    pub reason: String,
+    /// Why it is one.
+    pub reason: Reason,
     /// The reason in words.
     pub detail: String,
     /// The message, byte for byte, or the entry of its event, with names.
@@ -58,11 +60,11 @@ pub struct NewDeadLetter {
 impl NewDeadLetter {
     /// A dead letter of an event that could be read but not stored. The body is the event's JSON.
     #[must_use]
-    pub fn of_event(event: &Event, reason: &str, detail: impl Into<String>) -> Self {
+    pub fn of_event(event: &Event, reason: DeadLetterReason, detail: impl Into<String>) -> Self {
         Self {
             id: event_dead_letter_id(&event.id.to_string(), 0),
             source: "store".to_owned(),
-            reason: reason.to_owned(),
+            reason,
             detail: detail.into(),
             body: Value::Object(to_json(event)).to_string().into_bytes(),
             headers: Value::Object(Map::new()),
@@ -110,19 +112,11 @@ impl DeadLetterState {
     }
 }
 
-/// The reasons of letters that hold one event. Those of all others hold a whole message.
-const OF_EVENTS: [&str; 4] = [
-    "invalid_event",
-    "too_old",
-    "in_future",
-    "returned_too_often",
-];
-
 /// A dead letter as it is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetter {
     /// What was kept.
-    pub letter: NewDeadLetter,
+    pub letter: NewDeadLetter<String>,
     /// When it was first found.
     pub first_seen: Timestamp,
     /// When it was last put back on its queue.
@@ -135,7 +129,7 @@ impl DeadLetter {
     /// Whether the body is one entry of a pack, not a whole message.
     #[must_use]
     pub fn is_event(&self) -> bool {
-        OF_EVENTS.contains(&self.letter.reason.as_str())
+        DeadLetterReason::named(&self.letter.reason).is_some_and(DeadLetterReason::holds_event)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use adtally_broker::Delivery;
 use adtally_domain::{
-    AdId, Event, EventId, body_dead_letter_id, event_dead_letter_id, requeued_dead_letter_id,
+    AdId, DeadLetterReason, Event, EventId, body_dead_letter_id, event_dead_letter_id,
+    requeued_dead_letter_id,
 };
 use adtally_store::NewDeadLetter;
 use adtally_wire::pack::BadEvent;
@@ -32,7 +33,7 @@ impl<'a> Origin<'a> {
         NewDeadLetter {
             id: letter_id(self.delivery, bad.index, bad.body.as_bytes()),
             source: self.source.to_owned(),
-            reason: "invalid_event".to_owned(),
+            reason: DeadLetterReason::InvalidEvent,
             detail: bad.reason,
             body: bad.body.into_bytes(),
             headers: self.headers.clone(),
@@ -46,7 +47,7 @@ impl<'a> Origin<'a> {
 /// The dead letter of an event that came back too often to be tried again.
 pub(crate) fn letter_of_event(delivery: &Delivery, event: &Event) -> NewDeadLetter {
     let detail = format!("it came back {} times", delivery.delivery_count);
-    let letter = NewDeadLetter::of_event(event, "returned_too_often", detail);
+    let letter = NewDeadLetter::of_event(event, DeadLetterReason::ReturnedTooOften, detail);
     NewDeadLetter {
         id: requeued_from(delivery).unwrap_or(letter.id),
         source: delivery.queue.to_string(),
@@ -58,13 +59,17 @@ pub(crate) fn letter_of_event(delivery: &Delivery, event: &Event) -> NewDeadLett
 /// The dead letter of a whole message.
 ///
 /// The broker's own reason, such as `delivery_limit`, says more than that it could not be read.
-pub(crate) fn letter_of_message(delivery: &Delivery, reason: &str, detail: &str) -> NewDeadLetter {
+pub(crate) fn letter_of_message(
+    delivery: &Delivery,
+    reason: DeadLetterReason,
+    detail: &str,
+) -> NewDeadLetter {
     let (source, reason) =
         last_death(&delivery.properties.headers).unwrap_or((&delivery.queue, reason));
     NewDeadLetter {
         id: letter_id(delivery, 0, &delivery.body),
         source: source.to_owned(),
-        reason: reason.to_owned(),
+        reason,
         detail: detail.to_owned(),
         body: delivery.body.clone(),
         headers: headers_of(delivery),
@@ -99,12 +104,9 @@ fn name_of(delivery: &Delivery) -> Option<&str> {
     names.into_iter().flatten().find(|name| !name.is_empty())
 }
 
-/// Why a broker gives a message up. A wait in a retry queue ends by expiry, which is nothing of the
-/// kind; anything else was written by the sender, who may say what he likes.
-const GIVEN_UP: [&str; 3] = ["rejected", "maxlen", "delivery_limit"];
-
-/// The queue that gave the message up last, and why.
-fn last_death(headers: &Headers) -> Option<(&str, &str)> {
+/// The queue that gave the message up last, and why. A wait in a retry queue ends by expiry, which is
+/// nothing of the kind; anything else was written by the sender, who may say what he likes.
+fn last_death(headers: &Headers) -> Option<(&str, DeadLetterReason)> {
     let HeaderValue::List(deaths) = headers.get("x-death")? else {
         return None;
     };
@@ -112,8 +114,8 @@ fn last_death(headers: &Headers) -> Option<(&str, &str)> {
         return None;
     };
     let text = |name: &str| last.get(name).and_then(HeaderValue::as_text);
-    let death = (text("queue")?, text("reason")?);
-    GIVEN_UP.contains(&death.1).then_some(death)
+    let reason = DeadLetterReason::named(text("reason")?).filter(|reason| reason.is_of_broker());
+    Some((text("queue")?, reason?))
 }
 
 /// What an operator needs to know of where the message came from and how to send it again.
@@ -147,15 +149,16 @@ mod tests {
         let waited = ("t.tasks.retry.2s", "expired");
         assert_eq!(last_death(&died(&[waited])), None);
         let given_up = ("t.tasks", "delivery_limit");
-        assert_eq!(last_death(&died(&[given_up, waited])), Some(given_up));
+        let death = last_death(&died(&[given_up, waited]));
+        assert_eq!(death, Some(("t.tasks", DeadLetterReason::DeliveryLimit)));
     }
 
     #[test]
     fn a_reason_that_no_broker_gives_is_not_believed() {
-        for forged in ["", "a\0b", "Rejected", "visitor-7"] {
+        for forged in ["", "a\0b", "Rejected", "visitor-7", "too_old"] {
             assert_eq!(last_death(&died(&[("q", forged)])), None, "{forged:?}");
         }
-        for reason in GIVEN_UP {
+        for reason in ["rejected", "maxlen", "delivery_limit"] {
             assert!(last_death(&died(&[("q", reason)])).is_some());
         }
     }

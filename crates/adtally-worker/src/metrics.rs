@@ -2,27 +2,11 @@
 
 use adtally_broker::Topology;
 use adtally_domain::{
-    AggregateDay, AggregateHour, EventKind, MaintainPartitions, SweepDirty, Task,
+    AggregateDay, AggregateHour, DeadLetterReason, EventKind, MaintainPartitions, SweepDirty, Task,
 };
 use adtally_service::metrics::{Registry, SECONDS};
 use adtally_store::Stored;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
-
-/// Why there are dead letters: of events, of whole messages, of tasks, and the broker's own words.
-const REASONS: [&str; 12] = [
-    "invalid_event",
-    "too_old",
-    "in_future",
-    "returned_too_often",
-    "not_a_pack",
-    "malformed_task",
-    "unknown_task",
-    "max_attempts",
-    "discarded",
-    "rejected",
-    "maxlen",
-    "delivery_limit",
-];
 
 /// The tasks there are. What is none of them counts as `unknown`.
 const TASKS: [&str; 5] = [
@@ -73,8 +57,8 @@ impl Metrics {
         for kind in EventKind::ALL {
             metrics.stored.with_label_values(&[kind.as_str()]);
         }
-        for reason in REASONS {
-            metrics.count_letters(reason, 0);
+        for reason in DeadLetterReason::ALL {
+            metrics.count_letters(*reason, 0);
         }
         for queue in topology.consumed_queues() {
             metrics.redeliveries.with_label_values(&[&queue]);
@@ -152,7 +136,7 @@ impl Metrics {
         self.conflicts.inc_by(stored.conflicts);
         self.duplicates.inc_by(stored.duplicates);
         for (reason, new) in &stored.dead_letters {
-            self.count_letters(reason, *new);
+            self.count_letters(*reason, *new);
         }
     }
 
@@ -168,8 +152,9 @@ impl Metrics {
     }
 
     /// Counts dead letters that are `new`.
-    pub(crate) fn count_letters(&self, reason: &str, new: u64) {
-        debug_assert!(REASONS.contains(&reason), "{reason} is not announced");
-        self.dead_letters.with_label_values(&[reason]).inc_by(new);
+    pub(crate) fn count_letters(&self, reason: DeadLetterReason, new: u64) {
+        self.dead_letters
+            .with_label_values(&[reason.as_str()])
+            .inc_by(new);
     }
 }

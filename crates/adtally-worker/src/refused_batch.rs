@@ -60,7 +60,7 @@ fn part(items: usize, probes: usize) -> impl Iterator<Item = usize> {
 
 #[cfg(test)]
 mod tests {
-    use adtally_domain::{AdId, Event, EventId, EventKind, Timestamp};
+    use adtally_domain::{AdId, DeadLetterReason, Event, EventId, EventKind, Timestamp};
     use adtally_store::NewDeadLetter;
 
     use super::*;
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn one_bad_letter_does_not_spoil_every_probe_and_the_batch_is_dropped_in_the_end() {
         let events: Vec<Event> = (0..60).map(event).collect();
-        let letter = NewDeadLetter::of_event(&event(99), "not_a_pack", "");
+        let letter = NewDeadLetter::of_event(&event(99), DeadLetterReason::NotAPack, "");
         let batch = EventBatch::new(&events, vec![letter]);
         let mut refused = RefusedBatch::new(Arc::new(batch));
         let parts: Vec<_> = std::iter::from_fn(|| refused.next_probe()).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use adtally_domain::{AdId, EventId, Timestamp};
+use adtally_domain::{AdId, DeadLetterReason, EventId, Timestamp};
 use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -23,7 +23,7 @@ const CHUNK: usize = 1_000;
 struct NewRow<'a> {
     id: Uuid,
     source: String,
-    reason: String,
+    reason: &'static str,
     detail: String,
     body: &'a [u8],
     headers: Value,
@@ -37,7 +37,7 @@ impl<'a> From<&'a NewDeadLetter> for NewRow<'a> {
         Self {
             id: letter.id,
             source: without_nul(&letter.source),
-            reason: without_nul(&letter.reason),
+            reason: letter.reason.as_str(),
             detail: without_nul(&letter.detail),
             body: &letter.body,
             headers: without_nul_in(&letter.headers),
@@ -53,7 +53,7 @@ impl<'a> From<&'a NewDeadLetter> for NewRow<'a> {
 pub(crate) fn insert<'a>(
     conn: &mut PgConnection,
     letters: impl Iterator<Item = &'a NewDeadLetter>,
-) -> QueryResult<BTreeMap<String, u64>> {
+) -> QueryResult<BTreeMap<DeadLetterReason, u64>> {
     use diesel::query_dsl::methods::FilterDsl;
     let mut rows: Vec<NewRow<'_>> = letters.map(NewRow::from).collect();
     // Stable, and then one row for each id: an INSERT may touch a row only once.
@@ -78,7 +78,11 @@ pub(crate) fn insert<'a>(
             .filter(dsl::state.eq(DeadLetterState::Requeued.as_str()))
             .returning(dsl::reason)
             .get_results(conn)?;
-        for reason in reasons {
+        // Each is one of those that were just written.
+        for reason in reasons
+            .iter()
+            .filter_map(|name| DeadLetterReason::named(name))
+        {
             *changed.entry(reason).or_default() += 1;
         }
     }
@@ -90,7 +94,7 @@ pub(crate) fn insert<'a>(
 pub(crate) fn insert_from_events(
     conn: &mut PgConnection,
     letters: &[NewDeadLetter],
-) -> QueryResult<BTreeMap<String, u64>> {
+) -> QueryResult<BTreeMap<DeadLetterReason, u64>> {
     let events: Vec<Uuid> = letters
         .iter()
         .filter_map(|letter| letter.event_id.map(EventId::as_uuid))

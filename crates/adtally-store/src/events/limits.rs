@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use adtally_domain::{ReportingZone, Timestamp};
+use adtally_domain::{DeadLetterReason, ReportingZone, Timestamp};
 use chrono::NaiveDate;
 use diesel::pg::PgConnection;
 use diesel::result::QueryResult;
@@ -28,10 +28,10 @@ pub(super) enum Untimely {
 
 impl Untimely {
     /// The reason of its dead letter.
-    pub(super) const fn reason(self) -> &'static str {
+    pub(super) const fn reason(self) -> DeadLetterReason {
         match self {
-            Self::Closed => "too_old",
-            Self::Ahead => "in_future",
+            Self::Closed => DeadLetterReason::TooOld,
+            Self::Ahead => DeadLetterReason::InFuture,
         }
     }
 

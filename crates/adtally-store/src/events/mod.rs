@@ -15,7 +15,7 @@ mod transaction;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use adtally_domain::{Event, ReportingZone};
+use adtally_domain::{DeadLetterReason, Event, ReportingZone};
 
 pub(crate) use columns::to_json;
 pub(crate) use transaction::Hints;
@@ -123,7 +123,7 @@ pub struct Stored {
     pub put_off: Vec<Event>,
     /// How many dead letters of each reason are new, or new again after they had been requeued: those
     /// that came with the batch, and those its events became.
-    pub dead_letters: BTreeMap<String, u64>,
+    pub dead_letters: BTreeMap<DeadLetterReason, u64>,
 }
 
 impl Stored {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use adtally_domain::{EventId, EventKind, ReportingZone, Timestamp};
+use adtally_domain::{DeadLetterReason, EventId, EventKind, ReportingZone, Timestamp};
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
@@ -186,18 +186,15 @@ impl<'a> PendingInsert<'a> {
             let rejected = rejected.get(&row.id().as_uuid());
             if let Some(RejectedRow { code, detail, .. }) = rejected {
                 let detail = format!("{detail} (SQLSTATE {code})");
-                dead.push(NewDeadLetter::of_event(
-                    &row.event(),
-                    "invalid_event",
-                    detail,
-                ));
+                let reason = DeadLetterReason::InvalidEvent;
+                dead.push(NewDeadLetter::of_event(&row.event(), reason, detail));
             }
             rejected.is_none()
         });
-        self.stored.invalid = self.count_dead("invalid_event");
+        self.stored.invalid = self.count_dead(DeadLetterReason::InvalidEvent);
     }
 
-    fn count_dead(&self, reason: &str) -> u64 {
+    fn count_dead(&self, reason: DeadLetterReason) -> u64 {
         let of_reason = self.dead.iter().filter(|letter| letter.reason == reason);
         of_reason.count() as u64
     }

@@ -1,3 +1,4 @@
+use adtally_domain::DeadLetterReason;
 use adtally_store::{
     DeadLetterFilter, DeadLetterState, DeadLetterSummary, Discarded, NewDeadLetter,
 };
@@ -25,8 +26,7 @@ async fn a_dead_letter_is_kept_to_the_byte_whatever_is_in_it() {
         body: vec![0, 0xff, b'{', 0x80],
         headers: json!({"x-\u{0}": ["a\u{0}", {"n": 1}]}),
         detail: "NUL \u{0} at 0".to_owned(),
-        reason: "a\u{0}b".to_owned(),
-        ..NewDeadLetter::of_event(&impression(HOUR), "", "")
+        ..NewDeadLetter::of_event(&impression(HOUR), DeadLetterReason::InvalidEvent, "")
     };
     assert_eq!(insert(&store, std::slice::from_ref(&letter)).await, 1);
     let kept = store.store.dead_letter(letter.id).await.unwrap().unwrap();
@@ -36,16 +36,27 @@ async fn a_dead_letter_is_kept_to_the_byte_whatever_is_in_it() {
         json!({"x-\u{fffd}": ["a\u{fffd}", {"n": 1}]})
     );
     assert_eq!(kept.letter.detail, "NUL \u{fffd} at 0");
-    assert_eq!(kept.letter.reason, "a\u{fffd}b");
+    assert!(kept.is_event());
     assert_eq!(kept.letter.occurred_at, letter.occurred_at);
     assert_eq!(kept.state, DeadLetterState::New);
     assert_eq!(store.store.dead_letter(Uuid::nil()).await.unwrap(), None);
 }
 
 #[tokio::test]
+async fn a_reason_that_another_build_knows_is_kept_in_its_words() {
+    let store = store();
+    let letter = NewDeadLetter::of_event(&click(HOUR), DeadLetterReason::TooOld, "");
+    insert(&store, std::slice::from_ref(&letter)).await;
+    store.sql("UPDATE dead_letters SET reason = 'of a later build'");
+    let kept = store.store.dead_letter(letter.id).await.unwrap().unwrap();
+    assert_eq!(kept.letter.reason, "of a later build");
+    assert!(!kept.is_event());
+}
+
+#[tokio::test]
 async fn a_redelivery_adds_none_and_what_was_given_up_stays_so() {
     let store = store();
-    let letter = NewDeadLetter::of_event(&click(HOUR), "invalid_event", "first");
+    let letter = NewDeadLetter::of_event(&click(HOUR), DeadLetterReason::InvalidEvent, "first");
     let again = NewDeadLetter {
         detail: "again".to_owned(),
         ..letter.clone()
@@ -73,7 +84,11 @@ async fn a_redelivery_adds_none_and_what_was_given_up_stays_so() {
 async fn three(store: &TestStore) -> Vec<Uuid> {
     let mut event = click(HOUR);
     let mut letters = Vec::new();
-    for (number, reason) in [(1, "too_old"), (2, "too_old"), (3, "invalid_event")] {
+    for (number, reason) in [
+        (1, DeadLetterReason::TooOld),
+        (2, DeadLetterReason::TooOld),
+        (3, DeadLetterReason::InvalidEvent),
+    ] {
         event.ad_id = ad(number);
         event.id = click(HOUR).id;
         letters.push(NewDeadLetter::of_event(&event, reason, "why"));
@@ -182,7 +197,7 @@ async fn pages_and_batches_show_each_letter_once() {
     let store = store();
     // One transaction, so all have one time.
     let letters: Vec<_> = (0..2_500)
-        .map(|_| NewDeadLetter::of_event(&click(HOUR), "too_old", ""))
+        .map(|_| NewDeadLetter::of_event(&click(HOUR), DeadLetterReason::TooOld, ""))
         .collect();
     assert_eq!(insert(&store, &letters).await, 2_500);
     let mut expected: Vec<Uuid> = letters.iter().map(|letter| letter.id).collect();
@@ -228,7 +243,7 @@ async fn a_batch_holds_no_more_bytes_than_wanted_but_at_least_one_letter() {
     let letters: Vec<_> = (0..3)
         .map(|_| NewDeadLetter {
             body: vec![b'x'; 1_000],
-            ..NewDeadLetter::of_event(&click(HOUR), "too_old", "")
+            ..NewDeadLetter::of_event(&click(HOUR), DeadLetterReason::TooOld, "")
         })
         .collect();
     insert(&store, &letters).await;

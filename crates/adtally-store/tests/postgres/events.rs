@@ -1,4 +1,4 @@
-use adtally_domain::{Event, EventKind};
+use adtally_domain::{DeadLetterReason, Event, EventKind};
 use adtally_store::{EventBatch, NewDeadLetter, StoreError, Stored};
 
 use super::{store, store_in};
@@ -327,7 +327,10 @@ async fn dead_letters_are_kept_with_the_events_of_their_batch_and_counted_once()
     let store = store();
     let event = impression(HOUR);
     let letter = |reason| NewDeadLetter::of_event(&impression(HOUR), reason, "why");
-    let (known, new) = (letter("not_a_pack"), letter("maxlen"));
+    let (known, new) = (
+        letter(DeadLetterReason::NotAPack),
+        letter(DeadLetterReason::MaxLen),
+    );
     let mut refused = click(HOUR);
     refused.referer = Some("\0".to_owned());
     let insert = store.store.insert_dead_letters(vec![known.clone()]);
@@ -339,7 +342,7 @@ async fn dead_letters_are_kept_with_the_events_of_their_batch_and_counted_once()
         .store_events(store.zone, batch.clone())
         .await
         .unwrap();
-    let new = ["invalid_event", "maxlen"].map(|reason| (reason.to_owned(), 1));
+    let new = [DeadLetterReason::InvalidEvent, DeadLetterReason::MaxLen].map(|reason| (reason, 1));
     assert_eq!((stored.inserted(), stored.invalid), (1, 1));
     assert_eq!(stored.dead_letters, new.into());
     let again = store.store.store_events(store.zone, batch).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adtally_domain::{Entry, Slot};
+use adtally_domain::{DeadLetterReason, Entry, Slot};
 use adtally_store::{DeadLetterFilter, DeadLetterState, NewDeadLetter, TaskRun};
 use chrono::{Days, SecondsFormat};
 
@@ -102,10 +102,11 @@ async fn a_slot_is_unfinished_until_a_worker_has_done_its_task() {
     assert_eq!(oldest().await, [("sweep-dirty", slot(2).at)]);
 }
 
-async fn with_letters(reasons: &[&str]) -> (TestStore, Vec<NewDeadLetter>) {
+async fn with_letters(reasons: &[DeadLetterReason]) -> (TestStore, Vec<NewDeadLetter>) {
     let store = store();
-    let letter =
-        |reason: &&str| NewDeadLetter::of_event(&click("2026-06-01T10:15:00Z"), reason, "");
+    let letter = |reason: &DeadLetterReason| {
+        NewDeadLetter::of_event(&click("2026-06-01T10:15:00Z"), *reason, "")
+    };
     let letters: Vec<_> = reasons.iter().map(letter).collect();
     let inserted = store.store.insert_dead_letters(letters.clone()).await;
     assert_eq!(inserted.unwrap(), reasons.len() as u64);
@@ -114,7 +115,8 @@ async fn with_letters(reasons: &[&str]) -> (TestStore, Vec<NewDeadLetter>) {
 
 #[tokio::test]
 async fn only_letters_that_wait_for_a_decision_are_counted() {
-    let (store, letters) = with_letters(&["invalid_event", "too_old"]).await;
+    let (store, letters) =
+        with_letters(&[DeadLetterReason::InvalidEvent, DeadLetterReason::TooOld]).await;
     assert_eq!(store.store.observe().await.unwrap().new_letters, 2);
     let discarded = store.store.discard_dead_letters(vec![letters[0].id]).await;
     discarded.unwrap();
@@ -123,7 +125,12 @@ async fn only_letters_that_wait_for_a_decision_are_counted() {
 
 #[tokio::test]
 async fn a_purge_deletes_what_its_filter_means_and_nothing_else() {
-    let (store, letters) = with_letters(&["invalid_event", "invalid_event", "too_old"]).await;
+    let (store, letters) = with_letters(&[
+        DeadLetterReason::InvalidEvent,
+        DeadLetterReason::InvalidEvent,
+        DeadLetterReason::TooOld,
+    ])
+    .await;
     let ids = letters.iter().take(2).map(|letter| letter.id).collect();
     store.store.discard_dead_letters(ids).await.unwrap();
     let filter = |state, to| DeadLetterFilter {

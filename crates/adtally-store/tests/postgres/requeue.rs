@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use adtally_domain::{EventId, named_task_id};
+use adtally_domain::{DeadLetterReason, EventId, named_task_id};
 use adtally_store::{
     DeadLetter, DeadLetterState, Discarded, EventBatch, NewDeadLetter, Requeued, StoreError,
     TaskRun, TaskStart,
@@ -18,7 +18,7 @@ const HOUR: &str = "2026-06-01T10:15:00Z";
 type Outcome = Result<Requeued<Infallible>, StoreError>;
 
 fn letter() -> NewDeadLetter {
-    NewDeadLetter::of_event(&click(HOUR), "invalid_event", "first")
+    NewDeadLetter::of_event(&click(HOUR), DeadLetterReason::InvalidEvent, "first")
 }
 
 /// A store with `letter` in it.
@@ -156,7 +156,7 @@ async fn an_event_that_the_table_refuses_again_goes_back_to_its_letter() {
     let mut event = click(HOUR);
     let letter = NewDeadLetter {
         id: Uuid::from_u128(7),
-        ..NewDeadLetter::of_event(&event, "invalid_event", "first")
+        ..NewDeadLetter::of_event(&event, DeadLetterReason::InvalidEvent, "first")
     };
     let store = with(&letter).await;
     event.visitor_id = Some("x".repeat(1_000_000));
@@ -184,7 +184,7 @@ async fn an_event_that_the_table_refuses_again_goes_back_to_its_letter() {
 #[tokio::test]
 async fn an_event_that_is_stored_leaves_its_letter_requeued() {
     let event = click(HOUR);
-    let letter = NewDeadLetter::of_event(&event, "invalid_event", "first");
+    let letter = NewDeadLetter::of_event(&event, DeadLetterReason::InvalidEvent, "first");
     let store = with(&letter).await;
     for again in [false, true] {
         let (sent, is_sent) = oneshot::channel();

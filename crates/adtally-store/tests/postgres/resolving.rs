@@ -1,6 +1,6 @@
 //! An event that is stored is in no letter that waits for a decision or was given up.
 
-use adtally_domain::Event;
+use adtally_domain::{DeadLetterReason, Event};
 use adtally_store::{DeadLetter, DeadLetterState, EventBatch, NewDeadLetter, Requeued, StoreError};
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use crate::support::{TestStore, click};
 const HOUR: &str = "2026-06-01T10:15:00Z";
 
 fn letter_of(event: &Event) -> NewDeadLetter {
-    NewDeadLetter::of_event(event, "invalid_event", "why")
+    NewDeadLetter::of_event(event, DeadLetterReason::InvalidEvent, "why")
 }
 
 async fn keep(store: &TestStore, letters: &[NewDeadLetter]) {

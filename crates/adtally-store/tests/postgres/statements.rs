@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use adtally_devstack::testing::TestStack;
-use adtally_domain::{AdvertiserId, Entry, Slot};
+use adtally_domain::{AdvertiserId, DeadLetterReason, Entry, Slot};
 use adtally_store::{
     AdPatch, DeadLetter, DeadLetterFilter, EventBatch, Granularity, NewAd, NewAdvertiser,
     NewDeadLetter, StatsSpan, Store,
@@ -170,7 +170,7 @@ async fn store_events(test: &TestStore) {
     refused.referer = Some("\0".to_owned());
     let mut events: Vec<_> = (0..100).map(|_| impression(HOUR)).collect();
     events.push(refused);
-    let letter = NewDeadLetter::of_event(&events[0], "invalid_event", "why");
+    let letter = NewDeadLetter::of_event(&events[0], DeadLetterReason::InvalidEvent, "why");
     store
         .insert_dead_letters(vec![letter.clone()])
         .await
@@ -179,7 +179,7 @@ async fn store_events(test: &TestStore) {
         let batch = EventBatch::new(&events, letters);
         store.store_events(test.zone, batch).await.unwrap();
     }
-    let letter = NewDeadLetter::of_event(&click(HOUR), "maxlen", "why");
+    let letter = NewDeadLetter::of_event(&click(HOUR), DeadLetterReason::MaxLen, "why");
     store
         .insert_dead_letters(vec![letter.clone()])
         .await
@@ -202,7 +202,7 @@ async fn run_tasks(test: &TestStore) {
     let fail = store.fail_task(task.clone(), "not now".to_owned(), false);
     fail.await.unwrap();
     store.begin_task(task.clone()).await.unwrap();
-    let letter = NewDeadLetter::of_event(&click(HOUR), "max_attempts", "why");
+    let letter = NewDeadLetter::of_event(&click(HOUR), DeadLetterReason::MaxAttempts, "why");
     let given_up = store.give_task_up(task.clone(), "never".to_owned(), letter);
     given_up.await.unwrap();
     store.requeue_task(task.task_id).await.unwrap();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use adtally_devstack::{PostgresOptions, PostgresServer, testing};
-use adtally_domain::{Event, ReportingZone};
+use adtally_domain::{DeadLetterReason, Event, ReportingZone};
 use adtally_store::{EventBatch, Granularity, NewDeadLetter, StatsSpan, Store, StoreError};
 use chrono::NaiveDate;
 
@@ -94,7 +94,7 @@ async fn no_statement_locks_more_partitions_the_more_there_are() {
     // Letters of both ends, settled as their events are stored again.
     let letters = ends
         .each_ref()
-        .map(|event| NewDeadLetter::of_event(event, "too_old", ""));
+        .map(|event| NewDeadLetter::of_event(event, DeadLetterReason::TooOld, ""));
     store.insert_dead_letters(letters.to_vec()).await.unwrap();
     assert_eq!(years.save(&ends).await.unwrap(), 0);
     let open = "SELECT count(*) FROM dead_letters WHERE state <> 'requeued'";

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use adtally_broker::Delivery;
+use adtally_domain::DeadLetterReason;
 use adtally_store::EventBatch;
 use adtally_wire::pack::{self, PackError};
 
@@ -112,7 +113,8 @@ fn read(delivery: &Delivery, content: &mut EventBatch) -> Result<(), u64> {
         Ok(()) => Ok(()),
         Err(PackError::NewerVersion(version)) => Err(version),
         Err(error @ PackError::NotAPack(_)) => {
-            let letter = letter_of_message(delivery, "not_a_pack", &error.to_string());
+            let letter =
+                letter_of_message(delivery, DeadLetterReason::NotAPack, &error.to_string());
             content.dead_letters.push(letter);
             Ok(())
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adtally_broker::Delivery;
+use adtally_domain::DeadLetterReason;
 use adtally_service::{Shutdown, clock};
 use adtally_store::{NewDeadLetter, StoreError, TaskRun, TaskStart};
 use adtally_wire::celery::TaskCall;
@@ -38,7 +39,7 @@ enum Resolution {
     Republish(Box<TaskCall>, Duration, &'static str),
     /// Keep the message as a dead letter, and never run the task again.
     DeadLetter {
-        reason: &'static str,
+        reason: DeadLetterReason,
         detail: String,
         run: Option<TaskRun>,
     },
@@ -55,7 +56,7 @@ impl Runner {
             ),
             Err(error) => {
                 let resolution = Resolution::DeadLetter {
-                    reason: "malformed_task",
+                    reason: DeadLetterReason::MalformedTask,
                     detail: error.to_string(),
                     run: None,
                 };
@@ -109,7 +110,7 @@ impl Runner {
         let Some(task) = self.registry.get(call.name()) else {
             let detail = format!("there is no task {:?}", call.name());
             return Ok(Resolution::DeadLetter {
-                reason: "unknown_task",
+                reason: DeadLetterReason::UnknownTask,
                 detail,
                 run: None,
             });
@@ -148,7 +149,7 @@ impl Runner {
             Ok(()) => Ok(Resolution::Done("succeeded")),
             Err(TaskError::Unavailable(error)) => Err(error),
             Err(TaskError::Retry(error)) => self.retry(task, call, run, error).await,
-            Err(TaskError::Discard(error)) => Ok(give_up(run, "discarded", error)),
+            Err(TaskError::Discard(error)) => Ok(give_up(run, DeadLetterReason::Discarded, error)),
         }
     }
 
@@ -170,7 +171,7 @@ impl Runner {
                 self.context.store.fail_task(run, error, false).await?;
                 Ok(Resolution::Republish(Box::new(next), delay, "retried"))
             }
-            None => Ok(give_up(run, "max_attempts", error)),
+            None => Ok(give_up(run, DeadLetterReason::MaxAttempts, error)),
         }
     }
 
@@ -209,12 +210,12 @@ impl Runner {
         detail: String,
     ) -> Result<(), StopReason> {
         let store = &self.context.store;
-        let reason = letter.reason.clone();
+        let reason = letter.reason;
         let new = match run {
             Some(run) => store.give_task_up(run, detail, letter).await,
             None => store.insert_dead_letters(vec![letter]).await,
         };
-        self.metrics.count_letters(&reason, new?);
+        self.metrics.count_letters(reason, new?);
         Ok(())
     }
 }
@@ -239,7 +240,7 @@ async fn within(
     }
 }
 
-fn give_up(run: TaskRun, reason: &'static str, detail: String) -> Resolution {
+fn give_up(run: TaskRun, reason: DeadLetterReason, detail: String) -> Resolution {
     log::error!(
         "{} {} is given up ({reason}): {detail}",
         run.name,

@@ -1,7 +1,7 @@
 //! The commands on a real database and a real broker.
 
 use adtally_devstack::testing::{TestDatabase, TestStack};
-use adtally_domain::EventKind;
+use adtally_domain::{DeadLetterReason, EventKind};
 use adtally_service::{Failure, Shutdown};
 use adtally_store::{DeadLetterState, NewDeadLetter};
 use clap::{Args, FromArgMatches};
@@ -15,14 +15,18 @@ use crate::database::tests::{event, migrated, store};
 async fn with_letters() -> (TestDatabase<'static>, Vec<NewDeadLetter>) {
     let database = TestStack::shared().database("dead letters");
     migrated(&database, "").await.unwrap();
-    let letters: Vec<_> = [(1, "too_old"), (2, "too_old"), (2, "invalid_event")]
-        .into_iter()
-        .zip(1..)
-        .map(|((ad, reason), number)| {
-            let event = event(0, ad, EventKind::Click, number);
-            NewDeadLetter::of_event(&event, reason, "why\u{1b}[2J")
-        })
-        .collect();
+    let letters: Vec<_> = [
+        (1, DeadLetterReason::TooOld),
+        (2, DeadLetterReason::TooOld),
+        (2, DeadLetterReason::InvalidEvent),
+    ]
+    .into_iter()
+    .zip(1..)
+    .map(|((ad, reason), number)| {
+        let event = event(0, ad, EventKind::Click, number);
+        NewDeadLetter::of_event(&event, reason, "why\u{1b}[2J")
+    })
+    .collect();
     let kept = store(&database).insert_dead_letters(letters.clone()).await;
     assert_eq!(kept.unwrap(), 3);
     (database, letters)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::test::TestRequest;
 use adtally_broker::{BrokerConfig, ConsumerSession, Delivery};
 use adtally_devstack::testing::{TestDatabase, TestStack};
-use adtally_domain::{AdId, Event, EventId, EventKind, requeued_message_id};
+use adtally_domain::{AdId, DeadLetterReason, Event, EventId, EventKind, requeued_message_id};
 use adtally_store::NewDeadLetter;
 use adtally_wire::pack;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::testing::{Answer, TestApi, at};
 
 /// The letter of an event of `ad`.
-fn letter(ad: i64, reason: &str) -> NewDeadLetter {
+fn letter(ad: i64, reason: DeadLetterReason) -> NewDeadLetter {
     let time = at("2026-06-01T10:00:00Z");
     let id = EventId::v7(time, rand::random());
     let event = Event::new(id, EventKind::Click, AdId::new(ad).unwrap(), time);
@@ -40,9 +40,11 @@ fn states(database: &TestDatabase<'_>) -> Vec<String> {
 #[actix_web::test]
 async fn letters_are_listed_page_by_page_and_shown_whole() {
     let (api, _database) = TestApi::with_database("UTC");
-    let letters: Vec<_> = (1..=5).map(|ad| letter(ad, "too_old")).collect();
+    let letters: Vec<_> = (1..=5)
+        .map(|ad| letter(ad, DeadLetterReason::TooOld))
+        .collect();
     keep(&api, &letters).await;
-    keep(&api, &[letter(1, "invalid_event")]).await;
+    keep(&api, &[letter(1, DeadLetterReason::InvalidEvent)]).await;
     let (mut seen, base) = (
         Vec::new(),
         "/v1/dead-letters?limit=2&reason=too_old&state=new",
@@ -146,7 +148,7 @@ async fn what_makes_no_sense_is_refused_by_name() {
 #[actix_web::test]
 async fn a_letter_is_discarded_once_and_not_after_it_was_requeued() {
     let (api, database) = TestApi::with_database("UTC");
-    let kept = letter(1, "too_old");
+    let kept = letter(1, DeadLetterReason::TooOld);
     keep(&api, std::slice::from_ref(&kept)).await;
     let uri = format!("/v1/dead-letters/{}/discard", kept.id);
     for already in [false, true] {
@@ -169,7 +171,7 @@ async fn a_letter_is_discarded_once_and_not_after_it_was_requeued() {
 #[actix_web::test]
 async fn a_letter_stays_new_while_the_broker_is_away() {
     let (api, database) = TestApi::with_database("UTC");
-    let kept = letter(1, "too_old");
+    let kept = letter(1, DeadLetterReason::TooOld);
     keep(&api, std::slice::from_ref(&kept)).await;
     let answer = post(&api, &format!("/v1/dead-letters/{}/requeue", kept.id)).await;
     assert_eq!(
@@ -189,7 +191,9 @@ async fn a_letter_stays_new_while_the_broker_is_away() {
 #[actix_web::test]
 async fn what_was_done_is_told_also_when_the_rest_cannot_be_counted() {
     let (api, database) = TestApi::with_database("UTC");
-    let letters: Vec<_> = (0..5).map(|_| letter(1, "too_old")).collect();
+    let letters: Vec<_> = (0..5)
+        .map(|_| letter(1, DeadLetterReason::TooOld))
+        .collect();
     keep(&api, &letters).await;
     // The tables are out of reach as soon as the first letters are changed.
     let sql = "CREATE FUNCTION hide() RETURNS trigger LANGUAGE plpgsql AS \
@@ -241,7 +245,7 @@ async fn clicks(prefix: &str, count: usize) -> Vec<Delivery> {
 #[actix_web::test]
 async fn a_letter_that_is_requeued_twice_is_sent_once() {
     let (api, database, prefix) = TestApi::with_servers();
-    let kept = letter(7, "too_old");
+    let kept = letter(7, DeadLetterReason::TooOld);
     keep(&api, std::slice::from_ref(&kept)).await;
     let uri = format!("/v1/dead-letters/{}/requeue", kept.id);
     for already in [false, true] {
@@ -271,10 +275,12 @@ async fn a_letter_that_is_requeued_twice_is_sent_once() {
 #[actix_web::test]
 async fn many_are_requeued_in_several_requests_and_those_that_cannot_be_are_named() {
     let (api, database, prefix) = TestApi::with_servers();
-    let mut letters: Vec<_> = (0..7).map(|_| letter(7, "too_old")).collect();
-    letters[2].reason = "not_a_pack".to_owned();
+    let mut letters: Vec<_> = (0..7)
+        .map(|_| letter(7, DeadLetterReason::TooOld))
+        .collect();
+    letters[2].reason = DeadLetterReason::NotAPack;
     letters[2].source = "elsewhere".to_owned();
-    letters.push(letter(8, "too_old"));
+    letters.push(letter(8, DeadLetterReason::TooOld));
     keep(&api, &letters).await;
     let (mut done, mut failed, mut cursor) = (0, Vec::new(), Value::Null);
     for left in [4, 1, 0] {

@@ -1,5 +1,7 @@
 //! What is in a batch.
 
+use adtally_domain::DeadLetterReason;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +48,7 @@ async fn of_a_pack_that_breaks_off_no_event_is_stored() {
     assert_eq!(batch.content.len(), 2);
     let letters = &batch.content.dead_letters;
     assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].reason, "not_a_pack");
+    assert_eq!(letters[0].reason, DeadLetterReason::NotAPack);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +59,7 @@ async fn each_bad_entry_has_a_letter_of_its_own_that_says_where_it_came_from() {
     servers.publish(&[click()]).await;
     let mut delivery = next(&mut clicks).await;
     delivery.body = br#"{"v": 1, "events": [7, {"ad_id": 3}]}"#.to_vec();
-    let whole = letter_of_message(&delivery, "", "");
+    let whole = letter_of_message(&delivery, DeadLetterReason::NotAPack, "");
     let batch = Batch::alone(delivery, &BatchPool::default()).unwrap();
     let letters = &batch.content.dead_letters;
     let bodies: Vec<_> = letters.iter().map(|letter| &letter.body[..]).collect();
@@ -70,7 +72,7 @@ async fn each_bad_entry_has_a_letter_of_its_own_that_says_where_it_came_from() {
             (&letter.source, &letter.headers),
             (&whole.source, &whole.headers)
         );
-        assert_eq!(letter.reason, "invalid_event");
+        assert_eq!(letter.reason, DeadLetterReason::InvalidEvent);
     }
 }
 
