@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use diesel::connection::SimpleConnection;
 
 use crate::rollup::STATEMENT_LIMIT;
-use crate::{ClosedHour, DeadLetterCount, Granularity, Store, StoreError, partitions};
+use crate::{ClosedHour, Counts, DeadLetterCount, Granularity, Store, StoreError, partitions};
 
 /// A total that is not what its source adds up to, in a bucket no roll-up is waiting for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +19,10 @@ pub struct Mismatch {
     pub start: Timestamp,
     /// The ad; `None` for a row whose ad is no valid id.
     pub ad_id: Option<AdId>,
-    /// Impressions the source adds up to.
-    pub expected_impressions: i64,
-    /// Impressions the table has.
-    pub found_impressions: i64,
-    /// Clicks the source adds up to.
-    pub expected_clicks: i64,
-    /// Clicks the table has.
-    pub found_clicks: i64,
+    /// What the source adds up to.
+    pub expected: Counts,
+    /// What the table has.
+    pub found: Counts,
 }
 
 /// What an audit found.

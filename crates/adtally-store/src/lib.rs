@@ -34,6 +34,7 @@ mod store;
 mod tasks;
 mod text;
 mod times;
+mod totals;
 mod zone_change;
 
 pub use ad_targets::{AdChanges, AdTarget, AdsWatermark};
@@ -58,4 +59,5 @@ pub use schedule::UnsentSlot;
 pub use stats::{BucketStatus, Granularity, StatsCursor, StatsPage, StatsRow, StatsSpan};
 pub use store::Store;
 pub use tasks::{TaskFilter, TaskRecord, TaskRun, TaskStart};
+pub use totals::{Counts, Measure};
 pub use zone_change::{Client, ZoneChange};

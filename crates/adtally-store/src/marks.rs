@@ -13,8 +13,8 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Timestamptz;
 
-use crate::rollup::Totals;
 use crate::schema::{dirty_days, dirty_hours};
+use crate::totals::Totals;
 use crate::{Store, StoreError, times};
 
 pub(crate) use added::{Added, add_to};

@@ -1,8 +1,6 @@
 //! The comparison itself, from one bucket with anything in it to the next: years without events cost
 //! nothing.
 
-use std::collections::BTreeSet;
-
 use adtally_domain::{AdId, Day, ReportingZone, Timestamp};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::pg::PgConnection;
@@ -12,8 +10,8 @@ use diesel::sql_types::{Date, Nullable, Timestamptz};
 use super::walk::Walk;
 use super::{AuditReport, Mismatch};
 use crate::partitions::utc_day;
-use crate::rollup::{Totals, daily, hourly, hourly_sum};
 use crate::schema::ad_hourly_stats;
+use crate::totals::{self, BucketKey, Change, Totals};
 use crate::{DeadLetterFilter, Granularity, closed_hours, dead_letters, marks, settings, times};
 
 /// Compares what overlaps `[from, to)`; the caller's transaction is the snapshot.
@@ -71,7 +69,7 @@ fn check_hours(
         from = hour.end;
         check_stray_rows(conn, hour.start, hour.end, report)?;
         let expected = walk.raw(conn, hour)?;
-        let found = hourly(conn, hour.start)?;
+        let found = totals::of(conn, BucketKey::Hour(hour.start))?;
         if !found.is_empty() && !walk.has_partition_of(hour) {
             report.missing_partitions.push(utc_day(hour.start));
         }
@@ -101,7 +99,7 @@ fn check_stray_rows(
         .distinct()
         .load(conn)?;
     for key in keys.into_iter().map(times::timestamp) {
-        let found = hourly(conn, key)?;
+        let found = totals::of(conn, BucketKey::Hour(key))?;
         let strays = differences(Granularity::Hour, key, &Totals::new(), &found);
         report.mismatches.extend(strays);
     }
@@ -124,8 +122,8 @@ fn check_days(
         from = day.end;
         // A marked hour does not excuse its day: the day is still the sum of what its hours say.
         if marked.binary_search(&day.date).is_err() {
-            let expected = hourly_sum(conn, day.start, day.end)?;
-            let found = daily(conn, day.date)?;
+            let expected = totals::hourly_sum(conn, day.start, day.end)?;
+            let found = totals::of(conn, BucketKey::Day(day.date))?;
             let differences = differences(Granularity::Day, day.start, &expected, &found);
             report.mismatches.extend(differences);
             report.days_checked += 1;
@@ -184,31 +182,20 @@ fn differences(
     expected: &Totals,
     found: &Totals,
 ) -> Vec<Mismatch> {
-    let ads: BTreeSet<i64> = expected.keys().chain(found.keys()).copied().collect();
-    let difference = |ad_id: i64| {
-        let should = expected.get(&ad_id).copied();
-        let is = found.get(&ad_id).copied();
-        if should == is {
-            return None;
-        }
-        let (should, is) = (should.unwrap_or_default(), is.unwrap_or_default());
-        Some(Mismatch {
-            granularity,
-            start,
-            ad_id: AdId::new(ad_id),
-            expected_impressions: should.impressions,
-            found_impressions: is.impressions,
-            expected_clicks: should.clicks,
-            found_clicks: is.clicks,
-        })
+    let changes = totals::changes(found, expected).into_iter();
+    let mismatch = |change: Change| Mismatch {
+        granularity,
+        start,
+        ad_id: AdId::new(change.ad_id),
+        expected: change.new.unwrap_or_default(),
+        found: change.old,
     };
-    ads.into_iter().filter_map(difference).collect()
+    changes.map(mismatch).collect()
 }
 
 impl Mismatch {
     /// Whether the total counts more than its source has left.
     fn has_lost_events(&self) -> bool {
-        self.expected_impressions < self.found_impressions
-            || self.expected_clicks < self.found_clicks
+        self.found.missing_in(self.expected) > 0
     }
 }

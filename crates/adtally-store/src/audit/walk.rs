@@ -15,9 +15,9 @@ use diesel::sql_types::Uuid as SqlUuid;
 use uuid::Uuid;
 
 use crate::partitions::{self, Visits, utc_day};
-use crate::rollup::{Totals, raw};
 use crate::schema::ad_hourly_stats;
 use crate::times;
+use crate::totals::{self, Totals};
 
 pub(super) struct Walk {
     /// The UTC days that have a partition.
@@ -44,7 +44,7 @@ impl Walk {
     /// The raw events of `hour`, by ad.
     pub(super) fn raw(&mut self, conn: &mut PgConnection, hour: Hour) -> QueryResult<Totals> {
         self.visits.next(conn, utc_day(hour.start))?;
-        raw(conn, hour.start, hour.end)
+        totals::raw(conn, hour.start, hour.end)
     }
 
     /// The first instant in `[from, to)` that has an event or is the key of a total.

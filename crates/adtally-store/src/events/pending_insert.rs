@@ -11,9 +11,9 @@ use super::existing::Existing;
 use super::limits::Untimely;
 use super::rejected::RejectedRow;
 use super::{EventBatch, Stored};
-use crate::NewDeadLetter;
 use crate::marks::Added;
 use crate::partitions::{self, utc_day};
+use crate::{Measure, NewDeadLetter};
 
 /// Events without repetition, sorted by id: so writers lock the same ids in the same order (but see
 /// [`InsertOrder`](super::insert_order::InsertOrder)), and the index is written at its end.
@@ -99,7 +99,7 @@ impl<'a> PendingInsert<'a> {
             // The last instant of all is in an hour that seems to end with it.
             let (rows, others) = rest.split_at(within.max(1));
             for row in rows {
-                added.push(row.ad_id(), row.kind() == EventKind::Click);
+                added.push(row.ad_id(), Measure::of(row.kind()));
             }
             marks.hours.push(hour.start.to_datetime());
             marks.added.push(added.take());

@@ -1,37 +1,46 @@
 //! What the events of one mark add to the totals of its hour.
 //!
-//! The form of `dirty_hours.added`: for each ad, in the order of ids, three numbers: how far its id is
-//! from the one before, its impressions and its clicks. Each is a LEB128: seven bits a byte, lowest
-//! first, the highest bit set on all but the last. So an ad takes three to five bytes, and a batch that
-//! is stored hardly longer.
+//! The form of `dirty_hours.added`: for each ad, in the order of ids, how far its id is from the one before,
+//! then a number for each measure. Each is a LEB128: seven bits a byte, lowest first, the highest bit set on
+//! all but the last. So an ad takes three to five bytes, and a batch that is stored hardly longer. A further
+//! measure is another form: builds before and after it must tell them apart.
 
-use crate::rollup::{Counts, Totals};
+use crate::totals::{Counts, Measure, Totals};
+
+/// Bits of a counted event that say which measure it counts for.
+const MEASURE_BITS: u32 = 1;
+const _: () = assert!(Measure::ALL.len() <= 1 << MEASURE_BITS);
 
 /// Adds up what it is given one event at a time, and writes it once.
 #[derive(Debug, Default)]
 pub(crate) struct Added {
-    /// Ads and kinds as one number each: sorting these is cheaper than any map of so few events each.
+    /// Ads and measures as one number each: sorting these is cheaper than any map of so few events each.
     events: Vec<u64>,
 }
 
 impl Added {
     /// Counts an event of `ad_id`, which is positive.
-    pub(crate) fn push(&mut self, ad_id: i64, is_click: bool) {
+    pub(crate) fn push(&mut self, ad_id: i64, measure: Measure) {
         self.events
-            .push(ad_id.unsigned_abs() << 1 | u64::from(is_click));
+            .push(ad_id.unsigned_abs() << MEASURE_BITS | measure as u64);
     }
 
     /// What was counted, in the form of the column, and forgets it.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         self.events.sort_unstable();
         let (mut bytes, mut before) = (Vec::new(), 0);
-        for ad in self.events.chunk_by(|one, next| one >> 1 == next >> 1) {
+        let ad_of = |event: &u64| event >> MEASURE_BITS;
+        for ad in self.events.chunk_by(|one, next| ad_of(one) == ad_of(next)) {
             let [first, ..] = ad else { continue };
-            let clicks = ad.iter().rev().take_while(|event| *event & 1 == 1).count();
-            number(&mut bytes, (first >> 1) - before);
-            number(&mut bytes, (ad.len() - clicks) as u64);
-            number(&mut bytes, clicks as u64);
-            before = first >> 1;
+            let (id, mut rest) = (ad_of(first), ad);
+            number(&mut bytes, id - before);
+            for measure in Measure::ALL {
+                let event = id << MEASURE_BITS | measure as u64;
+                let count = rest.partition_point(|other| *other <= event);
+                number(&mut bytes, count as u64);
+                rest = rest.get(count..).unwrap_or_default();
+            }
+            before = id;
         }
         self.events.clear();
         bytes
@@ -45,14 +54,13 @@ pub(crate) fn add_to(totals: &mut Totals, bytes: &[u8], only: Option<i64>) -> Op
     while !rest.is_empty() {
         ad_id = ad_id.checked_add(read(&mut rest)?)?;
         let id = i64::try_from(ad_id).ok().filter(|id| *id > 0)?;
-        let more = Counts {
-            impressions: i64::try_from(read(&mut rest)?).ok()?,
-            clicks: i64::try_from(read(&mut rest)?).ok()?,
-        };
+        let mut more = Counts::default();
+        for measure in Measure::ALL {
+            more[measure] = i64::try_from(read(&mut rest)?).ok()?;
+        }
         if only.is_none_or(|only| only == id) {
             let counts = totals.entry(id).or_default();
-            counts.impressions = counts.impressions.checked_add(more.impressions)?;
-            counts.clicks = counts.clicks.checked_add(more.clicks)?;
+            *counts = counts.checked_add(more)?;
         }
     }
     Some(())
@@ -96,13 +104,13 @@ mod tests {
         #[test]
         fn what_is_written_is_read_as_it_was_counted(
             events in prop::collection::vec(
-                (prop_oneof![1_i64..50, 1_i64..=i64::MAX, Just(i64::MAX)], any::<bool>()), 0..200)
+                (prop_oneof![1_i64..50, 1_i64..=i64::MAX, Just(i64::MAX)], 0..Measure::ALL.len()), 0..200)
         ) {
             let (mut added, mut expected) = (Added::default(), Totals::new());
-            for (ad_id, is_click) in &events {
-                added.push(*ad_id, *is_click);
-                let counts = expected.entry(*ad_id).or_default();
-                if *is_click { counts.clicks += 1 } else { counts.impressions += 1 }
+            for (ad_id, measure) in &events {
+                let measure = Measure::ALL[*measure];
+                added.push(*ad_id, measure);
+                expected.entry(*ad_id).or_default()[measure] += 1;
             }
             let bytes = added.take();
             prop_assert!(added.take().is_empty());
@@ -129,7 +137,7 @@ mod tests {
     fn an_ad_takes_a_few_bytes() {
         let mut added = Added::default();
         for ad_id in 1..=1_000 {
-            added.push(ad_id, false);
+            added.push(ad_id, Measure::Impressions);
         }
         assert_eq!(added.take().len(), 3_000);
     }

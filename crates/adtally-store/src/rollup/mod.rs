@@ -10,7 +10,6 @@
 mod day;
 mod hour;
 mod open;
-mod totals;
 mod write;
 
 use std::time::Duration;
@@ -19,7 +18,7 @@ use adtally_domain::{Day, Hour, ReportingZone, Timestamp};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 
-pub(crate) use totals::{Counts, Totals, add, added, daily, hourly, hourly_sum, live, raw};
+pub(crate) use write::is_rolled_up;
 
 use crate::{Store, StoreError, TaskRun, marks, times};
 

@@ -3,10 +3,9 @@
 use adtally_domain::{Hour, ReportingZone};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Timestamptz};
 
-use super::totals::Totals;
 use crate::schema::dirty_hours;
+use crate::totals::{self, BucketKey, Totals};
 use crate::{StoreError, marks, partitions, settings, times};
 
 /// Takes the marks of `hour` that say what they add, and returns how many there were. The others stay for the
@@ -38,27 +37,8 @@ pub(super) fn count(
         })?;
     }
     if !totals.is_empty() {
-        add(conn, hour, &totals)?;
+        totals::add(conn, BucketKey::Hour(hour.start), &totals)?;
         marks::append_day(conn, zone.day_of(hour.start).date)?;
     }
     Ok(added.len() as u64)
-}
-
-/// Adds `totals` to those kept for the hour.
-pub(super) fn add(conn: &mut PgConnection, hour: Hour, totals: &Totals) -> QueryResult<usize> {
-    let ad_ids: Vec<i64> = totals.keys().copied().collect();
-    let impressions: Vec<i64> = totals.values().map(|counts| counts.impressions).collect();
-    let clicks: Vec<i64> = totals.values().map(|counts| counts.clicks).collect();
-    diesel::sql_query(
-        "INSERT INTO ad_hourly_stats AS stats (hour, ad_id, impressions, clicks, computed_at) \
-         SELECT $1, total.*, now() FROM unnest($2, $3, $4) AS total \
-         ON CONFLICT (hour, ad_id) DO UPDATE \
-         SET impressions = stats.impressions + excluded.impressions, \
-             clicks = stats.clicks + excluded.clicks, computed_at = excluded.computed_at",
-    )
-    .bind::<Timestamptz, _>(hour.start.to_datetime())
-    .bind::<Array<BigInt>, _>(&ad_ids)
-    .bind::<Array<BigInt>, _>(&impressions)
-    .bind::<Array<BigInt>, _>(&clicks)
-    .execute(conn)
 }

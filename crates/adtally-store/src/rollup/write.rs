@@ -3,72 +3,33 @@
 use adtally_domain::Timestamp;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text, Timestamptz};
 
-use super::totals::{Counts, Totals};
+use super::RollUp;
 use crate::schema::roll_ups::dsl;
 use crate::times;
-
-/// A total that is not what it was.
-pub(super) struct Change {
-    pub(super) ad_id: i64,
-    pub(super) old: Counts,
-    /// None when the ad has no events in the bucket any more.
-    pub(super) new: Option<Counts>,
-}
-
-/// What turns `old` into `new`, in the order of ads.
-pub(super) fn changes(old: &Totals, new: &Totals) -> Vec<Change> {
-    let vanished = old
-        .iter()
-        .filter(|(ad_id, _)| !new.contains_key(ad_id))
-        .map(|(ad_id, counts)| Change {
-            ad_id: *ad_id,
-            old: *counts,
-            new: None,
-        });
-    let differing = new
-        .iter()
-        .filter(|(ad_id, counts)| old.get(ad_id) != Some(counts))
-        .map(|(ad_id, counts)| Change {
-            ad_id: *ad_id,
-            old: old.get(ad_id).copied().unwrap_or_default(),
-            new: Some(*counts),
-        });
-    let mut changes: Vec<Change> = vanished.chain(differing).collect();
-    changes.sort_by_key(|change| change.ad_id);
-    changes
-}
+use crate::totals::{self, BucketKey, Change, Totals};
 
 /// Whether a bucket that ends at `end` is over, by PostgreSQL's clock.
 pub(super) fn is_over(conn: &mut PgConnection, end: Timestamp) -> QueryResult<bool> {
     Ok(end.to_datetime() <= times::now(conn)?)
 }
 
-/// The ads to delete, and the ads to write with their impressions and clicks.
-#[derive(Default)]
-pub(super) struct Columns {
-    pub(super) gone: Vec<i64>,
-    pub(super) ad_ids: Vec<i64>,
-    pub(super) impressions: Vec<i64>,
-    pub(super) clicks: Vec<i64>,
-}
-
-impl Columns {
-    pub(super) fn of(changes: &[Change]) -> Self {
-        let mut columns = Self::default();
-        for change in changes {
-            match change.new {
-                None => columns.gone.push(change.ad_id),
-                Some(counts) => {
-                    columns.ad_ids.push(change.ad_id);
-                    columns.impressions.push(counts.impressions);
-                    columns.clicks.push(counts.clicks);
-                }
-            }
-        }
-        columns
-    }
+/// Makes the totals kept for `bucket` what `changes` turn them into.
+pub(super) fn apply(
+    conn: &mut PgConnection,
+    bucket: BucketKey,
+    changes: &[Change],
+    outcome: &mut RollUp,
+) -> QueryResult<()> {
+    let gone = changes.iter().filter(|change| change.new.is_none());
+    let gone = gone.map(|change| change.ad_id).collect();
+    let written = changes
+        .iter()
+        .filter_map(|change| Some((change.ad_id, change.new?)));
+    let written: Totals = written.collect();
+    outcome.deleted = totals::delete(conn, bucket, gone)?;
+    outcome.written = totals::replace(conn, bucket, &written)?;
+    Ok(())
 }
 
 /// Notes the changes of a bucket that had been rolled up after it was over, and says how many.
@@ -84,7 +45,7 @@ pub(super) fn restate(
     changes: &[Change],
 ) -> QueryResult<u64> {
     if is_rolled_up(conn, granularity, start)? {
-        return insert_restatements(conn, granularity, start, changes);
+        return totals::insert_restatements(conn, granularity, start, changes);
     }
     let now = times::now(conn)?;
     if settled && end.to_datetime() <= now {
@@ -103,37 +64,11 @@ pub(super) fn restate(
 }
 
 /// Whether a bucket was rolled up after it was over.
-pub(super) fn is_rolled_up(
+pub(crate) fn is_rolled_up(
     conn: &mut PgConnection,
     granularity: &str,
     start: Timestamp,
 ) -> QueryResult<bool> {
     let bucket = dsl::roll_ups.find((granularity, start.to_datetime()));
     diesel::select(diesel::dsl::exists(bucket)).get_result(conn)
-}
-
-fn insert_restatements(
-    conn: &mut PgConnection,
-    granularity: &str,
-    start: Timestamp,
-    changes: &[Change],
-) -> QueryResult<u64> {
-    if changes.is_empty() {
-        return Ok(0);
-    }
-    let column = |value: fn(&Change) -> i64| changes.iter().map(value).collect::<Vec<_>>();
-    let rows = diesel::sql_query(
-        "INSERT INTO restatements (granularity, bucket_start, ad_id, old_impressions, \
-                                   new_impressions, old_clicks, new_clicks, at) \
-         SELECT $1, $2, change.*, now() FROM unnest($3, $4, $5, $6, $7) AS change",
-    )
-    .bind::<Text, _>(granularity)
-    .bind::<Timestamptz, _>(start.to_datetime())
-    .bind::<Array<BigInt>, _>(column(|change| change.ad_id))
-    .bind::<Array<BigInt>, _>(column(|change| change.old.impressions))
-    .bind::<Array<BigInt>, _>(column(|change| change.new.unwrap_or_default().impressions))
-    .bind::<Array<BigInt>, _>(column(|change| change.old.clicks))
-    .bind::<Array<BigInt>, _>(column(|change| change.new.unwrap_or_default().clicks))
-    .execute(conn)?;
-    Ok(u64::try_from(rows).unwrap_or(u64::MAX))
 }

@@ -5,6 +5,7 @@
 //! the sum of its hours. All queries of one answer read
 //! one snapshot, so nothing is counted twice or missed where the two meet.
 
+mod live;
 mod one;
 mod page;
 mod view;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use adtally_domain::{AdId, ReportingZone, Timestamp};
 
-use crate::{Store, StoreError};
+use crate::{Counts, Store, StoreError};
 
 /// The length of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,10 +81,8 @@ pub struct StatsRow {
     pub start: Timestamp,
     /// The first instant of the next bucket.
     pub end: Timestamp,
-    /// Impressions in the bucket.
-    pub impressions: u64,
-    /// Clicks in the bucket.
-    pub clicks: u64,
+    /// What was counted in the bucket.
+    pub counts: Counts,
     /// How far they may still change.
     pub status: BucketStatus,
 }

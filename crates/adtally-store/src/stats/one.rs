@@ -2,33 +2,16 @@
 
 use std::collections::HashMap;
 
-use adtally_domain::{AdId, EventId, ReportingZone, Timestamp};
-use chrono::{DateTime, NaiveDate, Utc};
+use adtally_domain::{AdId, ReportingZone, Timestamp};
 use diesel::pg::PgConnection;
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Uuid as SqlUuid};
+use diesel::result::QueryResult;
 
+use super::live;
 use super::view::{Bucket, View};
 use super::{Granularity, StatsRow, StatsSpan};
+use crate::StoreError;
 use crate::deadline::Deadline;
-use crate::rollup::added;
-use crate::schema::{ad_daily_stats, ad_hourly_stats};
-use crate::{StoreError, times};
-
-#[derive(Debug, Clone, Copy, Default, QueryableByName)]
-struct Counts {
-    #[diesel(sql_type = BigInt)]
-    impressions: i64,
-    #[diesel(sql_type = BigInt)]
-    clicks: i64,
-}
-
-impl Counts {
-    fn add(&mut self, more: Self) {
-        self.impressions += more.impressions;
-        self.clicks += more.clicks;
-    }
-}
+use crate::totals::{self, Counts};
 
 pub(super) fn rows(
     conn: &mut PgConnection,
@@ -55,8 +38,7 @@ pub(super) fn rows(
             ad_id,
             start: bucket.start,
             end: bucket.end,
-            impressions: u64::try_from(counts.impressions).unwrap_or(0),
-            clicks: u64::try_from(counts.clicks).unwrap_or(0),
+            counts,
             status: view.status(bucket),
         });
     }
@@ -82,27 +64,14 @@ fn buckets(zone: ReportingZone, span: StatsSpan) -> Vec<Bucket> {
     }
 }
 
-/// Each bucket is looked up by the whole key, so the ad needs no index of its own.
 fn kept_hours(
     conn: &mut PgConnection,
     ad_id: AdId,
     buckets: &[Bucket],
 ) -> QueryResult<HashMap<Timestamp, Counts>> {
-    use ad_hourly_stats::dsl;
-    let starts: Vec<DateTime<Utc>> = buckets.iter().map(|b| b.start.to_datetime()).collect();
-    let rows: Vec<(DateTime<Utc>, i64, i64)> = dsl::ad_hourly_stats
-        .filter(dsl::ad_id.eq(ad_id.get()))
-        .filter(dsl::hour.eq_any(starts))
-        .select((dsl::hour, dsl::impressions, dsl::clicks))
-        .load(conn)?;
-    let kept = rows.into_iter().map(|(hour, impressions, clicks)| {
-        let counts = Counts {
-            impressions,
-            clicks,
-        };
-        (times::timestamp(hour), counts)
-    });
-    Ok(kept.collect())
+    let starts = buckets.iter().map(|bucket| bucket.start);
+    let kept = totals::hours_of_ad(conn, ad_id, starts)?;
+    Ok(kept.into_iter().collect())
 }
 
 fn kept_days(
@@ -111,20 +80,9 @@ fn kept_days(
     ad_id: AdId,
     buckets: &[Bucket],
 ) -> QueryResult<HashMap<Timestamp, Counts>> {
-    use ad_daily_stats::dsl;
-    let dates: Vec<NaiveDate> = buckets.iter().map(|b| zone.day_of(b.start).date).collect();
-    let rows: Vec<(NaiveDate, i64, i64)> = dsl::ad_daily_stats
-        .filter(dsl::ad_id.eq(ad_id.get()))
-        .filter(dsl::day.eq_any(dates))
-        .select((dsl::day, dsl::impressions, dsl::clicks))
-        .load(conn)?;
-    let kept = rows.into_iter().filter_map(|(day, impressions, clicks)| {
-        let counts = Counts {
-            impressions,
-            clicks,
-        };
-        Some((zone.day(day)?.start, counts))
-    });
+    let dates = buckets.iter().map(|b| zone.day_of(b.start).date).collect();
+    let kept = totals::days_of_ad(conn, ad_id, dates)?.into_iter();
+    let kept = kept.filter_map(|(date, counts)| Some((zone.day(date)?.start, counts)));
     Ok(kept.collect())
 }
 
@@ -138,16 +96,13 @@ fn live_hour(
     kept: Counts,
 ) -> Result<Counts, StoreError> {
     deadline.check()?;
-    let only = Some(ad_id.get());
-    let Some(added) = added(conn, hour.start, hour.end, view.now(), only)? else {
-        return Ok(anew(conn, view, ad_id, hour)?);
+    let Some(added) = live::added(conn, hour, view.now(), Some(ad_id))? else {
+        view.visit(conn, hour.start)?;
+        return Ok(live::anew_of_ad(conn, ad_id, hour, view.now(), kept)?);
     };
     let mut counts = kept;
     for more in added.into_values() {
-        counts.add(Counts {
-            impressions: more.impressions,
-            clicks: more.clicks,
-        });
+        counts += more;
     }
     Ok(counts)
 }
@@ -172,36 +127,11 @@ fn live_day(
     let mut sum = Counts::default();
     for hour in hours {
         let kept = kept.get(&hour.start).copied().unwrap_or_default();
-        sum.add(if view.is_marked_hour(hour.start) {
+        sum += if view.is_marked_hour(hour.start) {
             live_hour(conn, deadline, view, ad_id, hour, kept)?
         } else {
             kept
-        });
+        };
     }
     Ok(sum)
-}
-
-/// A marked hour's counts: those of its raw events, or those that are kept where some are gone.
-fn anew(conn: &mut PgConnection, view: &View, ad_id: AdId, hour: Bucket) -> QueryResult<Counts> {
-    view.visit(conn, hour.start)?;
-    let raw = raw(conn, ad_id, hour)?;
-    if !view.is_over(hour.end) {
-        return Ok(raw);
-    }
-    let kept = kept_hours(conn, ad_id, &[hour])?.remove(&hour.start);
-    let kept = kept.unwrap_or_default();
-    let is_whole = kept.impressions <= raw.impressions && kept.clicks <= raw.clicks;
-    Ok(if is_whole { raw } else { kept })
-}
-
-fn raw(conn: &mut PgConnection, ad_id: AdId, hour: Bucket) -> QueryResult<Counts> {
-    diesel::sql_query(
-        "SELECT count(*) FILTER (WHERE kind = 0) AS impressions, \
-                count(*) FILTER (WHERE kind = 1) AS clicks \
-         FROM events WHERE event_id >= $1 AND event_id < $2 AND ad_id = $3",
-    )
-    .bind::<SqlUuid, _>(EventId::floor(hour.start))
-    .bind::<SqlUuid, _>(EventId::floor(hour.end))
-    .bind::<BigInt, _>(ad_id.get())
-    .get_result(conn)
 }

@@ -1,18 +1,17 @@
 //! All ads' totals, some rows at a time.
 
 use adtally_domain::{AdId, ReportingZone, Timestamp};
-use chrono::{DateTime, NaiveDate, Utc};
 use diesel::pg::PgConnection;
-use diesel::prelude::*;
+use diesel::result::QueryResult;
 
 use super::view::{Bucket, View};
 use super::{Granularity, StatsCursor, StatsPage, StatsRow, StatsSpan};
+use crate::StoreError;
 use crate::deadline::Deadline;
-use crate::schema::{ad_daily_stats, ad_hourly_stats};
-use crate::{StoreError, times};
+use crate::totals::{self, Page, Total};
 
-/// A row before it is known how far its bucket may change: the bucket's start, ad, counts.
-type Found = (Timestamp, i64, i64, i64);
+/// A row before it is known how far its bucket may change, which is named by its start.
+type Found = Total<Timestamp>;
 
 pub(super) fn page(
     conn: &mut PgConnection,
@@ -87,14 +86,13 @@ fn collect(
     Ok(rows)
 }
 
-fn row(view: &View, (start, ad_id, impressions, clicks): Found) -> Option<StatsRow> {
+fn row(view: &View, (start, ad_id, counts): Found) -> Option<StatsRow> {
     let bucket = view.bucket_of(start);
     Some(StatsRow {
         ad_id: AdId::new(ad_id)?,
         start: bucket.start,
         end: bucket.end,
-        impressions: u64::try_from(impressions).unwrap_or(0),
-        clicks: u64::try_from(clicks).unwrap_or(0),
+        counts,
         status: view.status(bucket),
     })
 }
@@ -118,12 +116,7 @@ fn live(
         .into_iter()
         .filter(|(ad_id, _)| *ad_id > after)
         .take(wanted)
-        .filter_map(|(ad_id, counts)| {
-            row(
-                view,
-                (bucket.start, ad_id, counts.impressions, counts.clicks),
-            )
-        });
+        .filter_map(|(ad_id, counts)| row(view, (bucket.start, ad_id, counts)));
     Ok(rows.collect())
 }
 
@@ -154,24 +147,13 @@ fn kept_hours(
     after: Option<StatsCursor>,
     limit: i64,
 ) -> QueryResult<Vec<Found>> {
-    use ad_hourly_stats::dsl;
-    let mut query = dsl::ad_hourly_stats
-        .filter(dsl::hour.ge(from.to_datetime()))
-        .filter(dsl::hour.lt(to.to_datetime()))
-        .order((dsl::hour, dsl::ad_id))
-        .limit(limit)
-        .select((dsl::hour, dsl::ad_id, dsl::impressions, dsl::clicks))
-        .into_boxed();
-    if let Some(after) = after {
-        let hour = after.start.to_datetime();
-        let same_hour = dsl::hour.eq(hour).and(dsl::ad_id.gt(after.ad_id.get()));
-        query = query.filter(dsl::hour.gt(hour).or(same_hour));
-    }
-    let rows: Vec<(DateTime<Utc>, i64, i64, i64)> = query.load(conn)?;
-    let found = rows.into_iter().map(|(hour, ad_id, impressions, clicks)| {
-        (times::timestamp(hour), ad_id, impressions, clicks)
-    });
-    Ok(found.collect())
+    let page = Page {
+        from,
+        to,
+        after: after.map(|after| (after.start, after.ad_id)),
+        limit,
+    };
+    totals::hours_page(conn, page)
 }
 
 fn kept_days(
@@ -182,25 +164,15 @@ fn kept_days(
     after: Option<StatsCursor>,
     limit: i64,
 ) -> QueryResult<Vec<Found>> {
-    use ad_daily_stats::dsl;
-    let last = zone.day_of(to.saturating_add_millis(-1)).date;
-    let mut query = dsl::ad_daily_stats
-        .filter(dsl::day.ge(zone.day_of(from).date))
-        .filter(dsl::day.le(last))
-        .order((dsl::day, dsl::ad_id))
-        .limit(limit)
-        .select((dsl::day, dsl::ad_id, dsl::impressions, dsl::clicks))
-        .into_boxed();
-    if let Some(after) = after {
-        let day = zone.day_of(after.start).date;
-        let same_day = dsl::day.eq(day).and(dsl::ad_id.gt(after.ad_id.get()));
-        query = query.filter(dsl::day.gt(day).or(same_day));
-    }
-    let rows: Vec<(NaiveDate, i64, i64, i64)> = query.load(conn)?;
-    let found = rows
-        .into_iter()
-        .filter_map(|(day, ad_id, impressions, clicks)| {
-            Some((zone.day(day)?.start, ad_id, impressions, clicks))
-        });
+    let date = |time| zone.day_of(time).date;
+    let page = Page {
+        from: date(from),
+        to: date(to.saturating_add_millis(-1)),
+        after: after.map(|after| (date(after.start), after.ad_id)),
+        limit,
+    };
+    let found = totals::days_page(conn, page)?.into_iter();
+    let found =
+        found.filter_map(|(day, ad_id, counts)| Some((zone.day(day)?.start, ad_id, counts)));
     Ok(found.collect())
 }

@@ -8,10 +8,10 @@ use chrono::NaiveDate;
 use diesel::pg::PgConnection;
 use diesel::result::QueryResult;
 
-use super::{BucketStatus, Granularity, StatsSpan};
+use super::{BucketStatus, Granularity, StatsSpan, live};
 use crate::deadline::Deadline;
 use crate::partitions::{Visits, utc_day};
-use crate::rollup::{Totals, add, hourly_sum, live};
+use crate::totals::{self, Totals};
 use crate::{StoreError, closed_hours, marks, settings, times};
 
 /// A bucket of either granularity.
@@ -134,11 +134,6 @@ impl View {
             .collect()
     }
 
-    /// Whether a bucket that ends at `end` is over.
-    pub(super) fn is_over(&self, end: Timestamp) -> bool {
-        end <= self.now
-    }
-
     /// Comes to the raw events of the hour that begins at `start`.
     pub(super) fn visit(&self, conn: &mut PgConnection, start: Timestamp) -> QueryResult<()> {
         self.visits.borrow_mut().next(conn, utc_day(start))
@@ -157,21 +152,24 @@ impl View {
         deadline.check()?;
         if self.span.granularity == Granularity::Hour {
             self.visit(conn, bucket.start)?;
-            let (start, end) = (bucket.start, bucket.end);
-            return Ok(live(conn, start, end, self.now, after, limit)?);
+            return Ok(live::of_hour(conn, bucket, self.now, after, limit)?);
         }
-        let mut totals = Totals::new();
+        let mut sum = Totals::new();
         let mut from = bucket.start;
         for start in self.hours.range(bucket.start..bucket.end) {
             deadline.check()?;
-            add(&mut totals, hourly_sum(conn, from, *start)?);
-            from = self.zone.hour_of(*start).end;
-            self.visit(conn, *start)?;
-            let hour = live(conn, *start, from, self.now, 0, usize::MAX)?;
-            add(&mut totals, hour);
+            totals::sum(&mut sum, totals::hourly_sum(conn, from, *start)?);
+            let hour = Bucket {
+                start: *start,
+                end: self.zone.hour_of(*start).end,
+            };
+            from = hour.end;
+            self.visit(conn, hour.start)?;
+            let of_hour = live::of_hour(conn, hour, self.now, 0, usize::MAX)?;
+            totals::sum(&mut sum, of_hour);
         }
-        add(&mut totals, hourly_sum(conn, from, bucket.end)?);
-        Ok(totals)
+        totals::sum(&mut sum, totals::hourly_sum(conn, from, bucket.end)?);
+        Ok(sum)
     }
 }
 

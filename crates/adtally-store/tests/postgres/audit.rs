@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use adtally_store::{Granularity, Store};
+use adtally_store::{Counts, Granularity, Measure, Mismatch, Store};
 
 use crate::support::{ad, at, click, config, impression, store, store_in};
 
@@ -36,16 +36,15 @@ async fn a_wrong_hour_is_found() {
     assert_eq!(found[0].granularity, Granularity::Hour);
     assert_eq!(found[0].start, at("2026-06-01T10:00:00Z"));
     assert_eq!(found[0].ad_id, Some(ad(1)));
-    assert_eq!(
-        (found[0].expected_impressions, found[0].found_impressions),
-        (1, 5)
-    );
+    let impressions = |found: &Mismatch| {
+        let of = |counts: Counts| counts[Measure::Impressions];
+        (of(found.expected), of(found.found))
+    };
+    assert_eq!(impressions(&found[0]), (1, 5));
     assert_eq!(found[1].granularity, Granularity::Day);
-    assert_eq!((found[1].expected_clicks, found[1].found_clicks), (0, 2));
-    assert_eq!(
-        (found[1].expected_impressions, found[1].found_impressions),
-        (5, 1)
-    );
+    let clicks = Measure::Clicks;
+    assert_eq!((found[1].expected[clicks], found[1].found[clicks]), (0, 2));
+    assert_eq!(impressions(&found[1]), (5, 1));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use adtally_domain::{Event, EventId, EventKind, Timestamp};
-use adtally_store::{Granularity, StatsSpan, StoreError};
+use adtally_store::{Granularity, Measure, StatsSpan, StoreError};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -80,7 +80,10 @@ async fn told(store: &TestStore, now: Timestamp) -> (Counts, Counts, Counts) {
             .await
             .unwrap();
         for row in page.rows {
-            let counts = (row.impressions, row.clicks);
+            let counts = (
+                row.counts.get(Measure::Impressions),
+                row.counts.get(Measure::Clicks),
+            );
             let twice = all.insert((row.start, row.ad_id.get()), counts);
             assert_eq!(twice, None, "a row on two pages");
         }
@@ -100,11 +103,16 @@ async fn told(store: &TestStore, now: Timestamp) -> (Counts, Counts, Counts) {
                 .ad_stats(store.zone, ad(ad_id), span)
                 .await
                 .unwrap();
-            for row in rows
-                .into_iter()
-                .filter(|row| row.impressions + row.clicks > 0)
-            {
-                counts.insert((row.start, ad_id), (row.impressions, row.clicks));
+            for row in rows.into_iter().filter(|row| {
+                row.counts.get(Measure::Impressions) + row.counts.get(Measure::Clicks) > 0
+            }) {
+                counts.insert(
+                    (row.start, ad_id),
+                    (
+                        row.counts.get(Measure::Impressions),
+                        row.counts.get(Measure::Clicks),
+                    ),
+                );
             }
         }
     }

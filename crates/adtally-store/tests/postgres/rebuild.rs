@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adtally_domain::{ReportingZone, Timestamp};
-use adtally_store::{StatsSpan, StoreError};
+use adtally_store::{Measure, StatsSpan, StoreError};
 
 use crate::support::{TestStore, ad, at, blocking, click, impression, store, while_held};
 
@@ -95,7 +95,9 @@ async fn another_zone_has_totals_of_its_own_from_the_same_events() {
     };
     let days = async || {
         let rows = store.store.ad_stats(tehran, ad(1), span).await.unwrap();
-        rows.iter().map(|row| row.impressions).collect::<Vec<_>>()
+        rows.iter()
+            .map(|row| row.counts.get(Measure::Impressions))
+            .collect::<Vec<_>>()
     };
     // 22:00 and 00:30 UTC are both of June 2nd in Tehran, and 23:59 of the 3rd is of the 4th.
     let expected = [1, 2, 0, 1];

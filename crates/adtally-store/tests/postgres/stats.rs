@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use adtally_domain::{AdId, Timestamp};
-use adtally_store::{BucketStatus, Granularity, StatsCursor, StatsRow, StatsSpan};
+use adtally_store::{BucketStatus, Granularity, Measure, StatsCursor, StatsRow, StatsSpan};
 
 use crate::support::{TestStore, ad, at, click, impression, store, store_in};
 
@@ -28,7 +28,11 @@ fn text(rows: &[StatsRow]) -> Vec<String> {
         .map(|row| {
             let start = row.start.to_datetime().format("%dT%H:%M");
             let status = row.status.as_str();
-            let (ad, impressions, clicks) = (row.ad_id, row.impressions, row.clicks);
+            let (ad, impressions, clicks) = (
+                row.ad_id,
+                row.counts.get(Measure::Impressions),
+                row.counts.get(Measure::Clicks),
+            );
             format!("{start} {ad}: {impressions} {clicks} {status}")
         })
         .collect()
@@ -122,8 +126,13 @@ async fn the_hour_that_runs_is_open_and_the_last_one_provisional() {
     };
     let rows = of_ad(&store, span).await;
     let of = |status: BucketStatus| rows.iter().find(|row| row.status == status).unwrap();
-    assert_eq!(of(BucketStatus::Provisional).impressions, 1);
-    assert_eq!(of(BucketStatus::Open).impressions, 1);
+    assert_eq!(
+        of(BucketStatus::Provisional)
+            .counts
+            .get(Measure::Impressions),
+        1
+    );
+    assert_eq!(of(BucketStatus::Open).counts.get(Measure::Impressions), 1);
 
     // Rolled up before it is over: no mark, and still open.
     store.roll_up_hour(hour).await;
@@ -174,7 +183,7 @@ async fn all_rows_come_page_by_page_kept_and_live_ones_alike() {
     }
     let counts = |rows: &[StatsRow]| -> Vec<(Timestamp, AdId, u64)> {
         rows.iter()
-            .map(|row| (row.start, row.ad_id, row.impressions))
+            .map(|row| (row.start, row.ad_id, row.counts.get(Measure::Impressions)))
             .collect()
     };
     for limit in [1, 2, 4, 17, 18, 1_000] {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use adtally_devstack::{PostgresOptions, PostgresServer, testing};
 use adtally_domain::{DeadLetterReason, Event, ReportingZone};
-use adtally_store::{EventBatch, Granularity, NewDeadLetter, StatsSpan, Store, StoreError};
+use adtally_store::{
+    EventBatch, Granularity, Measure, NewDeadLetter, StatsSpan, Store, StoreError,
+};
 use chrono::NaiveDate;
 
 use crate::support::{ad, config, impression, task};
@@ -103,7 +105,9 @@ async fn no_statement_locks_more_partitions_the_more_there_are() {
     // Every day is marked: its readers count it live.
     let rows = store.ad_stats(zone, ad(1), years.span()).await.unwrap();
     assert_eq!(
-        rows.iter().map(|row| row.impressions).sum::<u64>(),
+        rows.iter()
+            .map(|row| row.counts.get(Measure::Impressions))
+            .sum::<u64>(),
         DAYS as u64 + 1
     );
     let page = store

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use adtally_domain::{ReportingZone, Timestamp};
 use adtally_service::BrokerArgs;
-use adtally_store::{AuditReport, Granularity, Mismatch};
+use adtally_store::{AuditReport, Granularity, Measure, Mismatch};
 use chrono::{NaiveDate, SecondsFormat};
 use serde::Serialize;
 
@@ -198,10 +198,10 @@ impl Difference {
             granularity: mismatch.granularity.as_str(),
             start,
             ad_id: mismatch.ad_id.map(|ad| ad.get()),
-            expected_impressions: mismatch.expected_impressions,
-            found_impressions: mismatch.found_impressions,
-            expected_clicks: mismatch.expected_clicks,
-            found_clicks: mismatch.found_clicks,
+            expected_impressions: mismatch.expected[Measure::Impressions],
+            found_impressions: mismatch.found[Measure::Impressions],
+            expected_clicks: mismatch.expected[Measure::Clicks],
+            found_clicks: mismatch.found[Measure::Clicks],
         }
     }
 }

@@ -176,7 +176,7 @@ mod tests {
     use adtally_domain::{AdId, ReportingZone, Timestamp};
     use adtally_store::{
         AuditReport, ClosedHour, ClosedReason, DeadLetterCount, DeadLetterState, Granularity,
-        Mismatch,
+        Measure, Mismatch,
     };
 
     use super::*;
@@ -249,10 +249,12 @@ mod tests {
             granularity: Granularity::Day,
             start: report().at,
             ad_id: AdId::new(42),
-            expected_impressions: 1_000,
-            found_impressions: 999,
-            expected_clicks: 1,
-            found_clicks: 1,
+            expected: [(Measure::Impressions, 1_000), (Measure::Clicks, 1)]
+                .into_iter()
+                .collect(),
+            found: [(Measure::Impressions, 999), (Measure::Clicks, 1)]
+                .into_iter()
+                .collect(),
         };
         let text = rendered(AuditReport {
             mismatches: vec![mismatch; 60],

@@ -77,19 +77,23 @@ fn percent(ctr: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use adtally_domain::{AdId, ReportingZone, Timestamp};
-    use adtally_store::{BucketStatus, Granularity, StatsRow};
+    use adtally_store::{BucketStatus, Granularity, Measure, StatsRow};
 
     use super::*;
     use crate::stats::totals::Collector;
 
-    fn row(hour: i64, ad: i64, impressions: u64, clicks: u64) -> TotalsRow {
+    fn row(hour: i64, ad: i64, impressions: i64, clicks: i64) -> TotalsRow {
         let time = |hours: i64| Timestamp::from_millis(hours * 3_600_000).unwrap();
         let row = StatsRow {
             ad_id: AdId::new(ad).unwrap(),
             start: time(hour),
             end: time(hour + 1),
-            impressions,
-            clicks,
+            counts: [
+                (Measure::Impressions, impressions),
+                (Measure::Clicks, clicks),
+            ]
+            .into_iter()
+            .collect(),
             status: BucketStatus::Final,
         };
         TotalsRow::stored(ReportingZone::UTC, &row)

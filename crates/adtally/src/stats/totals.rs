@@ -1,7 +1,7 @@
 //! Totals as they are shown, wherever they come from.
 
 use adtally_domain::{ReportingZone, Timestamp};
-use adtally_store::{Granularity, StatsRow};
+use adtally_store::{Granularity, Measure, StatsRow};
 use chrono::{DateTime, FixedOffset};
 use serde::{Deserialize, Serialize};
 
@@ -45,14 +45,16 @@ impl TotalsRow {
     /// One ad's row as the store has it.
     pub(super) fn stored(zone: ReportingZone, row: &StatsRow) -> Self {
         let local = |time: Timestamp| zone.local(time);
+        let impressions = row.counts.get(Measure::Impressions);
+        let clicks = row.counts.get(Measure::Clicks);
         Self {
             ad_id: Some(row.ad_id.get()),
             ads: None,
             start: local(row.start),
             end: local(row.end),
-            impressions: row.impressions,
-            clicks: row.clicks,
-            ctr: ctr(row.impressions, row.clicks),
+            impressions,
+            clicks,
+            ctr: ctr(impressions, clicks),
             status: row.status.as_str().to_owned(),
         }
     }

@@ -1,7 +1,7 @@
 //! What the routes for totals answer.
 
 use adtally_domain::{AdId, ReportingZone, Timestamp};
-use adtally_store::{Granularity, StatsCursor, StatsPage, StatsRow};
+use adtally_store::{Granularity, Measure, StatsCursor, StatsPage, StatsRow};
 use chrono::SecondsFormat;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -102,12 +102,14 @@ impl AllStats {
 
 impl Bucket {
     fn new(zone: ReportingZone, row: &StatsRow) -> Self {
+        let impressions = row.counts.get(Measure::Impressions);
+        let clicks = row.counts.get(Measure::Clicks);
         Self {
             start: local(zone, row.start),
             end: local(zone, row.end),
-            impressions: row.impressions,
-            clicks: row.clicks,
-            ctr: ctr(row.impressions, row.clicks),
+            impressions,
+            clicks,
+            ctr: ctr(impressions, clicks),
             status: row.status.as_str(),
         }
     }
