@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod fault;
 mod lookup;
+mod loose_scan;
 mod marks;
 mod metrics;
 mod migrate;

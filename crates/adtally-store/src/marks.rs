@@ -7,17 +7,39 @@
 
 mod added;
 
+use std::collections::BTreeSet;
+
 use adtally_domain::Timestamp;
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Timestamptz;
+use diesel::sql_types::{Array, Date, Timestamptz};
 
 use crate::schema::{dirty_days, dirty_hours};
 use crate::totals::Totals;
-use crate::{Store, StoreError, times};
+use crate::{Store, StoreError, loose_scan};
 
 pub(crate) use added::{Added, add_to};
+
+/// Marks `hours`, by their first instants, to be counted from their events.
+pub(crate) fn append_hours(
+    conn: &mut PgConnection,
+    hours: &BTreeSet<Timestamp>,
+) -> QueryResult<()> {
+    let hours: Vec<DateTime<Utc>> = hours.iter().map(|hour| hour.to_datetime()).collect();
+    diesel::sql_query("INSERT INTO dirty_hours (hour) SELECT unnest($1)")
+        .bind::<Array<Timestamptz>, _>(hours)
+        .execute(conn)
+        .map(drop)
+}
+
+pub(crate) fn append_days(conn: &mut PgConnection, days: &BTreeSet<NaiveDate>) -> QueryResult<()> {
+    let days: Vec<NaiveDate> = days.iter().copied().collect();
+    diesel::sql_query("INSERT INTO dirty_days (day) SELECT unnest($1)")
+        .bind::<Array<Date>, _>(days)
+        .execute(conn)
+        .map(drop)
+}
 
 pub(crate) fn append_day(conn: &mut PgConnection, day: NaiveDate) -> QueryResult<usize> {
     diesel::insert_into(dirty_days::table)
@@ -25,35 +47,13 @@ pub(crate) fn append_day(conn: &mut PgConnection, day: NaiveDate) -> QueryResult
         .execute(conn)
 }
 
-#[derive(QueryableByName)]
-struct Marked {
-    #[diesel(sql_type = Timestamptz)]
-    hour: DateTime<Utc>,
-}
-
-/// The hours that are marked in `[from, to)`, in order.
-///
-/// Steps from hour to hour along the index: an hour that runs has a mark for each batch, which a
-/// DISTINCT would all read.
+/// The hours that are marked in `[from, to)`, in order. One that runs has a mark for each batch.
 pub(crate) fn hours_between(
     conn: &mut PgConnection,
     from: Timestamp,
     to: Timestamp,
 ) -> QueryResult<Vec<Timestamp>> {
-    let hours: Vec<Marked> = diesel::sql_query(
-        "WITH RECURSIVE marked AS ( \
-             SELECT min(hour) AS hour FROM dirty_hours WHERE hour >= $1 AND hour < $2 \
-             UNION ALL \
-             SELECT (SELECT min(hour) FROM dirty_hours \
-                     WHERE hour > marked.hour AND hour < $2) \
-             FROM marked WHERE marked.hour IS NOT NULL) \
-         SELECT hour FROM marked WHERE hour IS NOT NULL",
-    )
-    .bind::<Timestamptz, _>(from.to_datetime())
-    .bind::<Timestamptz, _>(to.to_datetime())
-    .load(conn)?;
-    let hours = hours.into_iter().map(|marked| marked.hour);
-    Ok(hours.map(times::timestamp).collect())
+    loose_scan::hours(conn, "dirty_hours", from, to)
 }
 
 /// What the marks of the hour `[from, to)` add to the totals kept for it; of the ad `only`, if one is given.

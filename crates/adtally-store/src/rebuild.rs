@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use adtally_domain::{ReportingZone, Timestamp};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Date, Timestamptz};
 
 use crate::partitions::{self, utc_day};
-use crate::{ClosedHour, Store, StoreError, closed_hours, settings, times};
+use crate::{ClosedHour, Store, StoreError, closed_hours, marks, settings, times, totals};
 
 /// What was marked of a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +62,7 @@ fn mark(
     let to = to.min(now);
     let (with_events, with_totals) = (
         partitions::days(conn)?,
-        hours_with_totals(conn, zone.hour_of(from).start, to)?,
+        totals::hours_between(conn, zone.hour_of(from).start, to)?,
     );
     let is_kept = |start: Timestamp| raw_from.is_none_or(|raw_from| raw_from <= start);
     let hours: BTreeSet<Timestamp> = zone
@@ -73,7 +72,7 @@ fn mark(
             let last = utc_day(hour.end.saturating_add_millis(-1));
             with_events.contains(&utc_day(hour.start))
                 || with_events.contains(&last)
-                || with_totals.contains(&hour.start)
+                || with_totals.binary_search(&hour.start).is_ok()
         })
         .map(|hour| hour.start)
         .collect();
@@ -82,54 +81,11 @@ fn mark(
         .filter(|day| day.end <= now && is_kept(day.end.saturating_add_millis(-1)))
         .map(|day| day.date)
         .collect();
-    insert(conn, &hours, &days)?;
+    marks::append_hours(conn, &hours)?;
+    marks::append_days(conn, &days)?;
     Ok(Marked {
         hours,
         days,
         raw_from,
     })
-}
-
-fn insert(
-    conn: &mut PgConnection,
-    hours: &BTreeSet<Timestamp>,
-    days: &BTreeSet<NaiveDate>,
-) -> QueryResult<()> {
-    let hours: Vec<DateTime<Utc>> = hours.iter().map(|hour| hour.to_datetime()).collect();
-    diesel::sql_query("INSERT INTO dirty_hours (hour) SELECT unnest($1)")
-        .bind::<Array<Timestamptz>, _>(hours)
-        .execute(conn)?;
-    let days: Vec<NaiveDate> = days.iter().copied().collect();
-    diesel::sql_query("INSERT INTO dirty_days (day) SELECT unnest($1)")
-        .bind::<Array<Date>, _>(days)
-        .execute(conn)
-        .map(drop)
-}
-
-#[derive(QueryableByName)]
-struct Total {
-    #[diesel(sql_type = Timestamptz)]
-    hour: DateTime<Utc>,
-}
-
-/// The keys of hourly totals in `[from, to)`, found by steps along the index: each hour has a row for
-/// each ad.
-pub(crate) fn hours_with_totals(
-    conn: &mut PgConnection,
-    from: Timestamp,
-    to: Timestamp,
-) -> QueryResult<BTreeSet<Timestamp>> {
-    let hours: Vec<Total> = diesel::sql_query(
-        "WITH RECURSIVE total AS ( \
-             SELECT min(hour) AS hour FROM ad_hourly_stats WHERE hour >= $1 AND hour < $2 \
-             UNION ALL \
-             SELECT (SELECT min(hour) FROM ad_hourly_stats WHERE hour > total.hour AND hour < $2) \
-             FROM total WHERE total.hour IS NOT NULL) \
-         SELECT hour FROM total WHERE hour IS NOT NULL",
-    )
-    .bind::<Timestamptz, _>(from.to_datetime())
-    .bind::<Timestamptz, _>(to.to_datetime())
-    .load(conn)?;
-    let hours = hours.into_iter().map(|total| times::timestamp(total.hour));
-    Ok(hours.collect())
 }

@@ -9,15 +9,15 @@ mod write;
 
 use std::collections::BTreeMap;
 
-pub use measure::{Counts, Measure};
-pub(crate) use read::{
-    Page, days_of_ad, days_page, hourly_after, hourly_sum, hours_of_ad, hours_page, of, raw,
-    raw_of_ad,
-};
-pub(crate) use write::{add, delete, insert_restatements, replace};
-
 use adtally_domain::Timestamp;
 use chrono::NaiveDate;
+
+pub use measure::{Counts, Measure};
+pub(crate) use read::{
+    Page, Total, days_of_ad, days_page, hourly_after, hourly_sum, hours_between, hours_of_ad,
+    hours_page, of, raw, raw_of_ad,
+};
+pub(crate) use write::{add, delete, insert_restatements, replace};
 
 /// Counts by ad. Ads without events are not in it.
 pub(crate) type Totals = BTreeMap<i64, Counts>;

@@ -7,16 +7,15 @@
 use std::collections::BTreeSet;
 
 use adtally_domain::{ReportingZone, Timestamp};
-use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Nullable, Text};
 
 use crate::rollup::STATEMENT_LIMIT;
 use crate::schema::{ad_daily_stats, ad_hourly_stats, dirty_days, dirty_hours, roll_ups};
 use crate::{
-    AuditReport, ClosedHour, Store, StoreError, closed_hours, marks, partitions, rebuild, settings,
+    AuditReport, ClosedHour, Store, StoreError, closed_hours, marks, partitions, settings, totals,
 };
 
 /// What a change of the zone came to, or would come to.
@@ -135,7 +134,7 @@ fn hours_of(
     before: ReportingZone,
     zone: ReportingZone,
 ) -> QueryResult<BTreeSet<Timestamp>> {
-    let mut hours = rebuild::hours_with_totals(conn, Timestamp::EPOCH, Timestamp::MAX)?;
+    let mut hours = totals::hours_between(conn, Timestamp::EPOCH, Timestamp::MAX)?;
     hours.extend(marks::hours_between(
         conn,
         Timestamp::EPOCH,
@@ -156,10 +155,7 @@ fn start_anew(
     diesel::delete(roll_ups::table).execute(conn)?;
     diesel::delete(dirty_hours::table).execute(conn)?;
     diesel::delete(dirty_days::table).execute(conn)?;
-    let hours: Vec<DateTime<Utc>> = hours.iter().map(|hour| hour.to_datetime()).collect();
-    diesel::sql_query("INSERT INTO dirty_hours (hour) SELECT unnest($1)")
-        .bind::<Array<Timestamptz>, _>(hours)
-        .execute(conn)?;
+    marks::append_hours(conn, hours)?;
     settings::set_zone(conn, zone).map(drop)
 }
 

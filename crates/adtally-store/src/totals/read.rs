@@ -9,7 +9,7 @@ use diesel::sql_types::{Array, BigInt, Date, Timestamptz, Uuid as SqlUuid};
 
 use super::measure::{Counts, columns, each};
 use super::{BucketKey, Totals};
-use crate::times;
+use crate::{loose_scan, times};
 
 #[derive(QueryableByName)]
 struct OfAd {
@@ -134,6 +134,15 @@ pub(crate) fn hourly_sum(
     .bind::<Timestamptz, _>(to.to_datetime())
     .load(conn)
     .map(by_ad)
+}
+
+/// The hours in `[from, to)` for which totals are kept, in order. Each has one for each ad.
+pub(crate) fn hours_between(
+    conn: &mut PgConnection,
+    from: Timestamp,
+    to: Timestamp,
+) -> QueryResult<Vec<Timestamp>> {
+    loose_scan::hours(conn, HOURLY.0, from, to)
 }
 
 /// The totals kept for one ad in the hours that begin at `starts`. Each is looked up by the whole key, so the
