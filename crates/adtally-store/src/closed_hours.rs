@@ -1,9 +1,9 @@
 //! Hours whose raw events are gone although nobody closed them with [`Store::drop_partition`].
 //!
-//! Raw events are only ever added. So an hour of which fewer are found than its total says has lost
-//! some: a partition was dropped by hand, or rows were deleted. Nothing tells which of the events that
-//! are left were in the total, so a late event cannot be added to it either. The total stands, the
-//! hour's late events become dead letters `too_old`, and the audit names the hour.
+//! Raw events are only ever added. So an hour with fewer events than its total says has lost some: a
+//! partition was dropped by hand, or rows were deleted. Nothing tells which of the events that are left
+//! were in the total, so a late event cannot be added to it. The total stands, the hour's late events
+//! become dead letters `too_old`, and the audit names the hour.
 
 use std::collections::BTreeSet;
 

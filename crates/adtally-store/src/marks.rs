@@ -1,9 +1,11 @@
 //! Marks: the hours and days that changed since their last roll-up, and by how much.
 //!
-//! Whoever inserts events appends a mark for each hour of theirs, in the same transaction; it says what they
-//! add to the totals ([`Added`]). Whoever takes a mark away has counted its events into the totals, again in
-//! the same transaction. So in each snapshot the totals kept for an hour and what its marks add are exactly
-//! its events. A mark of a build that did not say yet, or by hand, makes its hour be counted from them.
+//! - The transaction that inserts events appends a mark for each of their hours. The mark says what they add
+//!   to the totals ([`Added`]).
+//! - The transaction that deletes a mark has counted its events into the totals.
+//!
+//! So in each snapshot, the totals kept for an hour and what its marks add are exactly its events. A mark may
+//! say nothing: an older build or a person wrote it. Then the hour is counted from its events.
 
 mod added;
 

@@ -1,4 +1,4 @@
-//! Marks on demand, for whoever wants a range made anew.
+//! Marks on demand, for a range that is to be made anew.
 
 use std::collections::BTreeSet;
 

@@ -113,7 +113,7 @@ impl Store {
     }
 
     /// Notes that a task failed for good and keeps its message, and says how many dead letters are
-    /// new. Both happen at once: whoever sees the letter may put it back, and the task is over then.
+    /// new. Both happen at once: an operator who sees the letter may put it back, and the task is over then.
     ///
     /// # Errors
     /// The transient ones.
@@ -152,21 +152,21 @@ impl Store {
     }
 }
 
-/// The leave of a task that was done to run once more.
-pub(crate) struct Leave {
+/// A task that was done and may run once more.
+pub(crate) struct RequeuedTask {
     pub(crate) task_id: Uuid,
     was: &'static str,
 }
 
 /// Lets those of `tasks` that were given up run once more; also those that succeeded, when they are
 /// to run `again`.
-pub(crate) fn leave_to_run(
+pub(crate) fn requeue(
     conn: &mut PgConnection,
     mut tasks: Vec<Uuid>,
     again: bool,
-) -> QueryResult<Vec<Leave>> {
+) -> QueryResult<Vec<RequeuedTask>> {
     tasks.sort_unstable();
-    let mut given = Vec::new();
+    let mut requeued = Vec::new();
     for was in FINAL.into_iter().filter(|was| again || *was == DISCARDED) {
         let done = dsl::task_runs
             .filter(dsl::task_id.eq_any(&tasks))
@@ -175,15 +175,15 @@ pub(crate) fn leave_to_run(
             .set(dsl::state.eq(REQUEUED))
             .returning(dsl::task_id)
             .get_results(conn)?;
-        given.extend(ids.into_iter().map(|task_id| Leave { task_id, was }));
+        requeued.extend(ids.into_iter().map(|task_id| RequeuedTask { task_id, was }));
     }
-    Ok(given)
+    Ok(requeued)
 }
 
-/// Undoes [`leave_to_run`] for one task, in the same transaction.
-pub(crate) fn take_leave_back(conn: &mut PgConnection, leave: &Leave) -> QueryResult<()> {
-    diesel::update(dsl::task_runs.find(leave.task_id))
-        .set(dsl::state.eq(leave.was))
+/// Undoes [`requeue`] for one task, in the same transaction.
+pub(crate) fn undo_requeue(conn: &mut PgConnection, task: &RequeuedTask) -> QueryResult<()> {
+    diesel::update(dsl::task_runs.find(task.task_id))
+        .set(dsl::state.eq(task.was))
         .execute(conn)
         .map(drop)
 }

@@ -48,7 +48,7 @@ pub struct Client {
 impl Store {
     /// Makes `zone` the reporting zone and marks all of its hours that have anything in them; with
     /// `dry_run` only says what that would come to. Takes as long as an audit, and then holds up
-    /// whoever stores events for a moment.
+    /// what stores events for a moment.
     ///
     /// # Errors
     /// [`StoreError::RawGone`] when totals could not be made anew, and the transient ones.
@@ -107,8 +107,7 @@ fn change(
     if dry_run {
         partitions::hold(conn)?;
     } else {
-        // Whoever stores events or rolls up holds a lock on events to its end, and looks at the zone
-        // once it has it.
+        // What stores events or rolls up locks events to its end, and reads the zone behind that lock.
         conn.batch_execute("LOCK TABLE ONLY events IN ACCESS EXCLUSIVE MODE")?;
     }
     settings::require_zone(conn, before)?;

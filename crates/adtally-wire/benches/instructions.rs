@@ -35,7 +35,12 @@ fn event(number: u32) -> Option<Event> {
     Some(Event {
         ip: Some([198, 51, 100 + third, fourth].into()),
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0".to_owned()),
-        ..Event::new(EventId::v7(time, [fourth; 10]), EventKind::Impression, AdId::new(i64::from(number) * 19)?, time)
+        ..Event::new(
+            EventId::v7(time, [fourth; 10]),
+            EventKind::Impression,
+            AdId::new(i64::from(number) * 19)?,
+            time,
+        )
     })
 }
 

@@ -6,7 +6,7 @@
 //! - Another operator waits, and then finds it requeued.
 //! - A worker for which it fails again at once waits too, and then makes it `new` again. The mark
 //!   can never come late and hide a failure.
-//! - A task that is taken at once waits for its leave to run again, which the same transaction gives.
+//! - A task that is taken at once waits until it may run again, which the same transaction decides.
 //! - A worker that stores its event waits as well, and marks the letter should this transaction fail.
 //! - A crash, a lost connection or a broker that confirms nothing leaves the letter as it was. If it
 //!   was sent nevertheless, an event counts once by its id, and storing it marks the letter, even if
@@ -29,7 +29,7 @@ use uuid::Uuid;
 use super::row::Row;
 use super::{DeadLetter, DeadLetterState};
 use crate::schema::dead_letters::dsl;
-use crate::tasks::{self, Leave};
+use crate::tasks::{self, RequeuedTask};
 use crate::{Store, StoreError};
 
 /// Should this process freeze while it sends, PostgreSQL ends the transaction before others give up
@@ -74,7 +74,7 @@ impl Store {
         let (offer, offered) = oneshot::channel();
         let (answer, answered) = oneshot::channel();
         let sender = |letters| {
-            // Whoever waits for the answer is gone: nothing is marked.
+            // The caller is gone and nobody answers: nothing is marked.
             let _ = offer.send(letters);
             answered.blocking_recv().ok()
         };
@@ -114,7 +114,7 @@ fn requeue<E>(
         .map(|letter| (letter.letter.id, task_of(letter)))
         .collect();
     let tasks = sent.iter().filter_map(|(_, task)| *task).collect();
-    let leave = tasks::leave_to_run(conn, tasks, again)?;
+    let requeued = tasks::requeue(conn, tasks, again)?;
     let results = match letters.is_empty() {
         true => Vec::new(),
         false => sender(letters).ok_or(Error::RollbackTransaction)?,
@@ -127,7 +127,7 @@ fn requeue<E>(
                 Requeued::Now
             }
             Err(fault) => {
-                take_back(conn, &leave, task)?;
+                undo_requeue(conn, &requeued, task)?;
                 Requeued::Failed(fault)
             }
         };
@@ -149,9 +149,13 @@ fn lock(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Vec<DeadLetter>> {
     Ok(rows.into_iter().map(DeadLetter::from).collect())
 }
 
-fn take_back(conn: &mut PgConnection, leave: &[Leave], task: Option<Uuid>) -> QueryResult<()> {
-    let given = leave.iter().find(|leave| Some(leave.task_id) == task);
-    given.map_or(Ok(()), |leave| tasks::take_leave_back(conn, leave))
+fn undo_requeue(
+    conn: &mut PgConnection,
+    requeued: &[RequeuedTask],
+    task: Option<Uuid>,
+) -> QueryResult<()> {
+    let requeued = requeued.iter().find(|one| Some(one.task_id) == task);
+    requeued.map_or(Ok(()), |one| tasks::undo_requeue(conn, one))
 }
 
 fn mark(conn: &mut PgConnection, confirmed: &[Uuid]) -> QueryResult<()> {

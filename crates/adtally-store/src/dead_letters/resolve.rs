@@ -1,9 +1,9 @@
 //! Letters of events that are stored after all.
 //!
 //! An event may reach the table without its letter being marked: the mark of its requeuing was lost,
-//! or whoever sent it sends it again once the cause is gone. So whoever stores events, or keeps letters
-//! of events, looks for such letters in the same transaction: no event is both stored and in a letter
-//! that waits for a decision or was given up.
+//! or its sender sends it again once the cause is gone. So each transaction that stores events, or keeps
+//! letters of events, looks for such letters: no event is both stored and in a letter that waits for a
+//! decision or was given up.
 
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
@@ -22,7 +22,7 @@ const FEW: usize = 200;
 type Letter = (Uuid, Option<Uuid>);
 
 /// Marks the letters of those of `events` that are stored as `requeued`. Run it as a transaction's last
-/// statement: it may wait for whoever is putting one of these letters back.
+/// statement: it may wait for an operator who is putting one of these letters back.
 pub(crate) fn resolve(
     conn: &mut PgConnection,
     events: impl Iterator<Item = Uuid> + Clone,

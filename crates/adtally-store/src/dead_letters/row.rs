@@ -102,7 +102,7 @@ pub(crate) fn insert_from_events(
     if events.is_empty() {
         return insert(conn, letters.iter());
     }
-    // The lock waits for whoever is putting the event back at this moment to say so.
+    // The lock waits for an operator who is putting the event back at this moment.
     let kept: Vec<(Uuid, Option<Uuid>, String)> = dsl::dead_letters
         .filter(dsl::event_id.eq_any(events))
         .order(dsl::id)

@@ -220,7 +220,7 @@ impl<'a> RowRef<'a> {
     }
 
     /// The values of all columns but the id, in their order.
-    pub(super) fn values(&self) -> impl Iterator<Item = Option<&'a [u8]>> {
+    pub(super) fn values(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
         columns::values(self.columns().source, self.fields())
     }
 

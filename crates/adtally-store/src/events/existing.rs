@@ -5,9 +5,9 @@
 //! as if all of it were new; when that fails, the existing events are taken out and the rest is copied.
 //! Existing ids come in runs (a redelivery, a file sent again), so some batches after that look first.
 //!
-//! Most ids of a batch are neighbours in the index. Reading whatever is between them costs much less
-//! than looking for each: where the batch is new that is hardly anything, and where it exists it is
-//! little else than the batch.
+//! Most ids of a batch are neighbours in the index. Reading all that is between them costs much less than
+//! looking for each: where the batch is new that is hardly anything, and where it exists it is little
+//! else than the batch.
 
 mod ranges;
 
@@ -40,8 +40,8 @@ const PAYLOAD_BYTES: usize = 128;
 /// Look-ups by the keys alone after one between whose ids there was too much.
 const SPARSE: u32 = 16;
 
-/// That the ids of a batch are neighbours no statistics tell: by itself the planner reads whole
-/// partitions, and compiles what it thinks to be expensive.
+/// No statistics tell that the ids of a batch are neighbours. By itself the planner reads whole partitions,
+/// and compiles what it thinks to be expensive.
 const BY_INDEX: &str = "SELECT set_config(name, 'off', true) \
                         FROM unnest('{enable_hashjoin,enable_mergejoin,enable_seqscan, \
                                       enable_bitmapscan,jit}'::text[]) AS name";
@@ -52,8 +52,8 @@ const BY_INDEX: &str = "SELECT set_config(name, 'off', true) \
 pub(crate) struct DuplicateHint {
     /// Batches to come in which duplicates are likely.
     likely: AtomicU32,
-    /// Look-ups to come whose ids are likely sparse, with too much between them: between clicks, say, or when many
-    /// workers share what was redelivered.
+    /// Look-ups to come whose ids are likely sparse, with too much between them: between clicks, say, or when
+    /// many workers share what was redelivered.
     sparse: AtomicU32,
 }
 
@@ -159,7 +159,8 @@ fn in_ranges(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Option<Vec<Ex
     let (Some(&first), Some(&last)) = (firsts.first(), lasts.last()) else {
         return by_key(conn, ids).map(Some);
     };
-    // The bounds leave out the partitions of other days, here and below. OFFSET keeps the planner from reading all between the first and the last range instead.
+    // The bounds leave out the partitions of other days, here and below. OFFSET keeps the planner from
+    // reading all between the first and the last range instead.
     let mut found: Vec<Existing> = sql::<Payload>(SELECT_PAYLOAD)
         .sql("unnest(")
         .bind::<Array<SqlUuid>, _>(firsts)

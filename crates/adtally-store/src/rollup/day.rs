@@ -16,7 +16,7 @@ pub(super) fn roll_up(
     zone: ReportingZone,
     day: Day,
 ) -> Result<RollUp, StoreError> {
-    // Not for the events: whoever changes the zone waits for it.
+    // Not for the events: a change of the zone waits for it.
     partitions::hold(conn)?;
     if tasks::is_done(conn, task)? {
         return Ok(RollUp {

@@ -50,8 +50,8 @@ pub(super) fn roll_up(
     Ok(outcome)
 }
 
-/// Adds to the totals of an hour that is to be closed what its marks add, if all of them say that, as
-/// whoever read it did; and returns it. Once it was rolled up, its total stood whatever its marks said.
+/// Adds to the totals of an hour that is to be closed what its marks add, if all of them say it, and returns
+/// it: readers have counted it too. Once the hour was rolled up, its total stands whatever its marks say.
 fn keep_marks(conn: &mut PgConnection, zone: ReportingZone, hour: Hour) -> QueryResult<Totals> {
     if is_rolled_up(conn, "hour", hour.start)? {
         return Ok(Totals::new());

@@ -8,9 +8,11 @@ use crate::schema::dirty_hours;
 use crate::totals::{self, BucketKey, Totals};
 use crate::{StoreError, marks, partitions, settings, times};
 
-/// Takes the marks of `hour` that say what they add, and returns how many there were. The others stay for the
-/// roll-up, and so do those of an hour that is over meanwhile. Like a roll-up it takes away only marks whose
-/// events its snapshot holds, and meets it in their rows: whoever comes second starts again.
+/// Counts the marks of `hour` that say what they add, deletes them, and returns how many there were. The
+/// others stay for the roll-up, and so do those of an hour that is over meanwhile.
+///
+/// Like a roll-up it deletes only marks whose events its snapshot holds. Where both delete the same mark, the
+/// later one starts again.
 pub(super) fn count(
     conn: &mut PgConnection,
     zone: ReportingZone,

@@ -1,9 +1,13 @@
 //! Totals for readers, with a live count for whatever changed since its last roll-up.
 //!
-//! The rule for every number: a bucket without marks is what its table says; to that comes what its marks
-//! add, and where one of them does not say, an hour is counted anew from its raw events. A day with marks is
-//! the sum of its hours. All queries of one answer read
-//! one snapshot, so nothing is counted twice or missed where the two meet.
+//! The rules for every number:
+//!
+//! 1. A bucket without marks is what its table says.
+//! 2. An hour with marks is what its table says and what the marks add. Where one of them does not say it, the
+//!    hour is counted anew from its raw events.
+//! 3. A day with marks is the sum of its hours.
+//!
+//! All queries of one answer read one snapshot, so nothing is counted twice or missed where the two meet.
 
 mod live;
 mod one;

@@ -107,7 +107,7 @@ async fn a_marked_hour_that_lost_rows_is_no_pending_one() {
     let report = store.store.audit(store.zone).await.unwrap();
     assert_eq!(report.pending_hours.len(), 1);
     assert_eq!(report.mismatches.len(), 1, "no roll-up mends it");
-    assert_eq!(report.mismatches[0].found_clicks, 1);
+    assert_eq!(report.mismatches[0].found[Measure::Clicks], 1);
 }
 
 #[tokio::test]

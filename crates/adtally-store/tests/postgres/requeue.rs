@@ -305,7 +305,7 @@ async fn given_up(store: &TestStore) -> (TaskRun, NewDeadLetter) {
         ..task("adtally.sweep_dirty")
     };
     let letter = NewDeadLetter {
-        reason: "discarded".to_owned(),
+        reason: DeadLetterReason::Discarded,
         detail: "a task".to_owned(),
         event_id: None,
         ..letter()
