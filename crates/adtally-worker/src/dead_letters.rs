@@ -149,7 +149,8 @@ mod tests {
         let waited = ("t.tasks.retry.2s", "expired");
         assert_eq!(last_death(&died(&[waited])), None);
         let given_up = ("t.tasks", "delivery_limit");
-        let death = last_death(&died(&[given_up, waited]));
+        let deaths = died(&[given_up, waited]);
+        let death = last_death(&deaths);
         assert_eq!(death, Some(("t.tasks", DeadLetterReason::DeliveryLimit)));
     }
 
