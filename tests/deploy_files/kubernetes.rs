@@ -141,26 +141,84 @@ fn bytes(text: &str) -> Result<u64> {
     }
 }
 
+/// The value of the variable `name` in a manifest.
+fn setting<'text>(text: &'text str, name: &str) -> Result<&'text str> {
+    let (_, after) = text
+        .split_once(&format!("name: {name}\n"))
+        .with_context(|| format!("no {name} is set"))?;
+    let value = values(after, "value: ").first().copied();
+    Ok(value.context("a value")?.trim_matches('"'))
+}
+
 #[test]
 fn the_api_s_memory_limit_holds_all_that_clients_can_make_it_hold() -> Result<()> {
     let text = manifest("api.yaml")?;
-    let setting = |name: &str| -> Result<&str> {
-        let (_, after) = text
-            .split_once(&format!("name: {name}\n"))
-            .with_context(|| format!("api.yaml sets no {name}"))?;
-        let value = values(after, "value: ").first().copied();
-        Ok(value.context("a value")?.trim_matches('"'))
-    };
-    let connections: u64 = setting("ADTALLY_MAX_CONNECTIONS")?.parse()?;
+    let connections: u64 = setting(&text, "ADTALLY_MAX_CONNECTIONS")?.parse()?;
     // Two buffers of 8 KiB, and a head of 16 KiB.
     let connections = connections * 32 * 1_024;
-    let bodies = bytes(setting("ADTALLY_BODY_MEMORY")?)?;
+    let bodies = bytes(setting(&text, "ADTALLY_BODY_MEMORY")?)?;
     let waiting = 3 * (64 << 20);
     let rest = 128 << 20;
     let (_, limits) = text.split_once("limits:").context("limits")?;
     let limit = bytes(values(limits, "memory: ").first().context("a limit")?)?;
     let needed = connections + bodies + waiting + rest;
     ensure!(needed <= limit, "{needed} bytes needed, {limit} allowed");
+    Ok(())
+}
+
+#[test]
+fn the_api_s_volume_outlives_its_pod_and_its_spool_fits_on_it() -> Result<()> {
+    let text = manifest("api.yaml")?;
+    ensure!(
+        !text.contains("emptyDir"),
+        "the spool would go with its pod"
+    );
+    let (_, claim) = text
+        .split_once("volumeClaimTemplates:")
+        .context("a volume")?;
+    let volume = bytes(only(&values(claim, "storage: "), "storage")?)?;
+    let spool = bytes(setting(&text, "ADTALLY_SPOOL_MAX_BYTES")?)?;
+    // The file system takes some, and so do `.corrupt` files.
+    ensure!(
+        spool <= volume / 10 * 9 && spool >= volume / 2,
+        "a spool of {spool} bytes on a volume of {volume}"
+    );
+    Ok(())
+}
+
+#[test]
+fn every_pod_of_the_api_has_a_name() -> Result<()> {
+    let text = manifest("api.yaml")?;
+    let governing = only(&values(&text, "serviceName: "), "api.yaml")?;
+    let headless = text
+        .split("---\n")
+        .find(|part| part.contains("kind: Service\n") && part.contains("clusterIP: None"))
+        .context("a headless service")?;
+    assert_eq!(values(headless, "name: ").first(), Some(&governing));
+    ensure!(
+        headless.contains("publishNotReadyAddresses: true"),
+        "a pod that is not ready has no name"
+    );
+    Ok(())
+}
+
+#[test]
+fn policies_open_each_workload_s_one_port_to_those_they_name() -> Result<()> {
+    let text = read("deploy/kubernetes/overlays/example/network-policy.yaml")?;
+    let policies: Vec<_> = text.split("---\n").collect();
+    for (file, _) in LISTENING {
+        let manifest = manifest(file)?;
+        let (_, ports) = manifest.split_once("          ports:").context("ports")?;
+        let opened = *values(ports, "name: ").first().context("a name")?;
+        let component = file.trim_end_matches(".yaml");
+        let policy = policies.iter().find(|policy| {
+            policy.contains(&format!("component: {component}"))
+                || policy.contains(&format!("\"{component}\""))
+        });
+        let policy = policy.with_context(|| format!("no policy for {component}"))?;
+        assert_eq!(only(&values(policy, "port: "), file)?, opened, "{file}");
+        ensure!(policy.contains("- from:"), "{file}: open to everybody");
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use adtally_tests::programs;
 use anyhow::{Context, Result, ensure};
 
 use crate::files::{self, only};
@@ -141,6 +142,55 @@ fn the_socket_is_one_and_where_the_api_would_listen_without_it() -> Result<()> {
         ensure!(listed.contains(SOCKET), "{key} does not name {SOCKET}");
     }
     Ok(())
+}
+
+#[test]
+fn every_worker_has_a_port_of_its_own_or_is_told_that_it_needs_one() -> Result<()> {
+    let name = "adtally-worker@.service";
+    let worker = unit(name)?;
+    let bind = only(
+        &files::values(&worker, "Environment=ADTALLY_HEALTH_BIND="),
+        name,
+    )?;
+    let mut ports = vec![health_port("adtally-beat.service")?];
+    for instance in 1..=9 {
+        let address = bind.replace("%i", &instance.to_string());
+        ports.push(files::port(&address)?);
+    }
+    // An instance beyond these has its own file, which is read last; without one it says what is wrong.
+    let file = "worker-10.env";
+    let last = files::values(&worker, "EnvironmentFile=-/etc/adtally/").pop();
+    assert_eq!(
+        last.map(|name| name.replace("%i", "10")).as_deref(),
+        Some(file)
+    );
+    let example = files::read(&format!("{FOLDER}/{file}.example"))?;
+    let address = only(&files::values(&example, "ADTALLY_HEALTH_BIND="), file)?;
+    ports.push(files::port(address)?);
+    ports.sort_unstable();
+    let all = ports.len();
+    ports.dedup();
+    ensure!(ports.len() == all, "one port twice: {ports:?}");
+
+    let invalid = bind.replace("%i", "10");
+    let refused = Command::new(programs::path("adtally-worker"))
+        .env_clear()
+        .env("ADTALLY_HEALTH_BIND", &invalid)
+        .output()?;
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    ensure!(
+        said.contains(&invalid) && said.contains("--health-bind"),
+        "{said}"
+    );
+    Ok(())
+}
+
+/// Where the unit `name` answers for its health.
+fn health_port(name: &str) -> Result<u16> {
+    let text = unit(name)?;
+    let addresses = files::values(&text, "Environment=ADTALLY_HEALTH_BIND=");
+    files::port(only(&addresses, name)?)
 }
 
 #[test]
