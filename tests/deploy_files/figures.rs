@@ -25,7 +25,7 @@ fn number(field: &str) -> Result<Option<f64>> {
 fn every_figure_on_file_has_its_bar_its_day_and_its_range() -> Result<()> {
     let file = repository().join("docs/benchmarks.csv");
     let mut file = csv::Reader::from_path(file)?;
-    ensure!(file.headers()? == &COLUMNS[..], "other columns");
+    ensure!(*file.headers()? == COLUMNS[..], "other columns");
     let mut count = 0;
     for row in file.records() {
         let row = row?;
