@@ -27,7 +27,7 @@ pub use requeue::Requeued;
 pub(crate) use resolve::resolve;
 pub(crate) use row::{insert, insert_from_events};
 
-use crate::events::to_json;
+use crate::events::columns::to_json;
 use crate::schema::dead_letters::dsl;
 use crate::{Store, StoreError};
 use row::Row;

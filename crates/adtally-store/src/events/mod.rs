@@ -2,7 +2,7 @@
 
 mod after_insert;
 mod column_value;
-mod columns;
+pub(crate) mod columns;
 mod copy;
 mod copy_buffer;
 mod existing;
@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use adtally_domain::{DeadLetterReason, Event, ReportingZone};
 
-pub(crate) use columns::to_json;
 pub(crate) use transaction::Hints;
 
 use crate::{NewDeadLetter, Store, StoreError};

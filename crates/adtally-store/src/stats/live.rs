@@ -5,7 +5,7 @@ use adtally_domain::{AdId, Timestamp};
 use diesel::pg::PgConnection;
 use diesel::result::QueryResult;
 
-use super::view::Bucket;
+use super::bucket::Bucket;
 use crate::marks;
 use crate::rollup::is_rolled_up;
 use crate::totals::{self, Counts, Totals};

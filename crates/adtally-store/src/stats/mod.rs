@@ -9,6 +9,7 @@
 //!
 //! All queries of one answer read one snapshot, so nothing is counted twice or missed where the two meet.
 
+mod bucket;
 mod live;
 mod one;
 mod page;

@@ -6,8 +6,9 @@ use adtally_domain::{AdId, ReportingZone, Timestamp};
 use diesel::pg::PgConnection;
 use diesel::result::QueryResult;
 
+use super::bucket::Bucket;
 use super::live;
-use super::view::{Bucket, View};
+use super::view::View;
 use super::{Granularity, StatsRow, StatsSpan};
 use crate::StoreError;
 use crate::deadline::Deadline;

@@ -4,7 +4,8 @@ use adtally_domain::{AdId, ReportingZone, Timestamp};
 use diesel::pg::PgConnection;
 use diesel::result::QueryResult;
 
-use super::view::{Bucket, View};
+use super::bucket::Bucket;
+use super::view::View;
 use super::{Granularity, StatsCursor, StatsPage, StatsRow, StatsSpan};
 use crate::StoreError;
 use crate::deadline::Deadline;

@@ -8,18 +8,12 @@ use chrono::NaiveDate;
 use diesel::pg::PgConnection;
 use diesel::result::QueryResult;
 
+use super::bucket::Bucket;
 use super::{BucketStatus, Granularity, StatsSpan, live};
 use crate::deadline::Deadline;
 use crate::partitions::{Visits, utc_day};
 use crate::totals::{self, Totals};
 use crate::{StoreError, closed_hours, marks, settings, times};
-
-/// A bucket of either granularity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Bucket {
-    pub(super) start: Timestamp,
-    pub(super) end: Timestamp,
-}
 
 /// The marks of a span, as of one snapshot.
 pub(super) struct View {

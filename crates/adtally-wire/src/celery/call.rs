@@ -4,9 +4,7 @@ use adtally_domain::TaskMessage;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::TaskMessageError;
 use super::body::{Body, Embed};
-use super::encode::{self, EncodedTask};
 use crate::{HeaderValue, Properties};
 
 /// A call of a task, with everything that its message says.
@@ -31,27 +29,6 @@ pub(super) struct Conditions {
 }
 
 impl TaskCall {
-    /// The call in a message with these properties and this body, which came from `queue`.
-    ///
-    /// # Errors
-    /// [`TaskMessageError`] says what is wrong. The message will never be of use as it is.
-    pub fn decode(
-        properties: &Properties,
-        body: &[u8],
-        queue: &str,
-    ) -> Result<Self, TaskMessageError> {
-        super::decode::decode(properties, body, queue)
-    }
-
-    /// The message of this call.
-    #[must_use]
-    pub fn encode(&self) -> EncodedTask {
-        EncodedTask {
-            properties: self.properties.clone(),
-            body: serde_json::to_vec(&self.body).unwrap_or_default(),
-        }
-    }
-
     /// Which task it calls, and with what.
     #[must_use]
     pub fn message(&self) -> &TaskMessage {
@@ -111,18 +88,5 @@ impl TaskCall {
         let retries = HeaderValue::Int(self.conditions.retries.into());
         headers.insert("retries".to_owned(), retries);
         self
-    }
-}
-
-impl From<TaskMessage> for TaskCall {
-    /// A first attempt, which may run at once.
-    fn from(message: TaskMessage) -> Self {
-        let conditions = Conditions::default();
-        Self {
-            properties: encode::properties(&message, conditions),
-            body: Body::of(&message),
-            conditions,
-            message,
-        }
     }
 }

@@ -4,7 +4,8 @@ use adtally_domain::TaskMessage;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use super::call::Conditions;
+use super::body::Body;
+use super::call::{Conditions, TaskCall};
 use crate::properties::PERSISTENT;
 use crate::{HeaderValue, Headers, Properties};
 
@@ -20,6 +21,30 @@ pub struct EncodedTask {
     pub properties: Properties,
     /// The message itself.
     pub body: Vec<u8>,
+}
+
+impl TaskCall {
+    /// The message of this call.
+    #[must_use]
+    pub fn encode(&self) -> EncodedTask {
+        EncodedTask {
+            properties: self.properties.clone(),
+            body: serde_json::to_vec(&self.body).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<TaskMessage> for TaskCall {
+    /// A first attempt, which may run at once.
+    fn from(message: TaskMessage) -> Self {
+        let conditions = Conditions::default();
+        Self {
+            properties: properties(&message, conditions),
+            body: Body::of(&message),
+            conditions,
+            message,
+        }
+    }
 }
 
 /// The properties that Celery writes, and a name and a sender beside them.
